@@ -1,0 +1,134 @@
+"""Demonstrations that fit in memory: batches are cut from tensors, whole batches at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from lightning_irl.batch import Batch
+from lightning_irl.event import Event
+
+
+class Splits(NamedTuple):
+    """Raw demonstrations of each part, (N, *shape)."""
+
+    train: Tensor
+    val: Tensor
+    test: Tensor
+
+
+class TensorDemonstrations(Dataset[Batch]):
+    """Demonstrations in a tensor (N, *shape), fetched a whole batch at a time."""
+
+    def __init__(self, samples: Tensor) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Batch:
+        return Batch(*(field[0] for field in self.__getitems__([index])))
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        samples = self.samples[indices]
+        return Batch(samples, samples.new_zeros(len(samples)))
+
+
+class EpochSampler(DistributedSampler[Batch]):
+    """An order that is a function of (seed, epoch): permutations, one after another, up to ``num_samples`` over all processes.
+
+    An epoch is thereby any number of batches, whatever the size of the data.
+    """
+
+    def __init__(self, size: int, num_samples: int, seed: int, num_replicas: int, rank: int) -> None:
+        self.size, self.seed, self.epoch = size, seed, 0
+        self.num_replicas, self.rank = num_replicas, rank
+        self.num_samples = num_samples // num_replicas
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __iter__(self) -> Iterator[Any]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        needed = self.num_samples * self.num_replicas
+        rounds = -(-needed // self.size)
+        order = torch.cat([torch.randperm(self.size, generator=generator) for _ in range(rounds)])[:needed]
+        return iter(order[self.rank :: self.num_replicas].tolist())
+
+
+def _as_fetched(batch: Any) -> Any:
+    return batch
+
+
+class MemoryDataModule(pl.LightningDataModule):
+    """Serves demonstrations that fit in memory; subclasses hand over the three parts and the event.
+
+    Args:
+        event: what one sample looks like, as served.
+        splits: training, validation and test parts.
+        batch_size: demonstrations in a batch, over all processes.
+        steps_per_epoch: batches in an epoch; by default one pass over the training part.
+        seed: of the order in which the training part is served.
+
+    Raises:
+        ValueError: if a batch is larger than the training part, or the data holds NaN or Inf.
+    """
+
+    def __init__(
+        self, event: Event, splits: Splits, batch_size: int, steps_per_epoch: int | None = None, seed: int = 0
+    ) -> None:
+        super().__init__()
+        if not 0 < batch_size <= len(splits.train):
+            raise ValueError(
+                f"batch_size is {batch_size}, but there are {len(splits.train)} training demonstrations; "
+                "it must be between 1 and that"
+            )
+        for name, part in splits._asdict().items():
+            bad = int((~torch.isfinite(part)).flatten(1).any(1).sum())
+            if bad:
+                raise ValueError(f"{bad} of {len(part)} demonstrations for {name} hold NaN or Inf; remove or mend them")
+            if list(part.shape[1:]) != event["shape"]:
+                raise ValueError(f"{name} samples have shape {list(part.shape[1:])}, the event says {event['shape']}")
+        self.event, self.splits = event, splits
+        self.batch_size, self.seed = batch_size, seed
+        self.steps_per_epoch = steps_per_epoch or len(splits.train) // batch_size
+
+    def train_set(self) -> Dataset[Batch]:
+        """What is served in training."""
+        return TensorDemonstrations(self.splits.train)
+
+    def val_set(self) -> Dataset[Batch]:
+        """What is served in validation."""
+        return TensorDemonstrations(self.splits.val)
+
+    def test_set(self) -> Dataset[Batch]:
+        """What is served in tests and predictions."""
+        return TensorDemonstrations(self.splits.test)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        order = EpochSampler(len(self.splits.train), self.steps_per_epoch * self.batch_size, self.seed, replicas, rank)
+        return DataLoader(
+            self.train_set(),
+            batch_size=self.batch_size // replicas,
+            sampler=order,
+            collate_fn=_as_fetched,
+            drop_last=True,
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return self._in_order(self.val_set())
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        return self._in_order(self.test_set())
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        return self._in_order(self.test_set())
+
+    def _in_order(self, demonstrations: Dataset[Batch]) -> DataLoader[Batch]:
+        return DataLoader(demonstrations, batch_size=self.batch_size, collate_fn=_as_fetched)

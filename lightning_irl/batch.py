@@ -1,0 +1,20 @@
+"""What a data module serves."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """A batch of demonstrations.
+
+    Attributes:
+        samples: demonstrations as served (B, *shape).
+        log_det: log |d served / d raw| of each (B,), in nats: what scaling and logit transforms did to the density. The density
+            of the raw (dequantised) data is that of the served data times exp(log_det).
+    """
+
+    samples: Tensor
+    log_det: Tensor

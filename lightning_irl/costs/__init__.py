@@ -1,0 +1,8 @@
+"""c: Cost and its kinds."""
+
+from lightning_irl.costs.base import Cost
+from lightning_irl.costs.conv import ConvCost
+from lightning_irl.costs.mlp import MLPCost
+from lightning_irl.costs.quadratic import QuadraticCost
+
+__all__ = ["ConvCost", "Cost", "MLPCost", "QuadraticCost"]

@@ -1,0 +1,32 @@
+"""The contract of c: one scalar per sample, lower is likelier."""
+
+from __future__ import annotations
+
+import abc
+
+from torch import Tensor, nn
+
+from lightning_irl.event import Event, dimension, validate_event
+
+
+class Cost(nn.Module, abc.ABC):
+    """c(x), the energy of an EBM and minus the reward of IRL; the model is exp(-c)/Z.
+
+    Attributes:
+        event: what one sample looks like.
+    """
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        validate_event(event)
+        self.event = event
+        self.shape = tuple(event["shape"])
+        self.dimension = dimension(event)
+
+    @abc.abstractmethod
+    def forward(self, samples: Tensor) -> Tensor:
+        """Cost of samples (B, *shape).
+
+        Returns:
+            c(samples) (B,), in nats.
+        """

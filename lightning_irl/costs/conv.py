@@ -1,0 +1,81 @@
+"""A residual convolutional cost of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, silu
+from torch.nn.utils.parametrizations import spectral_norm
+
+from lightning_irl.costs.anchor import Anchor
+from lightning_irl.costs.base import Cost
+from lightning_irl.event import Event
+
+
+def _plain(layer: nn.Module) -> nn.Module:
+    return layer
+
+
+class ResidualBlock(nn.Module):
+    """x -> shortcut(x) + conv(silu(conv(silu(x)))), shape (B, C, H, W) -> (B, C', H, W); no normalisation over the batch,
+    so that one sample's cost does not depend on the others."""
+
+    def __init__(self, inputs: int, outputs: int, norm: Callable[[nn.Module], nn.Module]) -> None:
+        super().__init__()
+        self.first = norm(nn.Conv2d(inputs, outputs, 3, padding=1))
+        self.second = norm(nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.shortcut = norm(nn.Conv2d(inputs, outputs, 1)) if inputs != outputs else nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        residual: Tensor = self.second(silu(self.first(silu(images))))
+        shortcut: Tensor = self.shortcut(images)
+        return shortcut + residual
+
+
+class ConvCost(Cost):
+    """A residual network's cost of images (B, C, H, W): a block and a halving of the resolution per width, then a linear head.
+
+    Args:
+        event: what one image looks like; shape [C, H, W].
+        widths: channels of each block; the image is halved after each but the last.
+        spectral: constrain every layer's spectral norm to 1 (Miyato et al. 2018, arXiv 1802.05957).
+        anchor: add the quadratic that makes exp(-c) integrable on a real support.
+
+    Raises:
+        ValueError: if the event is not an image of three dimensions, or too small to be halved that often.
+
+    Example:
+        >>> import torch
+        >>> from lightning_irl.event import make_event
+        >>> ConvCost(make_event("image", [1, 8, 8], support="box"))(torch.rand(5, 1, 8, 8)).shape
+        torch.Size([5])
+    """
+
+    def __init__(
+        self, event: Event, widths: Sequence[int] = (32, 64), spectral: bool = False, anchor: bool = True
+    ) -> None:
+        super().__init__(event)
+        if len(self.shape) != 3:
+            raise ValueError(f"ConvCost takes images of shape [C, H, W], the data has {event['shape']}; use MLPCost")
+        channels, height, width = self.shape
+        side = min(height, width) >> (len(widths) - 1)
+        if side < 1:
+            raise ValueError(
+                f"ConvCost halves images {len(widths) - 1} times, too often for {height}x{width}; give fewer widths"
+            )
+        norm: Callable[[nn.Module], nn.Module] = spectral_norm if spectral else _plain
+        self.anchor = Anchor(event, anchor)
+        self.stem = norm(nn.Conv2d(channels, widths[0], 3, padding=1))
+        inputs = [widths[0], *widths[:-1]]
+        self.blocks = nn.ModuleList(ResidualBlock(i, o, norm) for i, o in zip(inputs, widths, strict=True))
+        halvings = len(widths) - 1
+        self.head = norm(nn.Linear(widths[-1] * (height >> halvings) * (width >> halvings), 1))
+
+    def forward(self, samples: Tensor) -> Tensor:
+        standard, anchor = self.anchor(samples)
+        features = self.stem(standard.view(-1, *self.shape))
+        for index, block in enumerate(self.blocks):
+            features = block(avg_pool2d(features, 2) if index else features)
+        cost: Tensor = self.head(silu(features).flatten(1)).squeeze(-1)
+        return cost + anchor

@@ -1,0 +1,50 @@
+"""A multilayer perceptron's cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from lightning_irl.costs.anchor import Anchor
+from lightning_irl.costs.base import Cost
+from lightning_irl.event import Event
+
+
+def mlp(sizes: Sequence[int]) -> nn.Sequential:
+    """Linear layers of the given sizes with SiLU between them.
+
+    Example:
+        >>> len(mlp([2, 128, 128, 1]))
+        5
+    """
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), nn.SiLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+class MLPCost(Cost):
+    r"""c(x) = f((x - m) / s) + |x - m|^2 / (2 s^2), f a perceptron with SiLU on the flattened sample.
+
+    Args:
+        event: what one sample looks like.
+        hidden: sizes of the hidden layers.
+        anchor: add the quadratic that makes exp(-c) integrable on a real support.
+
+    Example:
+        >>> import torch
+        >>> from lightning_irl.event import make_event
+        >>> MLPCost(make_event("point", [2]))(torch.zeros(5, 2)).shape
+        torch.Size([5])
+    """
+
+    def __init__(self, event: Event, hidden: Sequence[int] = (128, 128), anchor: bool = True) -> None:
+        super().__init__(event)
+        self.anchor = Anchor(event, anchor)
+        self.network = mlp([self.dimension, *hidden, 1])
+
+    def forward(self, samples: Tensor) -> Tensor:
+        standard, anchor = self.anchor(samples)
+        return self.network(standard).squeeze(-1) + anchor

@@ -1,0 +1,45 @@
+"""The contract of a learner: how a sampler descends an objective that is a mean over its own draws."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from lightning_irl.event import Event
+from lightning_irl.samplers.base import Sampler
+
+Objective = Callable[[Tensor, Tensor | None], Tensor]
+
+
+class Learner(nn.Module, abc.ABC):
+    """Turns an objective per sample into a loss whose gradient descends its mean over the sampler's draws.
+
+    A learner is a module of the view: what it keeps (a value network, statistics) is saved as ``learner.*``, and the sampler's
+    optimizer owns its parameters.
+
+    Args:
+        event: what one sample looks like.
+    """
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        self.event = event
+
+    def check(self, sampler: Sampler) -> None:
+        """Refuse a sampler that this learner cannot train.
+
+        Raises:
+            ValueError: naming the sampler, what it lacks and what to do.
+        """
+
+    @abc.abstractmethod
+    def loss(self, sampler: Sampler, objective: Objective, num_samples: int) -> Tensor:
+        """A scalar whose gradient in the sampler's parameters is that of E_q[objective(x, log q(x))].
+
+        Args:
+            sampler: q.
+            objective: maps samples (B, *shape) and their log q (B,), None without a density, to values (B,), lower is better.
+            num_samples: draws, B.
+        """

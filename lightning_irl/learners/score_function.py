@@ -1,0 +1,33 @@
+"""Descent by the score function, for samplers without differentiable draws."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lightning_irl.learners.base import Learner, Objective
+from lightning_irl.samplers.base import Sampler
+
+
+class ScoreFunction(Learner):
+    r"""REINFORCE (Williams 1992) with the leave-one-out baseline (Kool, van Hoof and Welling 2019).
+
+    .. math:: \nabla E_q[f] = E_q[(f - b_{-i}) \nabla \log q] + E_q[\nabla f]
+
+    where the second term is the objective's own dependence on log q. Any sampler with a density will do, and the cost need not
+    be differentiable in the sample; the variance is higher than the pathwise gradient's.
+    """
+
+    def check(self, sampler: Sampler) -> None:
+        if not sampler.has_density:
+            raise ValueError(
+                f"sampler {type(sampler).__name__} has no density, which the score function needs; "
+                "set learner to Reparameterised"
+            )
+
+    def loss(self, sampler: Sampler, objective: Objective, num_samples: int) -> Tensor:
+        samples, _ = sampler.sample(num_samples)
+        log_q = sampler.log_prob(samples)
+        values = objective(samples, log_q)
+        # v - mean of the others = (v - mean of all) * n / (n - 1)
+        advantage = (values - values.mean()).detach() * (num_samples / max(num_samples - 1, 1))
+        return (advantage * log_q + values).mean()

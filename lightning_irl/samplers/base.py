@@ -1,0 +1,64 @@
+"""The contract of q: draws samples and, where its density is tractable, scores them."""
+
+from __future__ import annotations
+
+import abc
+
+from torch import Tensor, nn
+
+from lightning_irl.event import Event, dimension, validate_event
+
+
+class Sampler(nn.Module, abc.ABC):
+    """Draws samples of an event and, where it has a density, scores them.
+
+    Densities are in nats, with respect to the event's base measure and to the data as served. Every draw uses torch's
+    global random state of the device on which the parameters are.
+
+    Attributes:
+        event: what one sample looks like.
+        has_density: whether :meth:`log_prob` exists and :meth:`sample` returns log q.
+        has_rsample: whether :meth:`rsample` exists.
+    """
+
+    has_density: bool = True
+    has_rsample: bool = True
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        validate_event(event)
+        self.event = event
+        self.shape = tuple(event["shape"])
+        self.dimension = dimension(event)
+
+    @abc.abstractmethod
+    def sample(self, num_samples: int) -> tuple[Tensor, Tensor | None]:
+        """Draw without gradient.
+
+        Returns:
+            Samples (num_samples, *shape) and their log q (num_samples,), ``None`` without a density.
+        """
+
+    def rsample(self, num_samples: int) -> tuple[Tensor, Tensor | None]:
+        """Draw with a gradient in the sampler's parameters, as ``torch.distributions`` does.
+
+        Returns:
+            Samples (num_samples, *shape) and their log q (num_samples,), ``None`` without a density.
+
+        Raises:
+            NotImplementedError: if ``has_rsample`` is False.
+        """
+        raise NotImplementedError(
+            f"sampler {type(self).__name__} has no differentiable draws; use a score-function learner"
+        )
+
+    def log_prob(self, samples: Tensor) -> Tensor:
+        """Score samples (B, *shape).
+
+        Returns:
+            log q(samples) (B,), in nats.
+
+        Raises:
+            NotImplementedError: if ``has_density`` is False.
+        """
+        raise NotImplementedError(f"sampler {type(self).__name__} has no density")

@@ -1,0 +1,89 @@
+"""One Gaussian with a full covariance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from lightning_irl.event import Event, per_coordinate
+from lightning_irl.samplers.base import Sampler
+from lightning_irl.support import support_of
+
+BOX_SCALE = 1.7  # a logistic variable with this standard deviation of its logit is close to uniform on the box
+
+
+class GaussianSampler(Sampler):
+    r"""x = m + L z with z standard normal; on a box, its sigmoid.
+
+    Starts at the training data's location with ``width`` times its scale. L is lower-triangular with a positive diagonal.
+
+    Args:
+        event: what one sample looks like.
+        width: standard deviation at the start over the training data's.
+
+    Example:
+        >>> from lightning_irl.event import make_event
+        >>> samples, log_q = GaussianSampler(make_event("point", [2])).rsample(5)
+        >>> samples.shape, log_q.shape
+        (torch.Size([5, 2]), torch.Size([5]))
+    """
+
+    def __init__(self, event: Event, width: float = 1.0) -> None:
+        super().__init__(event)
+        self.support = support_of(event)
+        on_box = event["support"] == "box"
+        location = torch.zeros(self.dimension) if on_box else per_coordinate(event["location"], event)
+        scale = torch.full((self.dimension,), BOX_SCALE) if on_box else per_coordinate(event["scale"], event)
+        self.mean = nn.Parameter(location)
+        self.log_diagonal = nn.Parameter((width * scale).log())
+        self.off_diagonal = nn.Parameter(torch.zeros(self.dimension, self.dimension))
+
+    def root(self) -> Tensor:
+        """The lower-triangular square root L of the covariance (d, d)."""
+        return self.off_diagonal.tril(-1) + torch.diag(self.log_diagonal.exp())
+
+    @torch.no_grad()
+    def sample(self, num_samples: int) -> tuple[Tensor, Tensor]:
+        return self.rsample(num_samples)
+
+    def rsample(self, num_samples: int) -> tuple[Tensor, Tensor]:
+        noise = torch.randn(num_samples, self.dimension, dtype=self.mean.dtype, device=self.mean.device)
+        samples, log_det = self.support.constrain(self.mean + noise @ self.root().T)
+        return samples.view(num_samples, *self.shape), self._log_prob(noise) - log_det
+
+    def log_prob(self, samples: Tensor) -> Tensor:
+        free, log_det = self.support.unconstrain(samples.flatten(1))
+        noise = torch.linalg.solve_triangular(self.root(), (free - self.mean).T, upper=False).T
+        return self._log_prob(noise) + log_det
+
+    def _log_prob(self, noise: Tensor) -> Tensor:
+        constant = self.dimension / 2 * math.log(2 * math.pi)
+        return -noise.square().sum(-1) / 2 - self.log_diagonal.sum() - constant
+
+
+@torch.no_grad()
+def matched_log_prob(event: Event, samples: Tensor) -> Callable[[Tensor], Tensor]:
+    """log density of the Gaussian with the mean and covariance of ``samples`` (N, *shape), in free coordinates on a box.
+
+    A ridge of 0.1 d/N times the mean variance makes the covariance invertible however small N is.
+
+    Returns:
+        A function of samples (B, *shape) to log densities (B,), in nats.
+    """
+    support = support_of(event)
+    free, _ = support.unconstrain(samples.flatten(1))
+    centred = free - free.mean(0)
+    covariance = centred.T @ centred / len(free)
+    ridge = 0.1 * covariance.diagonal().mean() * covariance.shape[0] / len(free) + torch.finfo(free.dtype).tiny
+    covariance = covariance + ridge * torch.eye(covariance.shape[0], dtype=free.dtype, device=free.device)
+    gaussian = torch.distributions.MultivariateNormal(free.mean(0), covariance)
+
+    def log_prob(values: Tensor) -> Tensor:
+        with torch.no_grad():
+            free, log_det = support.unconstrain(values.flatten(1))
+            return gaussian.log_prob(free) + log_det
+
+    return log_prob

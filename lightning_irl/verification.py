@@ -1,0 +1,165 @@
+"""How far what runs is from the paper's equations: the three facts of section 3.2, in float64, on a view's own parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import mpmath
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from lightning_irl import objectives
+from lightning_irl.views.view import View, frozen
+
+TOLERANCE = 1e-10
+DIGITS = 60  # decimal digits of the reference root
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Distances from the paper's equations.
+
+    Attributes:
+        log_z_optimum: fact 1; the solved log_z and the mixture estimate at it, against the root of E_p[1 - D] = E_q[D] by
+            bracketing in 60 digits; the larger distance, in nats. None without a density.
+        gradient: fact 2; gradient of the discriminator's loss at that log_z against that of the mixture form of L_cost; norm of
+            the difference over the norm.
+        generator_loss: fact 3; the sum of both usual generator losses against log_z + L_sampler, and their gradients in the
+            sampler; the larger of the distance in nats and the relative distance of the gradients.
+        trained_gradient: gradient of this view's own ``cost_loss`` against the paper's; relative, shown, not judged.
+        trained_sampler_gradient: the same for ``sampler_loss``; None where the sampler has no parameters that learn.
+        reason: why there is nothing to judge; empty otherwise.
+    """
+
+    log_z_optimum: float | None
+    gradient: float | None
+    generator_loss: float | None
+    trained_gradient: float | None
+    trained_sampler_gradient: float | None
+    reason: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all that is judged is within 1e-10, 1 when something is not, 2 when there is nothing to judge."""
+        judged = [self.log_z_optimum, self.gradient, self.generator_loss]
+        if any(value is None for value in judged):
+            return 2
+        return int(not all(value is not None and value <= TOLERANCE for value in judged))
+
+    def as_dict(self) -> dict[str, float | str | None]:
+        """The fields as plain data."""
+        return asdict(self)
+
+
+def verify(view: View, demonstrations: Tensor, num_draws: int | None = None, seed: int = 0) -> Verification:
+    """Check the three facts on a view's own cost and sampler.
+
+    The view is converted to float64 in place.
+
+    Args:
+        view: a view.
+        demonstrations: (N, *shape).
+        num_draws: draws of the sampler; by default a third more than demonstrations, so that a mean over the concatenation
+            is not mistaken for a mean over the mixture.
+        seed: of the draws.
+    """
+    if not view.sampler.has_density:
+        name = type(view.sampler).__name__
+        return Verification(None, None, None, None, None, f"sampler {name} has no density, so there is no D to check")
+    view.double()
+    demonstrations = demonstrations.double().to(view.device)
+    num_draws = num_draws or len(demonstrations) + len(demonstrations) // 3 + 1
+    torch.manual_seed(seed)
+    samples, _ = view.sampler.sample(num_draws)
+    demo_log_q, sample_log_q = view.log_density(demonstrations), view.log_density(samples)
+    demo_cost, sample_cost = view.energy(demonstrations), view.energy(samples)
+    parameters = [parameter for parameter in view.cost.parameters() if parameter.requires_grad]
+
+    log_z = objectives.optimal_log_z(demo_cost.detach(), demo_log_q, sample_cost.detach(), sample_log_q)
+    truth = reference_log_z(demo_cost.detach(), demo_log_q, sample_cost.detach(), sample_log_q)
+    demo_log_mu = objectives.mixture_log_density(-demo_cost - log_z, demo_log_q)
+    sample_log_mu = objectives.mixture_log_density(-sample_cost - log_z, sample_log_q)
+    mixture_log_z = objectives.mixture_log_z(demo_cost, sample_cost, demo_log_mu, sample_log_mu)
+
+    discriminator_loss = objectives.discriminator_loss(
+        objectives.discriminator_logits(demo_cost, demo_log_q, log_z),
+        objectives.discriminator_logits(sample_cost, sample_log_q, log_z),
+    )
+    paper = _gradient(objectives.maxent_cost_loss(demo_cost, mixture_log_z), parameters)
+    adversarial = _gradient(discriminator_loss, parameters)
+    with frozen(view.sampler):
+        trained = _gradient(view.cost_loss(demonstrations, samples, sample_log_q), parameters)
+
+    generator_loss, trained_sampler = _compare_samplers(view, demonstrations, log_z, num_draws, seed)
+    return Verification(
+        log_z_optimum=max(abs(float(log_z) - truth), abs(float(mixture_log_z.detach()) - truth)),
+        gradient=_relative(adversarial, paper),
+        generator_loss=generator_loss,
+        trained_gradient=_relative(trained, paper),
+        trained_sampler_gradient=trained_sampler,
+    )
+
+
+def reference_log_z(demo_cost: Tensor, demo_log_q: Tensor, sample_cost: Tensor, sample_log_q: Tensor) -> float:
+    """The root of E_p[1 - D] = E_q[D] in 60 digits, by bracketing; arguments as of ``objectives.optimal_log_z``."""
+    demo = [mpmath.mpf(value) for value in (-demo_cost - demo_log_q).tolist()]
+    sample = [mpmath.mpf(value) for value in (-sample_cost - sample_log_q).tolist()]
+    with mpmath.workdps(DIGITS):
+
+        def mean_sigmoid(logits: list[mpmath.mpf]) -> mpmath.mpf:
+            return mpmath.fsum(1 / (1 + mpmath.exp(-logit)) for logit in logits) / len(logits)
+
+        def difference(log_z: mpmath.mpf) -> mpmath.mpf:
+            # E_p[1-D] - E_q[D] = E_q[1-D] - E_p[D]; of the two, the form with the small numbers keeps its digits.
+            not_demo = mean_sigmoid([log_z - value for value in demo])
+            if not_demo < 0.5:
+                return not_demo - mean_sigmoid([value - log_z for value in sample])
+            not_sample = mean_sigmoid([log_z - value for value in sample])
+            return not_sample - mean_sigmoid([value - log_z for value in demo])
+
+        low, high = min(demo + sample) - 1, max(demo + sample) + 1
+        while high - low > mpmath.mpf(10) ** -18 * max(1, abs(low), abs(high)):
+            middle = (low + high) / 2
+            low, high = (middle, high) if difference(middle) < 0 else (low, middle)
+        return float((low + high) / 2)
+
+
+def _compare_samplers(
+    view: View, demonstrations: Tensor, log_z: Tensor, num_draws: int, seed: int
+) -> tuple[float, float | None]:
+    parameters = [parameter for parameter in view.sampler.parameters() if parameter.requires_grad]
+
+    def drawn() -> tuple[Tensor, Tensor]:
+        torch.manual_seed(seed)
+        samples, log_q = view.sampler.rsample(num_draws) if view.sampler.has_rsample else view.sampler.sample(num_draws)
+        if log_q is None or not view.sampler.has_rsample:
+            log_q = view.sampler.log_prob(samples)
+        return view.energy(samples), log_q
+
+    with frozen(view.cost):
+        cost, log_q = drawn()
+        logits = objectives.discriminator_logits(cost, log_q, log_z)
+        usual = objectives.saturating_generator_loss(logits) + objectives.non_saturating_generator_loss(logits)
+        paper = log_z + objectives.sampler_loss(cost, log_q)
+        distances = [float((loss - paper).detach().abs()) for loss in (usual, objectives.generator_loss(logits))]
+        if not parameters:
+            return max(distances), None
+        paper_gradient = _gradient(paper, parameters)
+        distances.append(_relative(_gradient(usual, parameters), paper_gradient))
+        torch.manual_seed(seed)
+        view.num_samples, kept = num_draws, view.num_samples
+        trained = _gradient(view.sampler_loss(demonstrations), parameters)
+        view.num_samples = kept
+    return max(distances), _relative(trained, paper_gradient)
+
+
+def _gradient(loss: Tensor, parameters: Sequence[Parameter]) -> Tensor:
+    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    pairs = zip(gradients, parameters, strict=True)
+    return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs])
+
+
+def _relative(value: Tensor, reference: Tensor) -> float:
+    return float((value - reference).norm() / reference.norm())

@@ -1,0 +1,314 @@
+"""What the views share: one cost, one sampler, and the rounds that train them in turn."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
+
+from lightning_irl import objectives
+from lightning_irl.batch import Batch
+from lightning_irl.costs.base import Cost
+from lightning_irl.event import Event, validate_event
+from lightning_irl.learners import Learner, Reparameterised
+from lightning_irl.samplers.base import Sampler
+from lightning_irl.views.finite import FiniteMonitor
+
+CHECK_EVERY = 50  # batches between two looks at the record of non-finite values
+
+
+def default_optimizer(parameters: Any) -> Optimizer:
+    """Adam with a learning rate of 1e-3."""
+    return torch.optim.Adam(parameters, lr=1e-3)
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Hold a module's parameters constant: gradients pass through it, none is computed for it."""
+    held = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in held:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in held:
+            parameter.requires_grad_(True)
+
+
+def read_checkpoint(path: str) -> dict[str, Any]:
+    """Read a view's checkpoint as data, onto the CPU.
+
+    Raises:
+        ValueError: if there is no such file, or it is truncated or no checkpoint of a view.
+    """
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ValueError(f"no checkpoint {path}") from None
+    except Exception as error:  # torch raises many kinds for a file that is not what it should be
+        raise ValueError(f"{path} is truncated or no checkpoint: {str(error).splitlines()[0]}") from None
+    if "state_dict" not in checkpoint or "log_z" not in checkpoint["state_dict"]:
+        raise ValueError(f"{path} is not the checkpoint of a view; it lacks cost, sampler and log_z")
+    return checkpoint
+
+
+class View(pl.LightningModule, abc.ABC):
+    """Trains one cost and one sampler in turn; a kind of view is its :meth:`cost_loss` and its :meth:`sampler_loss`.
+
+    A round is ``cost_steps`` batches, each with one step of the cost, then ``sampler_steps`` steps of the sampler.
+
+    Args:
+        event: what one sample looks like; linked from the data module.
+        cost: factory of the cost, called with the event.
+        sampler: factory of the sampler, called with the event.
+        learner: factory of how the sampler descends, called with the event.
+        temperature: T; the model is exp(-c/T)/Z and the sampler minimises E_q[c] + T E_q[log q].
+        entropy_weight: over the paper's weight on E_q[log q]; anything but 1 is no longer the paper's objective.
+        likelihood_weight: weight of -E_p[log q] added to the sampler's loss (Flow-GAN's hybrid, Grover et al. 2018,
+            arXiv 1705.08868); anything but 0 is no longer the paper's objective.
+        warm_start: batches at the start in which the sampler alone is trained, by maximum likelihood.
+        num_samples: draws of the sampler in each step; by default as many as demonstrations.
+        cost_steps: batches, each with one step of the cost, in a round.
+        sampler_steps: steps of the sampler in a round; 0 holds the sampler fixed (noise-contrastive estimation).
+        cost_optimizer: factory of the cost's optimizer, called with its parameters.
+        sampler_optimizer: factory of the sampler's optimizer.
+        cost_scheduler: factory of the cost's learning-rate schedule, called with the optimizer; stepped once a batch.
+        sampler_scheduler: factory of the sampler's learning-rate schedule; stepped once a batch.
+        clip_norm: largest norm of the gradient of cost and of sampler; None for no clipping.
+        accumulate: batches whose gradients are averaged into one step. log Z is found per batch, so this is not one larger batch.
+        compile: compile the cost with ``torch.compile``.
+
+    Attributes:
+        cost: the cost c.
+        sampler: the sampler q.
+        log_z: log of the partition function as this view knows it, a scalar; NaN before the first batch and where there is none.
+    """
+
+    log_z: Tensor
+
+    def __init__(
+        self,
+        event: Event,
+        cost: Callable[[Event], Cost],
+        sampler: Callable[[Event], Sampler],
+        learner: Callable[[Event], Learner] = Reparameterised,
+        temperature: float = 1.0,
+        entropy_weight: float = 1.0,
+        likelihood_weight: float = 0.0,
+        warm_start: int = 0,
+        num_samples: int | None = None,
+        cost_steps: int = 1,
+        sampler_steps: int = 1,
+        cost_optimizer: OptimizerCallable = default_optimizer,
+        sampler_optimizer: OptimizerCallable = default_optimizer,
+        cost_scheduler: LRSchedulerCallable | None = None,
+        sampler_scheduler: LRSchedulerCallable | None = None,
+        clip_norm: float | None = None,
+        accumulate: int = 1,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        validate_event(event)
+        for name, value in {"temperature": temperature, "cost_steps": cost_steps, "accumulate": accumulate}.items():
+            if value <= 0:
+                raise ValueError(f"{name} is {value}; it must be above 0")
+        if min(sampler_steps, warm_start, likelihood_weight) < 0:
+            raise ValueError("sampler_steps, warm_start and likelihood_weight must not be negative")
+        if accumulate > 1 and sampler_steps > 1:
+            raise ValueError(f"accumulate is {accumulate} and sampler_steps {sampler_steps}; one of them must be 1")
+        self.save_hyperparameters()
+        for name in [name for name, value in self.hparams.items() if callable(value)]:
+            del self.hparams[name]  # a factory given in Python is code, which a checkpoint must not hold
+        self.automatic_optimization = False
+        self.cost, self.sampler, self.learner = cost(event), sampler(event), learner(event)
+        self.event, self.temperature, self.entropy_weight = event, temperature, entropy_weight
+        self.likelihood_weight, self.warm_start = likelihood_weight, warm_start
+        self.num_samples, self.cost_steps, self.sampler_steps = num_samples, cost_steps, sampler_steps
+        self.cost_optimizer, self.sampler_optimizer = cost_optimizer, sampler_optimizer
+        self.cost_scheduler, self.sampler_scheduler = cost_scheduler, sampler_scheduler
+        self.clip_norm, self.accumulate = clip_norm, accumulate
+        if sampler_steps:
+            self.learner.check(self.sampler)
+        if (likelihood_weight or warm_start) and not self.sampler.has_density:
+            raise ValueError(
+                f"sampler {type(self.sampler).__name__} has no density; "
+                "set likelihood_weight and warm_start to 0 or use a sampler with a density, such as FlowSampler"
+            )
+        self.register_buffer("log_z", torch.tensor(torch.nan))
+        self._batch = 0  # batches so far, over resumes too; an int on the host, so that reading it waits for nothing
+        self.finite = FiniteMonitor(["loss/cost", "loss/sampler", "gradient/cost", "gradient/sampler"])
+        if compile:
+            self.cost.compile()
+
+    def init_from(self, path: str) -> None:
+        """Continue another view's pair: take ``cost``, ``sampler`` and ``log_z`` from any view's checkpoint.
+
+        Raises:
+            ValueError: if the file is no checkpoint, or its pair has another architecture.
+        """
+        theirs = read_checkpoint(path)["state_dict"]
+        for part, module in {"cost": self.cost, "sampler": self.sampler}.items():
+            state = {key.removeprefix(f"{part}."): v for key, v in theirs.items() if key.startswith(f"{part}.")}
+            try:
+                module.load_state_dict(state)
+            except RuntimeError as error:
+                raise ValueError(f"the {part} in {path} is not this {type(module).__name__}: {error}") from None
+        with torch.no_grad():
+            self.log_z.copy_(theirs["log_z"])
+
+    @abc.abstractmethod
+    def cost_loss(self, demonstrations: Tensor, samples: Tensor, log_q: Tensor | None) -> Tensor:
+        """Loss of the cost.
+
+        Args:
+            demonstrations: (N, *shape).
+            samples: draws of the sampler (M, *shape), constant.
+            log_q: their log q (M,), constant; None without a density.
+
+        Returns:
+            A scalar in nats.
+        """
+
+    @abc.abstractmethod
+    def sampler_loss(self, demonstrations: Tensor) -> Tensor:
+        """Loss of the sampler, over draws of its own.
+
+        Args:
+            demonstrations: (N, *shape), for their number and for a likelihood term.
+
+        Returns:
+            A scalar in nats.
+        """
+
+    def energy(self, samples: Tensor) -> Tensor:
+        """c/T of samples (B, *shape), at least in float32; (B,), in nats."""
+        cost = self.cost(samples)
+        return (cost if cost.dtype == torch.float64 else cost.float()) / self.temperature
+
+    def log_density(self, samples: Tensor) -> Tensor:
+        """log q of samples (B, *shape), held constant, at least in float32; (B,), in nats."""
+        with torch.no_grad():
+            log_q = self.sampler.log_prob(samples)
+        return log_q if log_q.dtype == torch.float64 else log_q.float()
+
+    def likelihood_loss(self, demonstrations: Tensor) -> Tensor:
+        """-E_p[log q], in nats."""
+        return -self.sampler.log_prob(demonstrations).mean()
+
+    def draws(self, demonstrations: Tensor) -> int:
+        """Number of draws that go with a batch of demonstrations."""
+        return self.num_samples or len(demonstrations)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        demonstrations = batch.samples
+        if self._batch < self.warm_start:
+            self.descend("sampler", lambda: self.likelihood_loss(demonstrations))
+        else:
+            samples, log_q = self.sampler.sample(self.draws(demonstrations))
+            self.descend("cost", lambda: self.cost_loss(demonstrations, samples, log_q))
+            if (self._batch // self.accumulate + 1) % self.cost_steps == 0:
+                for _ in range(self.sampler_steps):
+                    self.descend("sampler", lambda: self.sampler_loss(demonstrations))
+        self._finish_batch()
+
+    def descend(self, name: str, loss_of: Callable[[], Tensor]) -> None:
+        """Descend a loss by the optimizer ``name``, ``cost`` or ``sampler``, with the other one held constant."""
+        with frozen(self.sampler if name == "cost" else self.cost):
+            loss = loss_of()
+            self.manual_backward(loss / self.accumulate)
+        self.finite.watch(f"loss/{name}", loss, self._batch)
+        self.record(f"loss/{name}", loss, prog_bar=True)
+        if (self._batch + 1) % self.accumulate == 0:
+            optimizer = self._optimizers_by_name()[name]
+            self._descending = name
+            optimizer.step()
+            optimizer.zero_grad()
+
+    def record(self, key: str, value: Tensor, prog_bar: bool = False) -> None:
+        """Log a scalar at the trainer's logging interval, without reading it back in between."""
+        if (self._batch + 1) % self.log_every == 0:
+            self.log(key, value.detach(), prog_bar=prog_bar)
+
+    @property
+    def log_every(self) -> int:
+        """Batches between two logged values: the trainer's ``log_every_n_steps``."""
+        every: int = getattr(self.trainer, "log_every_n_steps", 50)
+        return max(every, 1)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        name = self._descending
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norm = get_total_norm([p.grad for p in parameters])
+        if self.clip_norm is not None:
+            clip_grads_with_norm_(parameters, self.clip_norm, norm)
+        self.finite.watch(f"gradient/{name}", norm, self._batch)
+        self.record(f"gradient/{name}_norm", norm)
+
+    def configure_optimizers(self) -> Any:
+        sampler = [*self.sampler.parameters(), *self.learner.parameters()]
+        optimizers = [self.configure_cost_optimizer()]
+        schedulers = [self.cost_scheduler(optimizers[0])] if self.cost_scheduler else []
+        self._names = ["cost"]
+        if sampler and (self.sampler_steps or self.warm_start):
+            optimizers.append(self.sampler_optimizer(sampler))
+            schedulers += [self.sampler_scheduler(optimizers[1])] if self.sampler_scheduler else []
+            self._names.append("sampler")
+        return optimizers, schedulers
+
+    def configure_cost_optimizer(self) -> Optimizer:
+        """The optimizer of the cost and of whatever else descends the cost's loss."""
+        return self.cost_optimizer(self.cost.parameters())
+
+    def _optimizers_by_name(self) -> dict[str, Any]:
+        optimizers = self.optimizers()
+        return dict(zip(self._names, optimizers if isinstance(optimizers, list) else [optimizers], strict=True))
+
+    def _finish_batch(self) -> None:
+        schedulers = self.lr_schedulers() or []
+        for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+            scheduler.step()  # type: ignore[call-arg]
+        self.record("partition/log_z_training", self.log_z)
+        self._batch += 1
+        if self._batch % CHECK_EVERY == 0:
+            self.finite.check()
+
+    def on_train_end(self) -> None:
+        self.finite.check()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.finite.check()  # what is saved is finite, or nothing is saved
+        checkpoint["batches"] = self._batch
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._batch = checkpoint["batches"]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def _evaluate(self, batch: Batch, stage: str) -> None:
+        size = len(batch.samples)
+        with torch.no_grad():
+            self.log(f"{stage}/cost", self.energy(batch.samples).mean(), batch_size=size, on_epoch=True)
+            if self.sampler.has_density:
+                nll = -self.sampler.log_prob(batch.samples).mean()
+                self.log(f"{stage}/nll_sampler", nll, batch_size=size, on_epoch=True)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Cost over temperature of each sample and, where there is a density, log q and the discriminator's logit; (B,)."""
+        with torch.no_grad():
+            scores = {"samples": batch.samples, "cost": self.energy(batch.samples)}
+            if self.sampler.has_density:
+                scores["log_q"] = self.sampler.log_prob(batch.samples)
+                scores["logit"] = objectives.discriminator_logits(scores["cost"], scores["log_q"], self.log_z)
+        return scores
