@@ -102,6 +102,44 @@ def verify(view: View, demonstrations: Tensor, num_draws: int | None = None, see
     )
 
 
+def monitor(view: View, demonstrations: Tensor) -> dict[str, Tensor]:
+    """The three facts at the view's own log_z and in its own precision, on fresh draws; for watching a run.
+
+    Args:
+        view: a view whose sampler has a density.
+        demonstrations: (N, *shape).
+
+    Returns:
+        Scalars: ``log_z_gap`` (nats, log_z minus the batch's optimum), ``gradient_cosine`` and ``gradient_distance`` (of the
+        discriminator's gradient at log_z from that of L_cost), ``generator_loss_gap`` (nats).
+    """
+    samples, _ = view.sampler.sample(view.draws(demonstrations))
+    sample_log_q = view.log_density(samples)
+    demo_log_q, log_z = view.log_density(demonstrations), view.log_z.detach()
+    demo_cost, sample_cost = view.energy(demonstrations), view.energy(samples)
+    parameters = [parameter for parameter in view.cost.parameters() if parameter.requires_grad]
+    optimum = objectives.optimal_log_z(demo_cost.detach(), demo_log_q, sample_cost.detach(), sample_log_q)
+    mixture_log_z = objectives.mixture_log_z(
+        demo_cost,
+        sample_cost,
+        objectives.mixture_log_density(-demo_cost - optimum, demo_log_q),
+        objectives.mixture_log_density(-sample_cost - optimum, sample_log_q),
+    )
+    logits = objectives.discriminator_logits(sample_cost, sample_log_q, log_z)
+    discriminator_loss = objectives.discriminator_loss(
+        objectives.discriminator_logits(demo_cost, demo_log_q, log_z), logits
+    )
+    paper = _gradient(objectives.maxent_cost_loss(demo_cost, mixture_log_z), parameters)
+    adversarial = _gradient(discriminator_loss, parameters)
+    usual = objectives.saturating_generator_loss(logits) + objectives.non_saturating_generator_loss(logits)
+    return {
+        "log_z_gap": log_z - optimum,
+        "gradient_cosine": torch.cosine_similarity(adversarial, paper, 0),
+        "gradient_distance": (adversarial - paper).norm() / paper.norm(),
+        "generator_loss_gap": (usual - log_z - objectives.sampler_loss(sample_cost, sample_log_q)).abs().detach(),
+    }
+
+
 def reference_log_z(demo_cost: Tensor, demo_log_q: Tensor, sample_cost: Tensor, sample_log_q: Tensor) -> float:
     """The root of E_p[1 - D] = E_q[D] in 60 digits, by bracketing; arguments as of ``objectives.optimal_log_z``."""
     demo = [mpmath.mpf(value) for value in (-demo_cost - demo_log_q).tolist()]

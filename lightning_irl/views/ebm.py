@@ -71,6 +71,12 @@ class EBM(View):
         self.negative_phase = negative_phase
         self.p_hat = p_hat if isinstance(p_hat, str) else p_hat(event).requires_grad_(False)
 
+    def departures(self) -> list[str]:
+        found = super().departures()
+        if self.negative_phase == "uniform":
+            found.append("negative_phase is uniform: Kim and Bengio's gradient, biased unless the sampler is the model")
+        return found
+
     def cost_loss(self, demonstrations: Tensor, samples: Tensor, log_q: Tensor | None) -> Tensor:
         demo_cost, sample_cost = self.energy(torch.cat([demonstrations, samples])).split(
             [len(demonstrations), len(samples)]
@@ -81,6 +87,8 @@ class EBM(View):
             log_mu = self._log_mu(demonstrations, demo_cost.detach(), samples, sample_cost.detach(), log_q)
             log_z = objectives.mixture_log_z(demo_cost, sample_cost, *log_mu)
         else:
+            if log_q is not None:
+                self.log_z.copy_(objectives.importance_log_z(sample_cost.detach(), log_q))
             return objectives.uniform_cost_loss(demo_cost, sample_cost)
         self.log_z.copy_(log_z.detach())
         return objectives.maxent_cost_loss(demo_cost, log_z)

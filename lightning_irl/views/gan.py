@@ -70,6 +70,20 @@ class GAN(View):
             del self.log_z
             self.log_z = nn.Parameter(torch.tensor(torch.nan))
 
+    @property
+    def has_model(self) -> bool:
+        return self.is_dense and super().has_model
+
+    def departures(self) -> list[str]:
+        found = super().departures()
+        if not self.is_dense:
+            found.append("discriminator is plain: an ordinary GAN, whose cost is no energy and has no log Z")
+        if self.generator_loss != "sum":
+            found.append(f"generator_loss is {self.generator_loss}: one of the two losses whose sum the paper takes")
+        if self.is_dense and self.log_z_by == "learned":
+            found.append("log_z_by is learned: off its optimum the cost's gradient is not that of L_cost")
+        return found
+
     def logits(self, samples: Tensor, log_q: Tensor | None) -> Tensor:
         """logit D of samples (B, *shape) with their log q (B,); (B,), high on demonstrations."""
         if log_q is None or not self.is_dense:

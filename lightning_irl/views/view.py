@@ -188,6 +188,27 @@ class View(pl.LightningModule, abc.ABC):
             A scalar in nats.
         """
 
+    @property
+    def batches(self) -> int:
+        """Batches trained so far, over resumes too."""
+        return self._batch
+
+    @property
+    def has_model(self) -> bool:
+        """Whether exp(-c/T)/Z is a model with a sampler that can score it."""
+        return self.sampler.has_density
+
+    def departures(self) -> list[str]:
+        """What in this view is not the paper's objective, a line each; empty when it is the paper's."""
+        found = []
+        if self.entropy_weight != 1:
+            found.append(f"entropy_weight is {self.entropy_weight}: the sampler's entropy counts that much")
+        if self.likelihood_weight:
+            found.append(f"likelihood_weight is {self.likelihood_weight}: the sampler also learns by likelihood")
+        if not self.sampler_steps:
+            found.append("sampler_steps is 0: the sampler is fixed, which is noise-contrastive estimation")
+        return found
+
     def energy(self, samples: Tensor) -> Tensor:
         """c/T of samples (B, *shape), at least in float32; (B,), in nats."""
         cost = self.cost(samples)
@@ -300,6 +321,7 @@ class View(pl.LightningModule, abc.ABC):
         size = len(batch.samples)
         with torch.no_grad():
             self.log(f"{stage}/cost", self.energy(batch.samples).mean(), batch_size=size, on_epoch=True)
+            self.log(f"{stage}/log_det", batch.log_det.mean(), batch_size=size, on_epoch=True)
             if self.sampler.has_density:
                 nll = -self.sampler.log_prob(batch.samples).mean()
                 self.log(f"{stage}/nll_sampler", nll, batch_size=size, on_epoch=True)

@@ -1,0 +1,109 @@
+"""Figures of samples: grids of images, and points in the plane beside model and discriminator."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from lightning_irl.samplers.resampling import resample
+from lightning_irl.views import View
+
+DEMONSTRATIONS, DRAWS = "#1f4e79", "#b5460f"
+
+
+def image_figure(view: View, demonstrations: Tensor, num_images: int = 64) -> Figure:
+    """Grids of demonstrations, of draws of the sampler and of draws of the model, side by side.
+
+    Args:
+        view: a trained view of images.
+        demonstrations: (N, C, H, W) as served.
+        num_images: in each grid.
+    """
+    draws, _ = view.sampler.sample(num_images)
+    grids = {"demonstrations": demonstrations[:num_images], "sampler q": draws}
+    if view.has_model:
+        chosen, share = resample(view.energy, view.sampler, num_images)
+        grids[f"model exp(-c)/Z\n(q resampled, ESS {share:.0%} of 8192)"] = chosen
+    figure = Figure(figsize=(4 * len(grids), 4.6), layout="constrained")
+    for axes, (title, images) in zip(np.atleast_1d(figure.subplots(1, len(grids))), grids.items(), strict=True):
+        _show_images(axes, images, view)
+        axes.set_title(title, fontsize=11)
+    figure.suptitle(f"after {view.batches} batches", fontsize=11)
+    return figure
+
+
+def _show_images(axes: Axes, images: Tensor, view: View) -> None:
+    event = view.event
+    if event["support"] == "real":
+        images = torch.sigmoid(images)  # images on all of R^d are logits of grey levels
+    else:
+        images = (images - event["low"]) / (event["high"] - event["low"])
+    grid = make_grid(images.detach().cpu().float(), nrow=math.ceil(math.sqrt(len(images))), padding=1, pad_value=0.5)
+    axes.imshow(grid.clamp(0, 1).permute(1, 2, 0).numpy(), interpolation="nearest")
+    axes.set_axis_off()
+
+
+def plane_figure(view: View, demonstrations: Tensor, num_points: int = 2000, points: int = 200) -> Figure:
+    """Demonstrations, draws of the sampler, density of the model, and the discriminator, on the same square.
+
+    Args:
+        view: a trained view of points in the plane.
+        demonstrations: (N, 2) as served.
+        num_points: in each scatter plot.
+        points: of the grid, along each axis.
+    """
+    low, high = _square(view)
+    draws, _ = view.sampler.sample(num_points)
+    panels = 4 if view.has_model else 2
+    figure = Figure(figsize=(4.1 * panels, 4.4), layout="constrained")
+    axes = figure.subplots(1, panels, sharex=True, sharey=True)
+    for panel, title, values, colour in (
+        (axes[0], "demonstrations", demonstrations[:num_points], DEMONSTRATIONS),
+        (axes[1], "draws of the sampler q", draws, DRAWS),
+    ):
+        panel.scatter(*values.detach().cpu().numpy().T, s=2, color=colour, linewidths=0)
+        panel.set_title(title)
+    if view.has_model:
+        _show_fields(figure, axes[2], axes[3], view, low, high, points)
+    for panel in axes:
+        panel.set(xlim=(low, high), ylim=(low, high), aspect="equal", xlabel="$x_1$")
+    axes[0].set_ylabel("$x_2$")
+    figure.suptitle(f"after {view.batches} batches", fontsize=11)
+    return figure
+
+
+@torch.no_grad()
+def _show_fields(figure: Figure, left: Axes, right: Axes, view: View, low: float, high: float, points: int) -> None:
+    axis = low + (high - low) * (torch.arange(points) + 0.5) / points
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).view(-1, 2).to(view.device)
+    energy = view.energy(grid)
+    density = (-energy - torch.logsumexp(-energy, 0)).exp() / ((high - low) / points) ** 2
+    probability = torch.sigmoid(-energy - view.log_z - view.sampler.log_prob(grid))
+    for axes, values, title, colours, top in (
+        (left, density, "density of the model exp(-c)/Z", "viridis", None),
+        (right, probability, "discriminator D", "RdBu", 1.0),
+    ):
+        image = axes.imshow(
+            values.view(points, points).cpu().float().numpy(),
+            origin="lower",
+            extent=(low, high, low, high),
+            cmap=colours,
+            vmin=0,
+            vmax=top,
+        )
+        figure.colorbar(image, ax=axes, shrink=0.8, label="per unit area" if top is None else "probability of data")
+        axes.set_title(title)
+
+
+def _square(view: View) -> tuple[float, float]:
+    event = view.event
+    if event["support"] == "box":
+        return event["low"], event["high"]
+    centre, reach = sum(event["location"]) / len(event["location"]), 2.5 * max(event["scale"])
+    return centre - reach, centre + reach

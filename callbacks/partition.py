@@ -1,0 +1,155 @@
+"""The partition function during training, and every estimate of it at the end."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_only
+
+from lightning_irl.callbacks.publish import publish_scalars
+from lightning_irl.event import dimension
+from lightning_irl.metrics import KLOnGrid
+from lightning_irl.partition import PartitionEstimate, estimate_all
+from lightning_irl.runs import run_folder
+from lightning_irl.views import View
+
+
+class LogPartition(Callback):
+    """Estimates log Z: cheaply after validation, in every way that applies at the end of ``fit`` and of ``test``.
+
+    With log Z comes the model's negative log-likelihood, by the best estimate: the reliable one with the smallest error.
+    Silent where the sampler has no density.
+
+    Args:
+        every_n_epochs: epochs between two importance estimates; 0 for none.
+        num_samples: draws of the sampler for each estimate.
+        num_chains: annealed chains at the end.
+        num_temperatures: steps of each annealed chain.
+
+    Attributes:
+        estimates: at the end, one for each method.
+        results: at the end, what was logged.
+    """
+
+    def __init__(
+        self, every_n_epochs: int = 1, num_samples: int = 4096, num_chains: int = 256, num_temperatures: int = 200
+    ) -> None:
+        self.every_n_epochs, self.num_samples = every_n_epochs, num_samples
+        self.num_chains, self.num_temperatures = num_chains, num_temperatures
+        self.estimates: list[PartitionEstimate] = []
+        self.results: dict[str, float] = {}
+
+    @rank_zero_only
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        view = _dense(pl_module)
+        due = self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        if view is None or not due or trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        # A last epoch is estimated in full by on_train_end.
+        estimates = estimate_all(view.energy, view.sampler, view.event, None, self.num_samples, methods=["importance"])
+        publish_scalars(trainer, estimate_scalars(estimates), view.batches)
+
+    @rank_zero_only
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._report(trainer, pl_module, "val")
+
+    @rank_zero_only
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._report(trainer, pl_module, "test")
+
+    @torch.inference_mode(False)  # annealed chains need gradients, which Lightning's test loop forbids
+    def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        view = _dense(pl_module)
+        if view is None or trainer.fast_dev_run or not math.isfinite(self._mean(trainer, f"{stage}/cost")):
+            return
+        loader = getattr(trainer.datamodule, f"{stage}_dataloader")()  # type: ignore[attr-defined]
+        demonstrations = torch.cat([batch.samples for batch in loader])[: self.num_samples].to(view.device)
+        was_training = view.training
+        view.eval()
+        self.estimates = estimate_all(
+            view.energy,
+            view.sampler,
+            view.event,
+            demonstrations,
+            self.num_samples,
+            num_chains=self.num_chains,
+            num_temperatures=self.num_temperatures,
+        )
+        self.results = estimate_scalars(self.estimates) | self._likelihoods(trainer, view, stage)
+        if dimension(view.event) == 2 and hasattr(trainer.datamodule, "density"):  # type: ignore[attr-defined]
+            self.results |= kl_on_grid(view, trainer.datamodule.density)  # type: ignore[attr-defined]
+        view.train(was_training)
+        publish_scalars(trainer, self.results, view.batches)
+        report = {"stage": stage, "estimates": [asdict(e) for e in self.estimates], "results": self.results}
+        path = run_folder(trainer) / f"partition_{stage}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report, indent=1))
+
+    def _likelihoods(self, trainer: Trainer, view: View, stage: str) -> dict[str, float]:
+        cost, log_det = self._mean(trainer, f"{stage}/cost"), self._mean(trainer, f"{stage}/log_det")
+        nats = {"sampler": self._mean(trainer, f"{stage}/nll_sampler")}
+        best = best_estimate(self.estimates)
+        if best is not None:
+            nats["model"] = cost + best.log_z
+        scalars = {f"{stage}/nll_{name}": value for name, value in nats.items()}
+        if view.event["kind"] == "image":
+            scale = dimension(view.event) * math.log(2)
+            scalars |= {f"{stage}/bits_per_dim_{name}": (value - log_det) / scale for name, value in nats.items()}
+            if best is not None:
+                scalars[f"{stage}/bits_per_dim_stderr"] = best.stderr / scale
+        elif best is not None:
+            scalars[f"{stage}/nll_stderr"] = best.stderr
+        return scalars
+
+    @staticmethod
+    def _mean(trainer: Trainer, key: str) -> float:
+        return float(trainer.callback_metrics.get(key, math.nan))
+
+
+def _dense(pl_module: LightningModule) -> View | None:
+    return pl_module if isinstance(pl_module, View) and pl_module.has_model else None
+
+
+def best_estimate(estimates: Sequence[PartitionEstimate]) -> PartitionEstimate | None:
+    """The reliable estimate that certifies with the smallest error; None if there is none."""
+    trusted = [estimate for estimate in estimates if estimate.certifies and estimate.reliable]
+    return min(trusted, key=lambda estimate: estimate.stderr, default=None)
+
+
+def estimate_scalars(estimates: Sequence[PartitionEstimate]) -> dict[str, float]:
+    """Logged keys of estimates: ``partition/log_z_<method>`` and so on; what is not a number is left out."""
+    scalars: dict[str, float] = {}
+    for estimate in estimates:
+        method = estimate.method
+        scalars |= {f"partition/log_z_{method}": estimate.log_z, f"partition/stderr_{method}": estimate.stderr}
+        scalars[f"partition/reliable_{method}"] = float(estimate.reliable)
+        if method == "importance":
+            scalars |= {
+                "partition/ess": estimate.ess / estimate.num_samples,
+                "partition/k_hat": estimate.k_hat,
+            }
+    return {key: value for key, value in scalars.items() if math.isfinite(value)}
+
+
+def kl_on_grid(view: View, density: object, points: int = 400) -> dict[str, float]:
+    """KL from the true density to model and sampler, and the model's mass where the truth is below 1e-4 of its peak."""
+    event = view.event
+    if event["support"] == "box":
+        low, high = [event["low"]] * 2, [event["high"]] * 2
+    else:
+        reach = [(m - 5 * s, m + 5 * s) for m, s in zip(event["location"], event["scale"], strict=True)]
+        low, high = [edge[0] for edge in reach], [edge[1] for edge in reach]
+    axes = [a + (b - a) * (torch.arange(points) + 0.5) / points for a, b in zip(low, high, strict=True)]
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).view(-1, 2).to(view.device)
+    model, sampler = KLOnGrid().to(view.device), KLOnGrid().to(view.device)
+    with torch.no_grad():
+        for part in grid.split(16_384):
+            log_p = density.log_prob(part)  # type: ignore[attr-defined]
+            model.update(log_p, view.energy(part))
+            sampler.update(log_p, -view.sampler.log_prob(part))
+    return {"kl/model": float(model.compute()), "kl/sampler": float(sampler.compute())}

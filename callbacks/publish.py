@@ -1,0 +1,43 @@
+"""Where figures and numbers go: always a file in the run's folder, and whatever loggers run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from pytorch_lightning import Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from lightning_irl.runs import run_folder
+
+
+def publish_figure(trainer: Trainer, figure: Figure, key: str, batch: int) -> Path:
+    """Save a figure as ``figures/<key>/<batch>.png`` in the run's folder and show it in every logger that can.
+
+    Args:
+        trainer: the trainer of the run.
+        figure: what to show.
+        key: such as ``samples/grid``.
+        batch: batches trained so far.
+
+    Returns:
+        The file's path.
+    """
+    path = run_folder(trainer) / "figures" / key / f"{batch:07d}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    FigureCanvasAgg(figure).print_png(str(path))
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(key, matplotlib.image.imread(path), batch, dataformats="HWC")
+        elif hasattr(logger, "log_image"):
+            logger.log_image(key, [str(path)])
+    return path
+
+
+def publish_scalars(trainer: Trainer, scalars: dict[str, Any], batch: int) -> None:
+    """Log scalars at a batch to every logger, from the first process, whatever part of the run it is."""
+    for logger in trainer.loggers:
+        logger.log_metrics({key: float(value) for key, value in scalars.items()}, step=batch)

@@ -1,0 +1,68 @@
+"""Samples over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_only
+
+from lightning_irl.callbacks.figures import image_figure, plane_figure
+from lightning_irl.callbacks.publish import publish_figure
+from lightning_irl.views import View
+
+
+class LogSamples(Callback):
+    """Draws what the pair has learned: at a few epochs of ``fit``, at its end, and in ``test``.
+
+    Images become ``samples/grid`` (demonstrations, sampler, model); points in the plane ``samples/plane`` (demonstrations,
+    draws, density of the model, discriminator). Silent for other events.
+
+    Args:
+        every_n_epochs: epochs between two figures; by default a fifth of the run. 0 for one at the end alone.
+
+    Attributes:
+        latest: path of the last figure.
+    """
+
+    def __init__(self, every_n_epochs: int | None = None) -> None:
+        self.every_n_epochs = every_n_epochs
+        self.latest: Path | None = None
+
+    @rank_zero_only
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        every = max(1, (trainer.max_epochs or 1) // 5) if self.every_n_epochs is None else self.every_n_epochs
+        epoch = trainer.current_epoch + 1
+        if (
+            trainer.sanity_checking
+            or trainer.state.fn != "fit"
+            or not every
+            or epoch % every
+            or epoch == trainer.max_epochs
+        ):
+            return  # the last epoch is drawn by on_train_end
+        self._draw(trainer, pl_module, "val")
+
+    @rank_zero_only
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._draw(trainer, pl_module, "val")
+
+    @rank_zero_only
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._draw(trainer, pl_module, "test")
+
+    def _draw(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if not isinstance(pl_module, View) or trainer.fast_dev_run:
+            return
+        event = pl_module.event
+        is_plane, is_image = event["kind"] == "point" and event["shape"] == [2], len(event["shape"]) == 3
+        if not (is_plane or is_image):
+            return
+        loader = getattr(trainer.datamodule, f"{stage}_dataloader")()  # type: ignore[attr-defined]
+        demonstrations = torch.cat([batch.samples for batch in loader]).to(pl_module.device)
+        draw, key = (plane_figure, "samples/plane") if is_plane else (image_figure, "samples/grid")
+        # Figures use random numbers of their own: looking must not change what is trained.
+        with torch.random.fork_rng(devices=[] if pl_module.device.type == "cpu" else [pl_module.device]):
+            torch.manual_seed(0)
+            self.latest = publish_figure(trainer, draw(pl_module, demonstrations), key, pl_module.batches)

@@ -1,0 +1,83 @@
+"""What a person reads at the end of ``fit`` and of ``test``."""
+
+from __future__ import annotations
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_only
+from rich.console import Console
+from rich.table import Table
+
+from lightning_irl.callbacks.partition import LogPartition, best_estimate
+from lightning_irl.runs import run_folder
+from lightning_irl.views import View
+
+UNITS = {"nll": "nats", "bits_per_dim": "bits per dimension", "kl": "nats"}
+
+
+class Summary(Callback):
+    """Prints log Z by each method with its error and verdict, likelihoods, departures from the paper, and where the files are."""
+
+    @rank_zero_only
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._print(trainer, pl_module, "fit")
+
+    @rank_zero_only
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._print(trainer, pl_module, "test")
+
+    def _print(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        console = Console()
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, LogPartition) and callback.estimates:
+                console.print(partition_table(callback))
+                console.print(results_table(callback))
+        if isinstance(pl_module, View):
+            for departure in pl_module.departures():
+                console.print(f"[yellow]not the paper's objective:[/] {departure}")
+        console.print(
+            f"{stage} finished after {getattr(pl_module, 'batches', 0)} batches; files in {run_folder(trainer)}"
+        )
+
+
+def partition_table(report: LogPartition) -> Table:
+    """log Z by each method."""
+    table = Table(title="log Z (nats)", title_justify="left")
+    for heading, justify in (
+        ("method", "left"),
+        ("log Z", "right"),
+        ("+-", "right"),
+        ("ESS", "right"),
+        ("k_hat", "right"),
+    ):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    table.add_column("verdict")
+    for estimate in report.estimates:
+        if not estimate.certifies:
+            verdict = "[dim]certifies nothing"
+        elif estimate.reliable:
+            verdict = "[green]reliable"
+        else:
+            verdict = "[red]unreliable"
+        if estimate.reason and (estimate.certifies or not estimate.reliable):
+            verdict += f"[/]: {estimate.reason}"
+        numbers = (f"{estimate.log_z:.3f}", f"{estimate.stderr:.3f}", f"{estimate.ess:.0f}", f"{estimate.k_hat:.2f}")
+        table.add_row(estimate.method, *("-" if number == "nan" else number for number in numbers), verdict)
+    return table
+
+
+def results_table(report: LogPartition) -> Table:
+    """Likelihoods and divergences, with the method whose log Z they use."""
+    best = best_estimate(report.estimates)
+    table = Table(
+        title="Likelihood"
+        + (f", model with log Z by {best.method}" if best else ", of the model unknown: no reliable log Z"),
+        title_justify="left",
+    )
+    for heading in ("", "value", "unit"):
+        table.add_column(heading, justify="right" if heading == "value" else "left")
+    for key, value in report.results.items():
+        group, _, name = key.partition("/")
+        unit = next((unit for start, unit in UNITS.items() if name.startswith(start) or group == start), None)
+        if unit is not None:
+            table.add_row(key, f"{value:.4f}", unit)
+    return table

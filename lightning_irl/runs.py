@@ -1,0 +1,147 @@
+"""The folder of a run: ``runs/<view>/<config>/<time stamp>``, with everything that the run leaves behind.
+
+==================  ==========================================================================================
+``config.yaml``     every field as it was; ``--config`` takes it, for any verb
+``metrics.csv``     what was logged
+``checkpoints/``    ``--ckpt_path`` and ``--init_from`` take these
+``test-<stamp>/``   what ``test`` of one of these checkpoints leaves; likewise ``validate-`` and ``predict-``, the
+                    latter with ``predictions.npz``: an array for each score, one entry for each sample
+==================  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from pytorch_lightning import Trainer
+from pytorch_lightning.cli import SaveConfigCallback
+from pytorch_lightning.loggers import CSVLogger
+
+from lightning_irl import __version__
+from lightning_irl.errors import UserError
+
+RUNS = Path("runs")
+
+
+def run_folder(trainer: Trainer) -> Path:
+    """Folder in which this run keeps its files."""
+    return Path(trainer.default_root_dir)
+
+
+def config_name(path: Path) -> str:
+    """What a config is called in the names of folders: its file's name; for a saved one, that of the config that was run."""
+    is_saved = path.stem == "config" and (path.parent / "metrics.csv").exists()
+    return path.resolve().parent.parent.name if is_saved else path.stem
+
+
+def new_folder(verb: str, view: str, config: str, checkpoint: Path | None) -> Path:
+    """Make this run's own folder; no other run can have it.
+
+    Args:
+        verb: fit, validate, test or predict.
+        view: the view's name, lower case.
+        config: the config's name.
+        checkpoint: what is tested or scored: that goes beside it, into the folder of the run that made it.
+
+    Raises:
+        UserError: if the folder cannot be made.
+    """
+    parent, stamp = RUNS / view / config, time.strftime("%Y%m%d-%H%M%S")
+    if verb != "fit":
+        stamp = f"{verb}-{stamp}"
+        if checkpoint is not None and (checkpoint.parent.parent / "config.yaml").is_file():
+            parent = checkpoint.parent.parent
+    for name in [stamp, *(f"{stamp}-{number}" for number in range(2, 1000))]:
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            (parent / name).mkdir()
+        except FileExistsError:
+            if parent.is_dir():
+                continue  # another run of the same second
+            raise _unwritable(parent / name, "a file is in the way") from None
+        except OSError as error:
+            raise _unwritable(parent / name, error.strerror) from None
+        return parent / name
+    raise UserError(f"a thousand runs in {parent} started in this second")
+
+
+def given_folder(folder: Path) -> Path:
+    """Make the folder that the user named.
+
+    Raises:
+        UserError: if it cannot be written, or holds a run already.
+    """
+    for kept in ("config.yaml", "metrics.csv"):
+        if (folder / kept).exists():
+            raise UserError(
+                f"run folder {folder} holds a run already ({kept}), which is not overwritten: "
+                "give another --trainer.default_root_dir, or none for a new folder each time"
+            )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error.strerror) from None
+    return folder
+
+
+def _unwritable(folder: Path, reason: str | None) -> UserError:
+    return UserError(
+        f"run folder {folder} cannot be written ({reason}): "
+        "start elsewhere, or give a folder of yours as --trainer.default_root_dir"
+    )
+
+
+def last_checkpoint(folder: Path) -> Path:
+    """The newest checkpoint under a folder.
+
+    Raises:
+        UserError: if there is none.
+    """
+    found = sorted(folder.rglob("checkpoints/*.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UserError(f"--ckpt_path last: no checkpoint under {folder}; fit first, or give a path")
+    return found[-1]
+
+
+class RunConfig(SaveConfigCallback):
+    """Writes the resolved config beside the checkpoints and into the loggers' hyper-parameters.
+
+    What belongs to this one run is left out: its folder, and the checkpoint it resumed from, which is named in a comment.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "overwrite": True, "save_to_log_dir": False})
+
+    def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Write ``config.yaml`` into the run's folder when a fit starts."""
+        if stage != "fit":
+            return
+        config = self.config.clone()
+        resumed = config.pop("ckpt_path", None)
+        config.pop("weights_only", None)
+        config.trainer.default_root_dir = None
+        text: str = self.parser.dump(config, skip_none=False, skip_validation=True)
+        header = f"# lightning-irl {__version__}" + (f", resumed from {resumed}" if resumed else "")
+        folder = run_folder(trainer)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(f"{header}\n{text}")
+        for logger in trainer.loggers:
+            if not isinstance(logger, CSVLogger):
+                logger.log_hyperparams({"config": yaml.safe_load(text)})
+
+
+def save_predictions(outputs: list[dict[str, torch.Tensor]], trainer: Trainer) -> Path:
+    """Write the scores of all batches to ``predictions.npz``, an array for each score; with several processes, a file each."""
+    rank = f"-rank{trainer.global_rank}" if trainer.world_size > 1 else ""
+    path = run_folder(trainer) / f"predictions{rank}.npz"
+    scores = {key: torch.cat([batch[key] for batch in outputs]).float().cpu().numpy() for key in outputs[0]}
+    np.savez(path, **scores)
+    return path
