@@ -10,6 +10,7 @@ from dataclasses import asdict
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 
 from lightning_irl.callbacks.publish import publish_scalars
 from lightning_irl.event import dimension
@@ -65,21 +66,17 @@ class LogPartition(Callback):
     @torch.inference_mode(False)  # annealed chains need gradients, which Lightning's test loop forbids
     def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         view = _dense(pl_module)
-        if view is None or trainer.fast_dev_run or not math.isfinite(self._mean(trainer, f"{stage}/cost")):
+        if (
+            view is None
+            or getattr(trainer, "fast_dev_run", False)
+            or not math.isfinite(self._mean(trainer, f"{stage}/cost"))
+        ):
             return
         loader = getattr(trainer.datamodule, f"{stage}_dataloader")()  # type: ignore[attr-defined]
         demonstrations = torch.cat([batch.samples for batch in loader])[: self.num_samples].to(view.device)
         was_training = view.training
         view.eval()
-        self.estimates = estimate_all(
-            view.energy,
-            view.sampler,
-            view.event,
-            demonstrations,
-            self.num_samples,
-            num_chains=self.num_chains,
-            num_temperatures=self.num_temperatures,
-        )
+        self.estimates = self.estimate(view, demonstrations)
         self.results = estimate_scalars(self.estimates) | self._likelihoods(trainer, view, stage)
         if dimension(view.event) == 2 and hasattr(trainer.datamodule, "density"):  # type: ignore[attr-defined]
             self.results |= kl_on_grid(view, trainer.datamodule.density)  # type: ignore[attr-defined]
@@ -89,6 +86,18 @@ class LogPartition(Callback):
         path = run_folder(trainer) / f"partition_{stage}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(report, indent=1))
+
+    def estimate(self, view: View, demonstrations: Tensor) -> list[PartitionEstimate]:
+        """Every estimate that applies to a view, given demonstrations (N, *shape) for those that use them."""
+        return estimate_all(
+            view.energy,
+            view.sampler,
+            view.event,
+            demonstrations,
+            self.num_samples,
+            num_chains=self.num_chains,
+            num_temperatures=self.num_temperatures,
+        )
 
     def _likelihoods(self, trainer: Trainer, view: View, stage: str) -> dict[str, float]:
         cost, log_det = self._mean(trainer, f"{stage}/cost"), self._mean(trainer, f"{stage}/log_det")

@@ -53,7 +53,7 @@ class LogSamples(Callback):
         self._draw(trainer, pl_module, "test")
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if not isinstance(pl_module, View) or trainer.fast_dev_run:
+        if not isinstance(pl_module, View) or getattr(trainer, "fast_dev_run", False):
             return
         event = pl_module.event
         is_plane, is_image = event["kind"] == "point" and event["shape"] == [2], len(event["shape"]) == 3

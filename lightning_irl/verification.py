@@ -68,7 +68,7 @@ def verify(view: View, demonstrations: Tensor, num_draws: int | None = None, see
     if not view.sampler.has_density:
         name = type(view.sampler).__name__
         return Verification(None, None, None, None, None, f"sampler {name} has no density, so there is no D to check")
-    view.double()
+    view.double().eval()
     demonstrations = demonstrations.double().to(view.device)
     num_draws = num_draws or len(demonstrations) + len(demonstrations) // 3 + 1
     torch.manual_seed(seed)

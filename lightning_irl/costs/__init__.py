@@ -4,5 +4,6 @@ from lightning_irl.costs.base import Cost
 from lightning_irl.costs.conv import ConvCost
 from lightning_irl.costs.mlp import MLPCost
 from lightning_irl.costs.quadratic import QuadraticCost
+from lightning_irl.costs.tilted import TiltedCost
 
-__all__ = ["ConvCost", "Cost", "MLPCost", "QuadraticCost"]
+__all__ = ["ConvCost", "Cost", "MLPCost", "QuadraticCost", "TiltedCost"]

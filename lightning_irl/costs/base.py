@@ -7,6 +7,7 @@ import abc
 from torch import Tensor, nn
 
 from lightning_irl.event import Event, dimension, validate_event
+from lightning_irl.samplers.base import Sampler
 
 
 class Cost(nn.Module, abc.ABC):
@@ -22,6 +23,13 @@ class Cost(nn.Module, abc.ABC):
         self.event = event
         self.shape = tuple(event["shape"])
         self.dimension = dimension(event)
+
+    def start_from(self, sampler: Sampler) -> None:
+        """Take what this cost needs from the sampler beside it; called by the view at the start and after the warm start.
+
+        Raises:
+            ValueError: if the sampler lacks it.
+        """
 
     @abc.abstractmethod
     def forward(self, samples: Tensor) -> Tensor:

@@ -21,14 +21,15 @@ class ResidualBlock(nn.Module):
     """x -> shortcut(x) + conv(silu(conv(silu(x)))), shape (B, C, H, W) -> (B, C', H, W); no normalisation over the batch,
     so that one sample's cost does not depend on the others."""
 
-    def __init__(self, inputs: int, outputs: int, norm: Callable[[nn.Module], nn.Module]) -> None:
+    def __init__(self, inputs: int, outputs: int, norm: Callable[[nn.Module], nn.Module], dropout: float) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.first = norm(nn.Conv2d(inputs, outputs, 3, padding=1))
         self.second = norm(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.shortcut = norm(nn.Conv2d(inputs, outputs, 1)) if inputs != outputs else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
-        residual: Tensor = self.second(silu(self.first(silu(images))))
+        residual: Tensor = self.second(self.dropout(silu(self.first(silu(images)))))
         shortcut: Tensor = self.shortcut(images)
         return shortcut + residual
 
@@ -39,6 +40,8 @@ class ConvCost(Cost):
     Args:
         event: what one image looks like; shape [C, H, W].
         widths: channels of each block; the image is halved after each but the last.
+        hidden: units of the layer before the last.
+        dropout: share of units dropped in training, in every block and before the head.
         spectral: constrain every layer's spectral norm to 1 (Miyato et al. 2018, arXiv 1802.05957).
         anchor: add the quadratic that makes exp(-c) integrable on a real support.
 
@@ -53,7 +56,13 @@ class ConvCost(Cost):
     """
 
     def __init__(
-        self, event: Event, widths: Sequence[int] = (32, 64), spectral: bool = False, anchor: bool = True
+        self,
+        event: Event,
+        widths: Sequence[int] = (32, 64),
+        hidden: int = 64,
+        dropout: float = 0.0,
+        spectral: bool = False,
+        anchor: bool = True,
     ) -> None:
         super().__init__(event)
         if len(self.shape) != 3:
@@ -68,14 +77,22 @@ class ConvCost(Cost):
         self.anchor = Anchor(event, anchor)
         self.stem = norm(nn.Conv2d(channels, widths[0], 3, padding=1))
         inputs = [widths[0], *widths[:-1]]
-        self.blocks = nn.ModuleList(ResidualBlock(i, o, norm) for i, o in zip(inputs, widths, strict=True))
+        self.blocks = nn.ModuleList(ResidualBlock(i, o, norm, dropout) for i, o in zip(inputs, widths, strict=True))
         halvings = len(widths) - 1
-        self.head = norm(nn.Linear(widths[-1] * (height >> halvings) * (width >> halvings), 1))
+        features = widths[-1] * (height >> halvings) * (width >> halvings)
+        self.head = nn.Sequential(
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            norm(nn.Linear(features, hidden)),
+            nn.SiLU(),
+            norm(nn.Linear(hidden, 1)),
+        )
 
     def forward(self, samples: Tensor) -> Tensor:
         standard, anchor = self.anchor(samples)
         features = self.stem(standard.view(-1, *self.shape))
         for index, block in enumerate(self.blocks):
             features = block(avg_pool2d(features, 2) if index else features)
-        cost: Tensor = self.head(silu(features).flatten(1)).squeeze(-1)
+        cost: Tensor = self.head(features).squeeze(-1)
         return cost + anchor

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_irl.costs.anchor import Anchor
 from lightning_irl.costs.base import Cost
 from lightning_irl.event import Event
-
-
-def mlp(sizes: Sequence[int]) -> nn.Sequential:
-    """Linear layers of the given sizes with SiLU between them.
-
-    Example:
-        >>> len(mlp([2, 128, 128, 1]))
-        5
-    """
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), nn.SiLU()]
-    return nn.Sequential(*layers[:-1])
+from lightning_irl.networks import mlp
 
 
 class MLPCost(Cost):

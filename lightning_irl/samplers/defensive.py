@@ -60,7 +60,8 @@ class DefensiveSampler(Sampler):
         return torch.logaddexp(learned, self.broad.log_prob(samples) + math.log(self.share))
 
     def _mix(self, learned: Tensor) -> Tensor:
-        # One uniform shifts a regular comb: the count of broad draws is the share's, up to one, and right on average.
-        comb = torch.arange(len(learned), device=learned.device) + torch.rand((), device=learned.device)
-        is_broad = (comb / len(learned) < self.share).view(-1, *[1] * len(self.shape))
+        # One uniform shifts a regular comb: the count of broad draws is the share's, up to one, and every place in the batch
+        # is broad with the share's probability, so that a part of the batch is draws of q too.
+        comb = torch.arange(len(learned), device=learned.device) * self.share + torch.rand((), device=learned.device)
+        is_broad = (comb.frac() < self.share).view(-1, *[1] * len(self.shape))
         return torch.where(is_broad, self.broad.sample(len(learned))[0], learned)

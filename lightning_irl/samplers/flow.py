@@ -3,42 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from zuko.flows import MaskedAutoregressiveTransform
+from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.lazy import LazyComposedTransform
 from zuko.transforms import MonotonicAffineTransform, MonotonicRQSTransform
 
 from lightning_irl.event import Event, per_coordinate
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.support import support_of
+from lightning_irl.samplers.gaussian import BOX_SCALE
+from lightning_irl.support import RealSupport, support_of
 
-COUPLING_FROM = 5  # an autoregressive flow samples in d passes; above this dimension coupling (2 passes) is the default
-SPLINE_BOUND = 5.0  # of the spline on a real support, in standard deviations of the data; identity beyond
+COUPLING_FROM = 5  # an autoregressive flow samples in d passes; above this dimension coupling (one pass) is the default
+SPLINE_BOUND = 8.0  # of the spline on a real support, in standard deviations of the data; identity beyond
+START_NEAR_IDENTITY = 0.1  # factor on the last layer of every transform's network at the start
 
 
 class FlowSampler(Sampler):
     r"""q is the density of x = T^{-1}(z), T a stack of masked autoregressive or coupling transforms (zuko).
 
-    On a real support z is standard normal and x is standardised by the training data. On a box, splines map the box to itself
-    and z is uniform there, so that nothing leaks out; affine transforms go through a sigmoid.
+    On a real support z is standard normal and x is standardised by the training data. On a box either x is the sigmoid of such
+    a flow, or (``native``) splines map the box to itself and z is uniform there.
 
     Args:
         event: what one sample looks like.
         transform: ``spline`` (rational-quadratic, Durkan et al. 2019, arXiv 1906.04032) or ``affine``
             (Dinh et al. 2017, arXiv 1605.08803; Papamakarios et al. 2017, arXiv 1705.07057).
-        coupling: two passes to sample instead of d; by default from 5 dimensions up.
+        coupling: transform half of the coordinates given the other half, so that a draw takes one pass instead of d; by default
+            from 5 dimensions up. Images are halved by checkerboard, rows and columns in turn.
         transforms: number of transforms.
         hidden: sizes of the hidden layers of each transform's network.
         bins: pieces of each spline.
-        shuffle: permute the coordinates at random between transforms, instead of reversing them.
+        dropout: share of hidden units dropped while the sampler is in training mode, which views use for likelihood terms alone.
+        native: on a box, spline the box itself instead of going through a sigmoid.
 
     Raises:
-        ValueError: if ``transform`` is neither.
+        ValueError: if ``transform`` is neither, or ``native`` goes with affine transforms or a real support.
 
     Example:
         >>> from lightning_irl.event import make_event
@@ -58,45 +63,60 @@ class FlowSampler(Sampler):
         transforms: int = 3,
         hidden: Sequence[int] = (64, 64),
         bins: int = 8,
-        shuffle: bool = False,
+        dropout: float = 0.0,
+        native: bool = False,
     ) -> None:
         super().__init__(event)
         if transform not in ("spline", "affine"):
             raise ValueError(f"FlowSampler transform is {transform!r}; allowed: spline, affine")
         on_box = event["support"] == "box"
-        self.is_uniform = on_box and transform == "spline"
-        self.support = support_of(event)
+        if native and not (on_box and transform == "spline"):
+            raise ValueError("FlowSampler native=true splines a box; the data is not on one, or transform is affine")
+        self.is_uniform = native
+        self.support = RealSupport() if native else support_of(event)
+        options: dict[str, Any] = {
+            "hidden_features": hidden,
+            "activation": partial(_activation, dropout),
+        }
         if transform == "spline":
-            bound = 1.0 if on_box else SPLINE_BOUND
-            univariate = partial(MonotonicRQSTransform, bound=bound)
-            shapes: list[tuple[int, ...]] = [(bins,), (bins,), (bins - 1,)]
+            options["univariate"] = partial(MonotonicRQSTransform, bound=1.0 if native else SPLINE_BOUND)
+            options["shapes"] = [(bins,), (bins,), (bins - 1,)]
         else:
-            univariate, shapes = partial(MonotonicAffineTransform), [(), ()]
-        if coupling is None:
-            coupling = self.dimension >= COUPLING_FROM
-        orders = [torch.arange(self.dimension), torch.arange(self.dimension).flip(0)]
-        self.flow = LazyComposedTransform(
-            *(
-                MaskedAutoregressiveTransform(
-                    features=self.dimension,
-                    passes=2 if coupling else None,
-                    order=torch.randperm(self.dimension) if shuffle else orders[index % 2],
-                    univariate=univariate,
-                    shapes=shapes,
-                    hidden_features=hidden,
-                    activation=nn.SiLU,
-                )
-                for index in range(transforms)
-            )
-        )
+            options |= {"univariate": MonotonicAffineTransform, "shapes": [(), ()]}
+        is_coupling = self.dimension >= COUPLING_FROM if coupling is None else coupling
+        build: Callable[..., nn.Module] = self._coupling if is_coupling else self._autoregressive
+        layers = [build(index, **options) for index in range(transforms)]
+        with torch.no_grad():
+            for layer in layers:
+                network = getattr(layer, "hyper", None)  # a single coordinate has none, but bare parameters
+                last = layer if network is None else network[-1]
+                for parameter in last.parameters():
+                    parameter.mul_(START_NEAR_IDENTITY)
+        self.flow = LazyComposedTransform(*layers)
+        self._standardise(event, on_box)
+
+    def _standardise(self, event: Event, on_box: bool) -> None:
+        location, scale = per_coordinate(event["location"], event), per_coordinate(event["scale"], event)
         if self.is_uniform:
-            location, scale = (event["low"] + event["high"]) / 2, (event["high"] - event["low"]) / 2
-            self.register_buffer("location", torch.full((self.dimension,), location))
-            self.register_buffer("scale", torch.full((self.dimension,), scale))
+            low, high = event["low"], event["high"]
+            location, scale = torch.full_like(location, (low + high) / 2), torch.full_like(scale, (high - low) / 2)
+        elif on_box:
+            location, scale = self.support.unconstrain(location[None])[0][0], torch.full_like(scale, BOX_SCALE)
+        self.register_buffer("location", location)
+        self.register_buffer("scale", scale)
+
+    def _autoregressive(self, index: int, **options: Any) -> nn.Module:
+        order = torch.arange(self.dimension)
+        return MaskedAutoregressiveTransform(self.dimension, order=order.flip(0) if index % 2 else order, **options)
+
+    def _coupling(self, index: int, **options: Any) -> nn.Module:
+        if len(self.shape) == 3:
+            channel, row, column = torch.meshgrid(*(torch.arange(size) for size in self.shape), indexing="ij")
+            halves = [channel + row + column, row, column]
+            mask = (halves[index // 2 % 3] + index) % 2 == 0
         else:
-            free = torch.zeros(self.dimension) if on_box else per_coordinate(event["location"], event)
-            self.register_buffer("location", free)
-            self.register_buffer("scale", torch.ones_like(free) if on_box else per_coordinate(event["scale"], event))
+            mask = (torch.arange(self.dimension) + index) % 2 == 0
+        return GeneralCouplingTransform(self.dimension, mask=mask.flatten(), **options)
 
     @torch.no_grad()
     def sample(self, num_samples: int) -> tuple[Tensor, Tensor]:
@@ -106,21 +126,20 @@ class FlowSampler(Sampler):
         base = self.scale.new_empty(num_samples, self.dimension)
         base = base.uniform_(-1, 1) if self.is_uniform else base.normal_()
         standard, log_det = self.flow().inv.call_and_ladj(base)
-        free = self.location + self.scale * standard
-        log_q = self._base_log_prob(base) - log_det - self.scale.log().sum()
-        if self.is_uniform:
-            return free.view(num_samples, *self.shape), log_q
-        samples, log_det = self.support.constrain(free)
-        return samples.view(num_samples, *self.shape), log_q - log_det
+        samples, support_log_det = self.support.constrain(self.location + self.scale * standard)
+        log_q = self._base_log_prob(base) - log_det - self.scale.log().sum() - support_log_det
+        return samples.view(num_samples, *self.shape), log_q
 
     def log_prob(self, samples: Tensor) -> Tensor:
-        free, free_log_det = samples.flatten(1), samples.new_zeros(())
-        if not self.is_uniform:
-            free, free_log_det = self.support.unconstrain(free)
+        free, support_log_det = self.support.unconstrain(samples.flatten(1))
         base, log_det = self.flow().call_and_ladj((free - self.location) / self.scale)
-        return self._base_log_prob(base) + log_det - self.scale.log().sum() + free_log_det
+        return self._base_log_prob(base) + log_det - self.scale.log().sum() + support_log_det
 
     def _base_log_prob(self, base: Tensor) -> Tensor:
         if self.is_uniform:
             return base.new_full((len(base),), -self.dimension * math.log(2))
         return -base.square().sum(-1) / 2 - self.dimension / 2 * math.log(2 * math.pi)
+
+
+def _activation(dropout: float) -> nn.Module:
+    return nn.Sequential(nn.SiLU(), nn.Dropout(dropout)) if dropout else nn.SiLU()

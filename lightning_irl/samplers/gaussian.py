@@ -79,11 +79,14 @@ def matched_log_prob(event: Event, samples: Tensor) -> Callable[[Tensor], Tensor
     covariance = centred.T @ centred / len(free)
     ridge = 0.1 * covariance.diagonal().mean() * covariance.shape[0] / len(free) + torch.finfo(free.dtype).tiny
     covariance = covariance + ridge * torch.eye(covariance.shape[0], dtype=free.dtype, device=free.device)
-    gaussian = torch.distributions.MultivariateNormal(free.mean(0), covariance)
+    # cholesky_ex and no torch.distributions: their checks would wait for the device in every training step
+    mean, root = free.mean(0), torch.linalg.cholesky_ex(covariance).L
+    constant = root.diagonal().log().sum() + len(root) / 2 * math.log(2 * math.pi)
 
     def log_prob(values: Tensor) -> Tensor:
         with torch.no_grad():
             free, log_det = support.unconstrain(values.flatten(1))
-            return gaussian.log_prob(free) + log_det
+            noise = torch.linalg.solve_triangular(root, (free - mean).T, upper=False)
+            return -noise.square().sum(0) / 2 - constant + log_det
 
     return log_prob

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_irl.costs.mlp import mlp
 from lightning_irl.event import Event, per_coordinate
+from lightning_irl.networks import mlp
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.support import support_of
 

@@ -17,7 +17,7 @@ from lightning_irl.samplers.base import Sampler
 from lightning_irl.views.view import View
 
 LOG_Z_SPEED = 10.0  # learning rate of a learned log_z over the cost's
-FIRST_SOLVE, NEXT_SOLVE = 20, 8  # Newton steps for log_z from anywhere, and from the last batch's
+FIRST_SOLVE, NEXT_SOLVE = 20, 6  # Newton steps for log_z from anywhere, and from the last batch's
 
 
 class GAN(View):
@@ -85,10 +85,10 @@ class GAN(View):
         return found
 
     def logits(self, samples: Tensor, log_q: Tensor | None) -> Tensor:
-        """logit D of samples (B, *shape) with their log q (B,); (B,), high on demonstrations."""
+        """logit D of samples (B, *shape) with their log q (B,), log_z held constant; (B,), high on demonstrations."""
         if log_q is None or not self.is_dense:
             return -self.energy(samples)
-        return objectives.discriminator_logits(self.energy(samples), log_q, self.log_z)
+        return objectives.discriminator_logits(self.energy(samples), log_q, self.log_z.detach())
 
     def cost_loss(self, demonstrations: Tensor, samples: Tensor, log_q: Tensor | None) -> Tensor:
         demo_cost, sample_cost = self.energy(torch.cat([demonstrations, samples])).split(

@@ -22,6 +22,7 @@ from lightning_irl.learners import Learner, Reparameterised
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.views.finite import FiniteMonitor
 
+OPTIMIZERS = ("cost", "sampler", "warm_start")
 CHECK_EVERY = 50  # batches between two looks at the record of non-finite values
 
 
@@ -30,10 +31,15 @@ def default_optimizer(parameters: Any) -> Optimizer:
     return torch.optim.Adam(parameters, lr=1e-3)
 
 
+def trainable(module: nn.Module) -> list[nn.Parameter]:
+    """Parameters that require a gradient."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
     """Hold a module's parameters constant: gradients pass through it, none is computed for it."""
-    held = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    held = trainable(module)
     for parameter in held:
         parameter.requires_grad_(False)
     try:
@@ -54,7 +60,8 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise ValueError(f"no checkpoint {path}") from None
     except Exception as error:  # torch raises many kinds for a file that is not what it should be
-        raise ValueError(f"{path} is truncated or no checkpoint: {str(error).splitlines()[0]}") from None
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path} is truncated or no checkpoint: {reason}") from None
     if "state_dict" not in checkpoint or "log_z" not in checkpoint["state_dict"]:
         raise ValueError(f"{path} is not the checkpoint of a view; it lacks cost, sampler and log_z")
     return checkpoint
@@ -75,13 +82,16 @@ class View(pl.LightningModule, abc.ABC):
         likelihood_weight: weight of -E_p[log q] added to the sampler's loss (Flow-GAN's hybrid, Grover et al. 2018,
             arXiv 1705.08868); anything but 0 is no longer the paper's objective.
         warm_start: batches at the start in which the sampler alone is trained, by maximum likelihood.
+        warm_start_optimizer: factory of the sampler's optimizer in the warm start; by default ``sampler_optimizer``.
+        warm_start_scheduler: factory of its learning-rate schedule.
         num_samples: draws of the sampler in each step; by default as many as demonstrations.
         cost_steps: batches, each with one step of the cost, in a round.
         sampler_steps: steps of the sampler in a round; 0 holds the sampler fixed (noise-contrastive estimation).
         cost_optimizer: factory of the cost's optimizer, called with its parameters.
         sampler_optimizer: factory of the sampler's optimizer.
-        cost_scheduler: factory of the cost's learning-rate schedule, called with the optimizer; stepped once a batch.
-        sampler_scheduler: factory of the sampler's learning-rate schedule; stepped once a batch.
+        cost_scheduler: factory of the cost's learning-rate schedule, called with the optimizer. Schedules are stepped once a batch:
+            the warm start's during it, the others after it.
+        sampler_scheduler: factory of the sampler's learning-rate schedule.
         clip_norm: largest norm of the gradient of cost and of sampler; None for no clipping.
         accumulate: batches whose gradients are averaged into one step. log Z is found per batch, so this is not one larger batch.
         compile: compile the cost with ``torch.compile``.
@@ -104,6 +114,8 @@ class View(pl.LightningModule, abc.ABC):
         entropy_weight: float = 1.0,
         likelihood_weight: float = 0.0,
         warm_start: int = 0,
+        warm_start_optimizer: OptimizerCallable | None = None,
+        warm_start_scheduler: LRSchedulerCallable | None = None,
         num_samples: int | None = None,
         cost_steps: int = 1,
         sampler_steps: int = 1,
@@ -129,11 +141,13 @@ class View(pl.LightningModule, abc.ABC):
             del self.hparams[name]  # a factory given in Python is code, which a checkpoint must not hold
         self.automatic_optimization = False
         self.cost, self.sampler, self.learner = cost(event), sampler(event), learner(event)
+        self.cost.start_from(self.sampler)
         self.event, self.temperature, self.entropy_weight = event, temperature, entropy_weight
         self.likelihood_weight, self.warm_start = likelihood_weight, warm_start
         self.num_samples, self.cost_steps, self.sampler_steps = num_samples, cost_steps, sampler_steps
         self.cost_optimizer, self.sampler_optimizer = cost_optimizer, sampler_optimizer
         self.cost_scheduler, self.sampler_scheduler = cost_scheduler, sampler_scheduler
+        self.warm_start_optimizer, self.warm_start_scheduler = warm_start_optimizer, warm_start_scheduler
         self.clip_norm, self.accumulate = clip_norm, accumulate
         if sampler_steps:
             self.learner.check(self.sampler)
@@ -144,7 +158,7 @@ class View(pl.LightningModule, abc.ABC):
             )
         self.register_buffer("log_z", torch.tensor(torch.nan))
         self._batch = 0  # batches so far, over resumes too; an int on the host, so that reading it waits for nothing
-        self.finite = FiniteMonitor(["loss/cost", "loss/sampler", "gradient/cost", "gradient/sampler"])
+        self.finite = FiniteMonitor([f"{kind}/{name}" for name in OPTIMIZERS for kind in ("loss", "gradient")])
         if compile:
             self.cost.compile()
 
@@ -221,34 +235,42 @@ class View(pl.LightningModule, abc.ABC):
         return log_q if log_q.dtype == torch.float64 else log_q.float()
 
     def likelihood_loss(self, demonstrations: Tensor) -> Tensor:
-        """-E_p[log q], in nats."""
-        return -self.sampler.log_prob(demonstrations).mean()
+        """-E_p[log q], in nats; the one term in which the sampler is in training mode, with its dropout."""
+        self.sampler.train()
+        loss = -self.sampler.log_prob(demonstrations).mean()
+        self.sampler.eval()
+        return loss
 
     def draws(self, demonstrations: Tensor) -> int:
         """Number of draws that go with a batch of demonstrations."""
         return self.num_samples or len(demonstrations)
 
+    def on_train_epoch_start(self) -> None:
+        self.sampler.eval()  # a draw's density is exact only without dropout
+
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         demonstrations = batch.samples
         if self._batch < self.warm_start:
-            self.descend("sampler", lambda: self.likelihood_loss(demonstrations))
+            self.descend("warm_start", lambda: self.likelihood_loss(demonstrations))
         else:
+            if self._batch == self.warm_start:
+                self.cost.start_from(self.sampler)
             samples, log_q = self.sampler.sample(self.draws(demonstrations))
             self.descend("cost", lambda: self.cost_loss(demonstrations, samples, log_q))
-            if (self._batch // self.accumulate + 1) % self.cost_steps == 0:
+            if ((self._batch - self.warm_start) // self.accumulate + 1) % self.cost_steps == 0:
                 for _ in range(self.sampler_steps):
                     self.descend("sampler", lambda: self.sampler_loss(demonstrations))
         self._finish_batch()
 
     def descend(self, name: str, loss_of: Callable[[], Tensor]) -> None:
-        """Descend a loss by the optimizer ``name``, ``cost`` or ``sampler``, with the other one held constant."""
+        """Descend a loss by the optimizer ``name`` (``cost``, ``sampler`` or ``warm_start``), the other module held constant."""
         with frozen(self.sampler if name == "cost" else self.cost):
             loss = loss_of()
             self.manual_backward(loss / self.accumulate)
         self.finite.watch(f"loss/{name}", loss, self._batch)
         self.record(f"loss/{name}", loss, prog_bar=True)
-        if (self._batch + 1) % self.accumulate == 0:
-            optimizer = self._optimizers_by_name()[name]
+        if (self._phase_batch + 1) % self.accumulate == 0:
+            optimizer = self._optimizer(name)
             self._descending = name
             optimizer.step()
             optimizer.zero_grad()
@@ -273,29 +295,40 @@ class View(pl.LightningModule, abc.ABC):
         self.finite.watch(f"gradient/{name}", norm, self._batch)
         self.record(f"gradient/{name}_norm", norm)
 
+    @property
+    def _phase_batch(self) -> int:
+        """Batches since the start, or since the end of the warm start."""
+        return self._batch if self._batch < self.warm_start else self._batch - self.warm_start
+
     def configure_optimizers(self) -> Any:
-        sampler = [*self.sampler.parameters(), *self.learner.parameters()]
-        optimizers = [self.configure_cost_optimizer()]
-        schedulers = [self.cost_scheduler(optimizers[0])] if self.cost_scheduler else []
-        self._names = ["cost"]
-        if sampler and (self.sampler_steps or self.warm_start):
-            optimizers.append(self.sampler_optimizer(sampler))
-            schedulers += [self.sampler_scheduler(optimizers[1])] if self.sampler_scheduler else []
-            self._names.append("sampler")
-        return optimizers, schedulers
+        sampler = trainable(self.sampler) + trainable(self.learner)
+        made = {"cost": (self.configure_cost_optimizer(), self.cost_scheduler)}
+        if sampler and self.sampler_steps:
+            made["sampler"] = (self.sampler_optimizer(sampler), self.sampler_scheduler)
+        if sampler and self.warm_start:
+            factory = self.warm_start_optimizer or self.sampler_optimizer
+            made["warm_start"] = (factory(sampler), self.warm_start_scheduler)
+        self._names = list(made)
+        self._scheduled = [name for name, (_, scheduler) in made.items() if scheduler]
+        schedulers = [scheduler(optimizer) for optimizer, scheduler in made.values() if scheduler]
+        return [optimizer for optimizer, _ in made.values()], schedulers
 
     def configure_cost_optimizer(self) -> Optimizer:
         """The optimizer of the cost and of whatever else descends the cost's loss."""
-        return self.cost_optimizer(self.cost.parameters())
+        return self.cost_optimizer(trainable(self.cost))
 
-    def _optimizers_by_name(self) -> dict[str, Any]:
+    def _optimizer(self, name: str) -> Any:
         optimizers = self.optimizers()
-        return dict(zip(self._names, optimizers if isinstance(optimizers, list) else [optimizers], strict=True))
+        return (optimizers if isinstance(optimizers, list) else [optimizers])[self._names.index(name)]
 
     def _finish_batch(self) -> None:
         schedulers = self.lr_schedulers() or []
-        for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
-            scheduler.step()  # type: ignore[call-arg]
+        is_warming = self._batch < self.warm_start
+        for name, scheduler in zip(
+            self._scheduled, schedulers if isinstance(schedulers, list) else [schedulers], strict=True
+        ):
+            if (name == "warm_start") == is_warming:
+                scheduler.step()  # type: ignore[call-arg]
         self.record("partition/log_z_training", self.log_z)
         self._batch += 1
         if self._batch % CHECK_EVERY == 0:

@@ -1,0 +1,50 @@
+"""A cost relative to a frozen copy of the sampler."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+from torch import Tensor
+
+from lightning_irl.costs.base import Cost
+from lightning_irl.event import Event
+from lightning_irl.samplers.base import Sampler
+
+
+class TiltedCost(Cost):
+    r"""c(x) = f(x) - log q_0(x): the model is the frozen sampler q_0, tilted by exp(-f).
+
+    Without it a cost of many dimensions must first learn log q_0, tens of nats wide, before what it says about demonstrations
+    is more than noise. With it the model starts near q_0's own likelihood, and log Z is easy to estimate from q_0's draws.
+    f needs no quadratic anchor: q_0 falls off by itself.
+
+    The view hands over its sampler when it is built and again when the warm start ends; q_0 is a copy, saved with the cost.
+
+    Args:
+        event: what one sample looks like.
+        cost: factory of f, called with the event.
+    """
+
+    reference: Sampler
+
+    def __init__(self, event: Event, cost: Callable[[Event], Cost]) -> None:
+        super().__init__(event)
+        self.tilt = cost(event)
+
+    def start_from(self, sampler: Sampler) -> None:
+        if not sampler.has_density:
+            raise ValueError(
+                f"TiltedCost is relative to a density; sampler {type(sampler).__name__} has none: use a flow"
+            )
+        self.reference = copy.deepcopy(sampler).requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> TiltedCost:
+        super().train(mode)
+        if hasattr(self, "reference"):
+            self.reference.eval()  # its density is a constant of the cost: nothing in it may be random
+        return self
+
+    def forward(self, samples: Tensor) -> Tensor:
+        tilt: Tensor = self.tilt(samples)
+        return tilt - self.reference.log_prob(samples)
