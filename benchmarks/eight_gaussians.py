@@ -26,12 +26,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from matplotlib.figure import Figure
+from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
 
-from lightning_irl.callbacks.partition import LogPartition
 from lightning_irl.cli import config_path
 from lightning_irl.datamodules import ToyDataModule
-from lightning_irl.lightning_cli import ViewCLI
+from lightning_irl.lightning_cli import CLI
 from lightning_irl.views import View
 
 LOOKS = (2, 5, 8, 13, 20, 30, 40, 50, 60, 75, 90)  # CPU seconds
@@ -76,39 +76,45 @@ class Clock(pl.Callback):
         self.started = time.process_time()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: View, *_: Any) -> None:
-        spent = time.process_time() - self.started
-        if self.due and spent >= self.due[0]:
-            self.look(pl_module, spent)
+        if self.due and time.process_time() - self.started >= self.due[0]:
             self.due.pop(0)
+            self.look(trainer, pl_module)
 
-    def look(self, view: View, spent: float) -> None:
+    def on_train_end(self, trainer: pl.Trainer, pl_module: View) -> None:
+        self.look(trainer, pl_module)
+
+    def look(self, trainer: pl.Trainer, view: View) -> None:
         before = time.process_time()
-        row = {"cpu_s": spent, "batches": view.batches} | divergence(lambda x: -view.energy(x), self.data)
+        averaging = [callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging)]
+        for callback in averaging:  # what is looked at is what validation would see: averaged weights, if there are any
+            callback.on_validation_epoch_start(trainer, view)
+        row = {"cpu_s": before - self.started, "batches": view.batches}
+        row |= divergence(lambda x: -view.energy(x), self.data)
         row["kl_sampler"] = divergence(view.sampler.log_prob, self.data)["kl"]
         self.rows.append(row)
+        print(json.dumps(row), flush=True)
+        for callback in averaging:
+            callback.on_validation_epoch_end(trainer, view)
         self.started += time.process_time() - before
 
 
 def run_config(name: str, seed: int) -> list[dict[str, Any]]:
-    cli = ViewCLI(["--config", str(config_path(name)), "--seed_everything", str(seed)], name)
-    view, data = cli.model, cli.datamodule
-    clock = Clock(data)
-    trainer = pl.Trainer(
-        max_epochs=cli.config.trainer.max_epochs,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        limit_val_batches=0,
-        callbacks=[clock],
-    )
-    trainer.fit(view, data)
-    clock.look(view, time.process_time() - clock.started)
-    last = clock.rows[-1]
+    quiet = {
+        "logger": "false",
+        "enable_checkpointing": "false",
+        "enable_progress_bar": "false",
+        "limit_val_batches": "0",
+    }
+    arguments = [part for key, value in quiet.items() for part in (f"--trainer.{key}", value)]
+    cli = CLI(name, run=False, args=["--config", str(config_path(name)), "--seed_everything", str(seed), *arguments])
+    clock = Clock(cli.datamodule)
+    cli.trainer.callbacks.insert(0, clock)
+    cli.trainer.fit(cli.model, cli.datamodule)
+    view, last = cli.model.eval(), clock.rows[-1]
     last["log_z_wide"] = log_integral(lambda x: -view.energy(x), 8.0)
-    view.eval()
-    last["estimates"] = [asdict(estimate) for estimate in LogPartition().estimate(view, data.splits.val)]
+    before = time.process_time()
+    last["estimates"] = [asdict(e) for e in cli.config_init.partition.estimate(view, cli.datamodule.splits.val)]
+    last["estimates_cpu_s"] = time.process_time() - before
     return clock.rows
 
 

@@ -16,6 +16,7 @@ from lightning_irl.callbacks.publish import publish_scalars
 from lightning_irl.event import dimension
 from lightning_irl.metrics import KLOnGrid
 from lightning_irl.partition import PartitionEstimate, estimate_all
+from lightning_irl.partition.report import METHODS
 from lightning_irl.runs import run_folder
 from lightning_irl.views import View
 
@@ -31,6 +32,8 @@ class LogPartition(Callback):
         num_samples: draws of the sampler for each estimate.
         num_chains: annealed chains at the end.
         num_temperatures: steps of each annealed chain.
+        leapfrog_steps: of each of their Hamiltonian moves.
+        methods: which estimates to make at the end, of those that apply.
 
     Attributes:
         estimates: at the end, one for each method.
@@ -38,10 +41,17 @@ class LogPartition(Callback):
     """
 
     def __init__(
-        self, every_n_epochs: int = 1, num_samples: int = 4096, num_chains: int = 256, num_temperatures: int = 200
+        self,
+        every_n_epochs: int = 1,
+        num_samples: int = 4096,
+        num_chains: int = 256,
+        num_temperatures: int = 200,
+        leapfrog_steps: int = 4,
+        methods: Sequence[str] = METHODS,
     ) -> None:
         self.every_n_epochs, self.num_samples = every_n_epochs, num_samples
-        self.num_chains, self.num_temperatures = num_chains, num_temperatures
+        self.num_chains, self.num_temperatures, self.leapfrog_steps = num_chains, num_temperatures, leapfrog_steps
+        self.methods = methods
         self.estimates: list[PartitionEstimate] = []
         self.results: dict[str, float] = {}
 
@@ -97,6 +107,8 @@ class LogPartition(Callback):
             self.num_samples,
             num_chains=self.num_chains,
             num_temperatures=self.num_temperatures,
+            leapfrog_steps=self.leapfrog_steps,
+            methods=self.methods,
         )
 
     def _likelihoods(self, trainer: Trainer, view: View, stage: str) -> dict[str, float]:
@@ -155,7 +167,8 @@ def kl_on_grid(view: View, density: object, points: int = 400) -> dict[str, floa
         low, high = [edge[0] for edge in reach], [edge[1] for edge in reach]
     axes = [a + (b - a) * (torch.arange(points) + 0.5) / points for a, b in zip(low, high, strict=True)]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).view(-1, 2).to(view.device)
-    model, sampler = KLOnGrid().to(view.device), KLOnGrid().to(view.device)
+    # The first process alone looks at the whole grid, so nothing is to be reduced.
+    model, sampler = (KLOnGrid(sync_on_compute=False).to(view.device) for _ in range(2))
     with torch.no_grad():
         for part in grid.split(16_384):
             log_p = density.log_prob(part)  # type: ignore[attr-defined]

@@ -39,7 +39,7 @@ class ArrayDataModule(MemoryDataModule):
         steps_per_epoch: int | None = None,
         seed: int = 0,
     ) -> None:
-        values = torch.from_numpy(np.array(self._read(samples), dtype=np.float32))
+        values = torch.from_numpy(self._read(samples))
         if values.ndim < 2:
             raise ValueError(f"samples have shape {list(values.shape)}; give (N, d) points or (N, C, H, W) images")
         if not bool(torch.isfinite(values).all()):
@@ -74,12 +74,11 @@ class ArrayDataModule(MemoryDataModule):
 
     @staticmethod
     def _read(samples: str | NDArray[np.float32]) -> NDArray[np.float32]:
-        if not isinstance(samples, str):
-            return samples
-        if not Path(samples).is_file():
+        if isinstance(samples, str) and not Path(samples).is_file():
             raise FileNotFoundError(f"no file {samples}; give the path of a .npy file")
         try:
-            array: NDArray[np.float32] = np.load(samples, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{samples} is not a plain .npy array of numbers: {error}") from error
-        return array
+            array = np.load(samples, allow_pickle=False) if isinstance(samples, str) else samples
+            return np.array(array, dtype=np.float32)
+        except (ValueError, TypeError, EOFError) as error:
+            name = samples if isinstance(samples, str) else "samples"
+            raise ValueError(f"{name} is not a plain .npy array of numbers: {error}") from error

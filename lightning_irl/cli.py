@@ -2,112 +2,141 @@
 
 from __future__ import annotations
 
-import argparse
-import difflib
+import contextlib
 import json
+import math
+import os
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
-from pytorch_lightning import LightningDataModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.loggers import CSVLogger
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from rich.table import Table
 
-# Imported so that configs can name the classes without their modules.
+from lightning_irl.errors import UserError, did_you_mean, shorten
+from lightning_irl.lightning_cli import TrainingCLI, ViewCLI
+from lightning_irl.quiet import quiet
+from lightning_irl.runs import config_name
 from lightning_irl.verification import TOLERANCE, Verification, verify
-from lightning_irl.views import View
+from lightning_irl.views.finite import NonFiniteError
 
 CONFIGS = Path(__file__).parent / "configs"
+OVERLAYS = ("logger", "trainer")  # folders of configs that go on top of another one
 TRAINING_VERBS = ("fit", "validate", "test", "predict")
 USAGE = """usage: lightning-irl VERB [--config NAME_OR_PATH ...] [--FIELD VALUE ...]
 
   fit | validate | test | predict   run a config; --help after the verb lists its fields
   verify     check the paper's equations on a config's own cost, sampler and data
+             [--ckpt_path P] [--json]; exit code 0: they hold, 1: one does not, 2: no density, so nothing to check
   configs    list the configs that ship
 
   lightning-irl fit --config gan/eight_gaussians --trainer.max_epochs 2
+  lightning-irl fit --config gan/eight_gaussians --ckpt_path last    resumes the newest run of this config
+  lightning-irl test --config runs/RUN/config.yaml --ckpt_path runs/RUN/checkpoints/NAME.ckpt
+
+Everything of a run is in runs/VIEW/CONFIG/TIME_STAMP. Bad input ends with exit code 2 (verify: 3), a loss or gradient that
+is not finite with 1. LIGHTNING_IRL_TRACEBACK=1 shows the traceback of bad input too.
 """
 
 
-class UserError(Exception):
-    """Bad input; its text is the whole message."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run a verb; ``sys.argv[1:]`` becomes the arguments in full, for strategies that start processes from it.
+
+    Returns:
+        The exit code: 0 for success, 1 for a failure, 2 for bad input; ``verify`` has its own.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if arguments else 2
+    verb, rest = arguments[0], arguments[1:]
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(
+            0, str(Path.cwd())
+        )  # as with python -m: a user's own module is found where the command is given
+    try:
+        if verb in TRAINING_VERBS:
+            return run_training(verb, rest)
+        if verb == "verify":
+            return run_verify(rest)
+        if verb == "configs":
+            return run_configs()
+        raise UserError(f"no verb {verb}; {did_you_mean(verb, [*TRAINING_VERBS, 'verify', 'configs'])}")
+    except (UserError, NonFiniteError, MisconfigurationException) as error:
+        if os.environ.get("LIGHTNING_IRL_TRACEBACK"):
+            raise
+        print(f"lightning-irl: {shorten(str(error))}", file=sys.stderr)
+        return 1 if isinstance(error, NonFiniteError) else 3 if verb == "verify" else 2
+    except SystemExit as stop:  # --help, --print_config
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
 
 
-class RunConfig(SaveConfigCallback):
-    """Writes the resolved config beside the checkpoints and into the logger's hyper-parameters."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "overwrite": True, "save_to_log_dir": False})
-
-    def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Write ``config.yaml`` into the run's folder when a fit starts."""
-        if stage != "fit":
-            return
-        folder = Path(trainer.default_root_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.parser.save(self.config, str(folder / "config.yaml"), skip_none=False, overwrite=True, multifile=False)
+def run_training(verb: str, arguments: list[str]) -> int:
+    """fit, validate, test or predict."""
+    arguments, paths = resolve_configs(arguments)
+    bases = [path for path in paths if path.parent.name not in OVERLAYS or path.parent.parent != CONFIGS]
+    # In place, because strategies that start processes repeat the command from sys.argv.
+    sys.argv[1:] = [verb, *arguments]
+    with quiet():
+        TrainingCLI(verb, config_name(bases[0]) if bases else "run")
+    return 0
 
 
-class CLI(LightningCLI):
-    """LightningCLI with our links, defaults and run folder."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            View,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            save_config_callback=RunConfig,
-            auto_configure_optimizers=False,
-            parser_kwargs={"parser_mode": "omegaconf+"},
-            seed_everything_default=0,
-            **kwargs,
-        )
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Carry the event from the data to the view, and add ``--init_from``."""
-        parser.link_arguments("data.event", "model.init_args.event", apply_on="instantiate")
-        parser.add_argument(
-            "--init_from", type=str | None, default=None, help="checkpoint of any view whose pair to continue"
-        )
-        parser.set_defaults({"trainer.log_every_n_steps": 10, "trainer.enable_model_summary": False})
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """A trainer that keeps everything of a run in one folder."""
-        config = self._get(self.config_init, "trainer")
-        root = Path(config.get("default_root_dir") or "runs")
-        if config.get("logger") is None or config.get("logger") is True:
-            kwargs["logger"] = CSVLogger(root, name="", version="")
-        kwargs["default_root_dir"] = str(root)
-        trainer = super().instantiate_trainer(**kwargs)
-        for callback in trainer.checkpoint_callbacks:
-            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
-                callback.dirpath = str(root / "checkpoints")
-        return trainer
-
-    def before_fit(self) -> None:
-        """Continue another view's pair, if asked to."""
-        if path := self._get(self.config, "init_from"):
-            self.model.init_from(path)
+def run_verify(arguments: list[str]) -> int:
+    """Check the three facts on a config's own parts."""
+    arguments, paths = resolve_configs(arguments)
+    sys.argv[1:] = ["verify", *arguments]
+    wants_json = "--json" in arguments
+    with quiet(chatter=False), contextlib.redirect_stdout(sys.stderr) if wants_json else contextlib.nullcontext():
+        cli = ViewCLI(arguments, config_name(paths[0]) if paths else "run")
+        cli.datamodule.prepare_data()
+        cli.datamodule.setup("fit")
+        batch = next(iter(cli.datamodule.train_dataloader()))
+        result = verify(cli.model, batch.samples)
+    if wants_json:
+        print(json.dumps(finite(result.as_dict())))
+    else:
+        Console().print(verification_table(result))
+    return result.exit_code
 
 
-def resolve_configs(arguments: list[str]) -> list[str]:
-    """Replace names of shipped configs by their paths.
+def finite(values: dict[str, float | str | None]) -> dict[str, float | str | None]:
+    """The same in what JSON knows: null for a number that is not finite, with the reason."""
+    bad = [name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)]
+    reasons = [str(values["reason"])] * bool(values["reason"]) + [f"{name} is {values[name]}" for name in bad]
+    return {**values, **dict.fromkeys(bad), "reason": "; ".join(reasons)}
+
+
+def run_configs() -> int:
+    """List the configs that ship."""
+    table = Table(box=None, show_header=False)
+    for name, summary in shipped_configs().items():
+        table.add_row(name, summary)
+    Console().print(table)
+    return 0
+
+
+def resolve_configs(arguments: list[str]) -> tuple[list[str], list[Path]]:
+    """Replace names of configs by their paths.
+
+    Returns:
+        The arguments, and the configs' paths in their order.
 
     Raises:
         UserError: naming the nearest configs, if there is neither such a file nor such a name.
     """
-    resolved = list(arguments)
-    for index, argument in enumerate(resolved):
-        if argument == "--config" and index + 1 < len(resolved):
-            resolved[index + 1] = str(config_path(resolved[index + 1]))
-        elif argument.startswith("--config="):
-            resolved[index] = f"--config={config_path(argument.removeprefix('--config='))}"
-    return resolved
+    resolved, paths = list(arguments), []
+    for index, argument in enumerate(arguments):
+        option, equals, name = argument.partition("=")
+        if option not in ("--config", "-c"):
+            continue
+        if equals:
+            paths.append(config_path(name))
+            resolved[index] = f"{option}={paths[-1]}"
+        elif index + 1 < len(arguments):
+            paths.append(config_path(arguments[index + 1]))
+            resolved[index + 1] = str(paths[-1])
+    return resolved, paths
 
 
 def config_path(name: str) -> Path:
@@ -115,8 +144,7 @@ def config_path(name: str) -> Path:
     for path in (Path(name), CONFIGS / f"{name}.yaml"):
         if path.is_file():
             return path
-    nearest = difflib.get_close_matches(name, shipped_configs(), n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`lightning-irl configs` lists what ships"
+    hint = did_you_mean(name, shipped_configs(), "`lightning-irl configs` lists what ships")
     raise UserError(f"no config {name}, neither a file nor a name; {hint}")
 
 
@@ -125,64 +153,8 @@ def shipped_configs() -> dict[str, str]:
     found = {}
     for path in sorted(CONFIGS.rglob("*.yaml")):
         first = path.read_text().splitlines()[0]
-        found[str(path.relative_to(CONFIGS).with_suffix(""))] = first.lstrip("# ").strip()
+        found[path.relative_to(CONFIGS).with_suffix("").as_posix()] = first.lstrip("# ").strip()
     return found
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run a verb.
-
-    Returns:
-        The exit code: 0 for success, 1 for a failure, 2 for bad usage; ``verify`` has its own.
-    """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE)
-        return 0 if arguments else 2
-    verb, rest = arguments[0], arguments[1:]
-    try:
-        if verb in TRAINING_VERBS:
-            return run_training(verb, rest)
-        if verb == "verify":
-            return run_verify(rest)
-        if verb == "configs":
-            return run_configs()
-        nearest = difflib.get_close_matches(verb, [*TRAINING_VERBS, "verify", "configs"], n=1)
-        raise UserError(f"no verb {verb}" + (f"; did you mean {nearest[0]}?" if nearest else ""))
-    except UserError as error:
-        print(f"lightning-irl: {error}", file=sys.stderr)
-        return 2
-
-
-def run_training(verb: str, arguments: list[str]) -> int:
-    """fit, validate, test or predict."""
-    names = [arguments[i + 1] for i, a in enumerate(arguments[:-1]) if a == "--config"]
-    arguments = resolve_configs(arguments)
-    if not any(argument.startswith("--trainer.default_root_dir") for argument in arguments):
-        name = Path(names[0]).with_suffix("") if names else Path("run")
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        arguments.append(f"--trainer.default_root_dir={Path('runs') / name.parent.name / name.name / stamp}")
-    # In place, because strategies that start processes repeat the command from sys.argv.
-    sys.argv[1:] = [verb, *arguments]
-    CLI()
-    return 0
-
-
-def run_verify(arguments: list[str]) -> int:
-    """Check the three facts on a config's own parts."""
-    parser = argparse.ArgumentParser("lightning-irl verify", add_help=False)
-    parser.add_argument("--ckpt_path")
-    parser.add_argument("--json", action="store_true")
-    options, rest = parser.parse_known_args(arguments)
-    cli = CLI(run=False, args=resolve_configs(rest))
-    if options.ckpt_path:
-        cli.model.init_from(options.ckpt_path)
-    batch = next(iter(cli.datamodule.train_dataloader()))
-    result = verify(cli.model, batch.samples)
-    print(json.dumps(result.as_dict()) if options.json else "", end="\n" if options.json else "")
-    if not options.json:
-        Console().print(verification_table(result))
-    return result.exit_code
 
 
 def verification_table(result: Verification) -> Table:
@@ -202,12 +174,3 @@ def verification_table(result: Verification) -> Table:
         verdict = "" if value is None or not judged else "holds" if value <= TOLERANCE else "[red]FAILS"
         table.add_row(name, fact, unit, "-" if value is None else f"{value:.1e}", verdict if judged else "shown")
     return table
-
-
-def run_configs() -> int:
-    """List the configs that ship."""
-    table = Table(box=None, show_header=False)
-    for name, summary in shipped_configs().items():
-        table.add_row(name, summary)
-    Console().print(table)
-    return 0

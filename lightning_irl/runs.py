@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -36,8 +37,10 @@ def run_folder(trainer: Trainer) -> Path:
 
 def config_name(path: Path) -> str:
     """What a config is called in the names of folders: its file's name; for a saved one, that of the config that was run."""
-    is_saved = path.stem == "config" and (path.parent / "metrics.csv").exists()
-    return path.resolve().parent.parent.name if is_saved else path.stem
+    if path.name != "config.yaml" or not path.read_text().startswith("# lightning-irl"):
+        return path.stem
+    folder = path.resolve().parent
+    return folder.parent.name if re.fullmatch(r"\d{8}-\d{6}(-\d+)?", folder.name) else folder.name
 
 
 def new_folder(verb: str, view: str, config: str, checkpoint: Path | None) -> Path:
@@ -61,14 +64,23 @@ def new_folder(verb: str, view: str, config: str, checkpoint: Path | None) -> Pa
         try:
             parent.mkdir(parents=True, exist_ok=True)
             (parent / name).mkdir()
-        except FileExistsError:
-            if parent.is_dir():
-                continue  # another run of the same second
+        except (FileExistsError, FileNotFoundError):
+            if all(folder.is_dir() for folder in (parent, *parent.parents) if folder.exists()):
+                continue  # another run of the same second came first, or left and took the empty parent along
             raise _unwritable(parent / name, "a file is in the way") from None
         except OSError as error:
             raise _unwritable(parent / name, error.strerror) from None
         return parent / name
     raise UserError(f"a thousand runs in {parent} started in this second")
+
+
+def discard(folder: Path) -> None:
+    """Remove the folder of a run that never began, with the parents that it leaves empty; anything with content stays."""
+    for empty in (folder, *folder.parents):
+        try:
+            empty.rmdir()
+        except OSError:
+            return
 
 
 def given_folder(folder: Path) -> Path:
@@ -120,6 +132,11 @@ class RunConfig(SaveConfigCallback):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "overwrite": True, "save_to_log_dir": False})
 
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Let every process know the first one's folder."""
+        trainer._default_root_dir = trainer.strategy.broadcast(trainer.default_root_dir)  # type: ignore[attr-defined]
+        super().setup(trainer, pl_module, stage)
+
     def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Write ``config.yaml`` into the run's folder when a fit starts."""
         if stage != "fit":
@@ -138,10 +155,10 @@ class RunConfig(SaveConfigCallback):
                 logger.log_hyperparams({"config": yaml.safe_load(text)})
 
 
-def save_predictions(outputs: list[dict[str, torch.Tensor]], trainer: Trainer) -> Path:
+def save_predictions(outputs: list[Any], trainer: Trainer) -> Path:
     """Write the scores of all batches to ``predictions.npz``, an array for each score; with several processes, a file each."""
     rank = f"-rank{trainer.global_rank}" if trainer.world_size > 1 else ""
     path = run_folder(trainer) / f"predictions{rank}.npz"
     scores = {key: torch.cat([batch[key] for batch in outputs]).float().cpu().numpy() for key in outputs[0]}
-    np.savez(path, **scores)
+    np.savez(path, **scores)  # type: ignore[arg-type]
     return path

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from lightning_irl import objectives
-from lightning_irl.views.view import View, frozen
+from lightning_irl.views.view import View, frozen, trainable
 
 TOLERANCE = 1e-10
 DIGITS = 60  # decimal digits of the reference root
@@ -75,7 +75,7 @@ def verify(view: View, demonstrations: Tensor, num_draws: int | None = None, see
     samples, _ = view.sampler.sample(num_draws)
     demo_log_q, sample_log_q = view.log_density(demonstrations), view.log_density(samples)
     demo_cost, sample_cost = view.energy(demonstrations), view.energy(samples)
-    parameters = [parameter for parameter in view.cost.parameters() if parameter.requires_grad]
+    parameters = trainable(view.cost)
 
     log_z = objectives.optimal_log_z(demo_cost.detach(), demo_log_q, sample_cost.detach(), sample_log_q)
     truth = reference_log_z(demo_cost.detach(), demo_log_q, sample_cost.detach(), sample_log_q)
@@ -89,7 +89,7 @@ def verify(view: View, demonstrations: Tensor, num_draws: int | None = None, see
     )
     paper = _gradient(objectives.maxent_cost_loss(demo_cost, mixture_log_z), parameters)
     adversarial = _gradient(discriminator_loss, parameters)
-    with frozen(view.sampler):
+    with frozen(trainable(view.sampler)):
         trained = _gradient(view.cost_loss(demonstrations, samples, sample_log_q), parameters)
 
     generator_loss, trained_sampler = _compare_samplers(view, demonstrations, log_z, num_draws, seed)
@@ -117,7 +117,7 @@ def monitor(view: View, demonstrations: Tensor) -> dict[str, Tensor]:
     sample_log_q = view.log_density(samples)
     demo_log_q, log_z = view.log_density(demonstrations), view.log_z.detach()
     demo_cost, sample_cost = view.energy(demonstrations), view.energy(samples)
-    parameters = [parameter for parameter in view.cost.parameters() if parameter.requires_grad]
+    parameters = trainable(view.cost)
     optimum = objectives.optimal_log_z(demo_cost.detach(), demo_log_q, sample_cost.detach(), sample_log_q)
     mixture_log_z = objectives.mixture_log_z(
         demo_cost,
@@ -167,7 +167,7 @@ def reference_log_z(demo_cost: Tensor, demo_log_q: Tensor, sample_cost: Tensor, 
 def _compare_samplers(
     view: View, demonstrations: Tensor, log_z: Tensor, num_draws: int, seed: int
 ) -> tuple[float, float | None]:
-    parameters = [parameter for parameter in view.sampler.parameters() if parameter.requires_grad]
+    parameters = trainable(view.sampler)
 
     def drawn() -> tuple[Tensor, Tensor]:
         torch.manual_seed(seed)
@@ -176,7 +176,7 @@ def _compare_samplers(
             log_q = view.sampler.log_prob(samples)
         return view.energy(samples), log_q
 
-    with frozen(view.cost):
+    with frozen(trainable(view.cost)):
         cost, log_q = drawn()
         logits = objectives.discriminator_logits(cost, log_q, log_z)
         usual = objectives.saturating_generator_loss(logits) + objectives.non_saturating_generator_loss(logits)

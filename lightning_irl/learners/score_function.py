@@ -30,4 +30,6 @@ class ScoreFunction(Learner):
         values = objective(samples, log_q)
         # v - mean of the others = (v - mean of all) * n / (n - 1)
         advantage = (values - values.mean()).detach() * (num_samples / max(num_samples - 1, 1))
-        return (advantage * log_q + values).mean()
+        return (
+            advantage * (log_q - log_q.detach()) + values
+        ).mean()  # the value is the objective's, as in every learner

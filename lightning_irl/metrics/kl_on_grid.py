@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,8 +33,8 @@ class KLOnGrid(Metric):
     mass: Tensor
     log_sum: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.add_state("cross", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("mass", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("log_sum", torch.tensor(-math.inf, dtype=torch.float64), dist_reduce_fx=log_sum)

@@ -130,4 +130,6 @@ def _integrate(cost: CostFunction, event: Event, centre: Tensor, half: Tensor, p
 
 
 def _parameters(cost: CostFunction) -> Iterator[Tensor]:
-    return cost.parameters() if isinstance(cost, torch.nn.Module) else iter(())
+    """Parameters of the module that ``cost`` is, or whose method it is."""
+    owner = getattr(cost, "__self__", cost)
+    return owner.parameters() if isinstance(owner, torch.nn.Module) else iter(())

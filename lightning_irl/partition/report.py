@@ -33,6 +33,8 @@ NOISY_ESS = 20.0
 UNBIASED = ("importance", "annealed", "annealed_broad")
 # Share of the model's mass beyond all weights seen, above which an interval that does not know it is called wrong.
 UNSEEN_SHARE = 0.02
+# Chains that must have got there before an annealed estimate's own error can be taken to know it.
+MIN_REACHED = 10
 
 
 def estimate_all(
@@ -105,7 +107,7 @@ def estimate_all(
             found["importance"] = _check_unseen(found["importance"], at_model, draws, largest)
             if "annealed" in runs:
                 ends = log_ratios(cost, sampler, runs["annealed"].samples, batch_size)
-                found["annealed"] = _check_unseen(found["annealed"], at_model, draws, max(largest, float(ends.max())))
+                found["annealed"] = _check_unseen(found["annealed"], at_model, draws, largest, ends)
     if demonstrations is not None and {"discriminator", "mixture"} & set(methods):
         for estimate in _training_quantities(cost, sampler, demonstrations, num_samples, batch_size):
             found[estimate.method] = estimate
@@ -196,21 +198,29 @@ def _say_what_is_unconfirmed(estimates: list[PartitionEstimate]) -> list[Partiti
 
 
 def _check_unseen(
-    estimate: PartitionEstimate, at_model: Tensor, draws: ModelDraws, largest: float
+    estimate: PartitionEstimate, at_model: Tensor, draws: ModelDraws, largest: float, ends: Tensor | None = None
 ) -> PartitionEstimate:
-    """Doubt an estimate when model draws from elsewhere have weights beyond the largest that it saw.
+    """Doubt an estimate when model draws from elsewhere have weights beyond all those of the sampler's own draws.
 
-    With a share u of the model's mass out of sight, the estimate is low by -log(1 - u) nats, which its own error does
-    not know.
+    With a share u of the model's mass out of sight, the estimate is low by -log(1 - u) nats, which its own error does not
+    know. Annealed chains may get there, but an error that rests on a few of them knows no better.
+
+    Args:
+        estimate: made from draws of the sampler.
+        at_model: log ratios -c - log q (C, T) at ``draws``.
+        draws: of the model, from a start that is not the sampler.
+        largest: log weight of the sampler's own draws.
+        ends: log ratios (B,) at the ends of chains, if chains made the estimate.
     """
     weights = torch.softmax(draws.log_weights, 0)
     share = (at_model > largest).double().mean(1)
     unseen = float((weights * share).sum())
     error = math.sqrt(float((weights * (share - unseen)).square().sum()))
-    surely = unseen - CONTRADICTION * error
-    if not estimate.reliable or surely <= UNSEEN_SHARE:
+    reached = 0 if ends is None else int((ends > largest).sum())
+    if not estimate.reliable or unseen - CONTRADICTION * error <= UNSEEN_SHARE or reached >= MIN_REACHED:
         return estimate
-    reason = f"{unseen:.0%} of the model's mass, found by annealed_broad, lies where none of its draws came"
+    came = "none of its draws" if ends is None else f"{reached} of its {len(ends)} chains"
+    reason = f"{unseen:.0%} of the model's mass, found by annealed_broad, lies where {came} came"
     return replace(estimate, reliable=False, reason="; ".join(filter(None, [estimate.reason, reason])))
 
 

@@ -62,3 +62,7 @@ class Sampler(nn.Module, abc.ABC):
             NotImplementedError: if ``has_density`` is False.
         """
         raise NotImplementedError(f"sampler {type(self).__name__} has no density")
+
+    def learned_log_prob(self, samples: Tensor) -> Tensor:
+        """Score samples (B, *shape) by the part that learns, which likelihood terms train; :meth:`log_prob` unless it says else."""
+        return self.log_prob(samples)

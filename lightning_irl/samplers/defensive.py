@@ -59,6 +59,10 @@ class DefensiveSampler(Sampler):
         learned = self.learned.log_prob(samples) + math.log1p(-self.share)
         return torch.logaddexp(learned, self.broad.log_prob(samples) + math.log(self.share))
 
+    def learned_log_prob(self, samples: Tensor) -> Tensor:
+        # Where the learned part has no mass, the mixture's likelihood is the broad part's and has no gradient to bring it there.
+        return self.learned.learned_log_prob(samples)
+
     def _mix(self, learned: Tensor) -> Tensor:
         # One uniform shifts a regular comb: the count of broad draws is the share's, up to one, and every place in the batch
         # is broad with the share's probability, so that a part of the batch is draws of q too.

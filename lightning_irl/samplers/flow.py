@@ -101,7 +101,9 @@ class FlowSampler(Sampler):
             low, high = event["low"], event["high"]
             location, scale = torch.full_like(location, (low + high) / 2), torch.full_like(scale, (high - low) / 2)
         elif on_box:
-            location, scale = self.support.unconstrain(location[None])[0][0], torch.full_like(scale, BOX_SCALE)
+            margin = 0.01 * (event["high"] - event["low"])  # a mean at an edge has no logit
+            inside = location.clamp(event["low"] + margin, event["high"] - margin)
+            location, scale = self.support.unconstrain(inside[None])[0][0], torch.full_like(scale, BOX_SCALE)
         self.register_buffer("location", location)
         self.register_buffer("scale", scale)
 

@@ -17,7 +17,7 @@ from lightning_irl.samplers.base import Sampler
 from lightning_irl.views.view import View
 
 LOG_Z_SPEED = 10.0  # learning rate of a learned log_z over the cost's
-FIRST_SOLVE, NEXT_SOLVE = 20, 6  # Newton steps for log_z from anywhere, and from the last batch's
+FIRST_SOLVE, NEXT_SOLVE = 20, 4  # Newton steps for log_z from anywhere, and from the last batch's
 
 
 class GAN(View):

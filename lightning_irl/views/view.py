@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,9 +37,8 @@ def trainable(module: nn.Module) -> list[nn.Parameter]:
 
 
 @contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """Hold a module's parameters constant: gradients pass through it, none is computed for it."""
-    held = trainable(module)
+def frozen(held: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Hold parameters that require a gradient constant: gradients pass through them, none is computed for them."""
     for parameter in held:
         parameter.requires_grad_(False)
     try:
@@ -235,9 +234,9 @@ class View(pl.LightningModule, abc.ABC):
         return log_q if log_q.dtype == torch.float64 else log_q.float()
 
     def likelihood_loss(self, demonstrations: Tensor) -> Tensor:
-        """-E_p[log q], in nats; the one term in which the sampler is in training mode, with its dropout."""
+        """-E_p[log q] of the part of q that learns, in nats; the one term in which the sampler is in training mode, with its dropout."""
         self.sampler.train()
-        loss = -self.sampler.log_prob(demonstrations).mean()
+        loss = -self.sampler.learned_log_prob(demonstrations).mean()
         self.sampler.eval()
         return loss
 
@@ -253,7 +252,7 @@ class View(pl.LightningModule, abc.ABC):
         if self._batch < self.warm_start:
             self.descend("warm_start", lambda: self.likelihood_loss(demonstrations))
         else:
-            if self._batch == self.warm_start:
+            if self.warm_start and self._batch == self.warm_start:  # without one, init_from may have brought its own
                 self.cost.start_from(self.sampler)
             samples, log_q = self.sampler.sample(self.draws(demonstrations))
             self.descend("cost", lambda: self.cost_loss(demonstrations, samples, log_q))
@@ -264,7 +263,7 @@ class View(pl.LightningModule, abc.ABC):
 
     def descend(self, name: str, loss_of: Callable[[], Tensor]) -> None:
         """Descend a loss by the optimizer ``name`` (``cost``, ``sampler`` or ``warm_start``), the other module held constant."""
-        with frozen(self.sampler if name == "cost" else self.cost):
+        with frozen(self._held[name]):
             loss = loss_of()
             self.manual_backward(loss / self.accumulate)
         self.finite.watch(f"loss/{name}", loss, self._batch)
@@ -302,6 +301,8 @@ class View(pl.LightningModule, abc.ABC):
 
     def configure_optimizers(self) -> Any:
         sampler = trainable(self.sampler) + trainable(self.learner)
+        cost = trainable(self.cost)
+        self._held = {"cost": sampler, "sampler": cost, "warm_start": cost}
         made = {"cost": (self.configure_cost_optimizer(), self.cost_scheduler)}
         if sampler and self.sampler_steps:
             made["sampler"] = (self.sampler_optimizer(sampler), self.sampler_scheduler)

@@ -1,0 +1,280 @@
+"""LightningCLI over our views and data: links, checks before anything runs, and one folder for a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from jsonargparse import Namespace
+from jsonargparse.typing import PositiveInt
+from omegaconf.errors import OmegaConfBaseException
+from pytorch_lightning import Callback, LightningDataModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+from lightning_irl import checks, runs
+from lightning_irl.callbacks import LogEquivalence, LogPartition, LogSamples, Summary
+from lightning_irl.costs import Cost
+from lightning_irl.datamodules import MemoryDataModule
+from lightning_irl.errors import UserError, explain, shorten
+from lightning_irl.learners import Learner
+from lightning_irl.quiet import hush_workers
+from lightning_irl.samplers import Sampler
+from lightning_irl.views import View
+
+# Whose subclasses configs can name without their modules: importing them here is what makes them known.
+NAMED = (View, Cost, Sampler, Learner, LightningDataModule, Callback, torch.optim.Optimizer)
+# What every run reports; each is configured under its key.
+REPORTS = {"equivalence": LogEquivalence, "partition": LogPartition, "samples": LogSamples}
+
+
+class Parser(LightningArgumentParser):
+    """Raises what is wrong with a config, cut to its cause, instead of printing the usage and exiting."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:  # a parser within a union, whose errors are collected
+            super().error(message, ex)
+        parser = getattr(ex, "subcommand_parser", None) or self
+        raise UserError(explain(message, parser._option_string_actions, NAMED)) from ex
+
+
+class CLI(LightningCLI):
+    """LightningCLI with our links, defaults and run folder.
+
+    Args:
+        config_name: what the config is called in the run's folder.
+        **kwargs: of ``LightningCLI``.
+    """
+
+    def __init__(self, config_name: str = "run", **kwargs: Any) -> None:
+        self.config_name = config_name
+        self.constructor_error: Exception | None = None
+        super().__init__(
+            View,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=runs.RunConfig,
+            auto_configure_optimizers=False,
+            parser_class=Parser,
+            parser_kwargs={"parser_mode": "omegaconf+", "allow_abbrev": False},
+            seed_everything_default=0,
+            **kwargs,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Carry the event from the data to the view, and add ``--init_from`` and ``--threads``."""
+        parser.link_arguments("data.event", "model.init_args.event", apply_on="instantiate")
+        parser.add_argument(
+            "--init_from", type=str | None, default=None, help="checkpoint of any view whose pair to continue"
+        )
+        parser.add_argument(
+            "--threads",
+            type=PositiveInt | None,
+            default=None,
+            help="CPU threads of torch; one is fastest for small models (default: torch's own choice)",
+        )
+        for key, callback in REPORTS.items():
+            parser.add_lightning_class_args(callback, key)
+        parser.set_defaults({"trainer.log_every_n_steps": 10, "trainer.enable_model_summary": False})
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        # Without Lightning's warning that arguments were given beside sys.argv.
+        try:
+            self.config = parser.parse_args(args)
+        except OmegaConfBaseException as error:
+            raise UserError(f"interpolation: {error}") from error
+
+    @property
+    def fields(self) -> Namespace:
+        """The verb's part of the config."""
+        fields: Namespace = self.config[self.config.subcommand] if "subcommand" in self.config else self.config
+        return fields
+
+    @property
+    def view_name(self) -> str:
+        """The view's class, in lower case."""
+        name: str = self.fields.model.class_path.rsplit(".", 1)[-1]
+        return name.lower()
+
+    def _parse_ckpt_path(self) -> None:
+        """Find the checkpoint. Unlike Lightning's, it does not replace the config's model by the checkpoint's: they must agree."""
+        given = self.fields.get("ckpt_path")
+        if given == "last":
+            root = self.fields.trainer.default_root_dir
+            given = str(runs.last_checkpoint(Path(root or runs.RUNS / self.view_name / self.config_name)))
+            self.fields.ckpt_path = given
+            sys.argv.append(f"--ckpt_path={given}")  # processes of ddp must not look for themselves
+        if given:
+            checks.load_checkpoint(given)
+
+    def before_instantiate_classes(self) -> None:
+        if self.fields.threads:
+            torch.set_num_threads(self.fields.threads)
+
+    def _add_instantiators(self) -> None:
+        super()._add_instantiators()
+        registered = dict(self.parser._get_parser_instantiators())
+        for (kind, subclasses), build in registered.items():
+            self.parser.add_instantiator(self._recording(build), kind, subclasses=subclasses)
+        self.parser.add_instantiator(self._recording(lambda kind, *a, **k: kind(*a, **k)), object, subclasses=True)
+
+    def _recording(self, build: Any) -> Any:
+        """Keep the first exception of a constructor, which a union would bury."""
+
+        def recorded(class_type: Any, *args: Any, applied_instantiation_links: Any = None, **kwargs: Any) -> Any:
+            if "_InstantiatorFn" in type(build).__name__:
+                kwargs["applied_instantiation_links"] = applied_instantiation_links
+            try:
+                return build(class_type, *args, **kwargs)
+            except Exception as error:
+                self.constructor_error = self.constructor_error or error
+                raise
+
+        return recorded
+
+    def instantiate_classes(self) -> None:
+        try:
+            self.config_init = self.parser.instantiate(self.config)
+        except Exception:
+            error = self.constructor_error
+            if error is None:
+                raise
+            if isinstance(error, (ValueError, FileNotFoundError)):
+                raise UserError(shorten(str(error))) from error
+            raise error from None
+        self.datamodule = self._get(self.config_init, "data")
+        self.model = self._get(self.config_init, "model")
+        if isinstance(self.datamodule, MemoryDataModule):
+            hush_workers()
+        self.check_model()
+        self.trainer = self.instantiate_trainer()
+
+    def check_model(self) -> None:
+        """Look at the pair, and at the checkpoint that it is to take."""
+        checks.check_pair(self.model)
+        if path := self.fields.get("ckpt_path"):
+            is_resumed = self.fields is not self.config and self.config.subcommand == "fit"
+            checks.check_checkpoint(Path(path), self.model, is_resumed)
+        elif path := self.fields.init_from:
+            try:
+                self.model.init_from(path)
+            except ValueError as error:
+                raise UserError(shorten(str(error))) from error
+
+
+class TrainingCLI(CLI):
+    """fit, validate, test or predict."""
+
+    def __init__(self, verb: str, config_name: str) -> None:
+        self.verb = verb
+        self.folder: Path | None = None
+        try:
+            super().__init__(config_name)
+        finally:
+            if self.folder is not None:
+                runs.discard(self.folder)  # only if nothing is in it
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        # Of Lightning's four, the one that is run: a parser for each costs more than everything else here.
+        return {self.verb: super().subcommands()[self.verb]}
+
+    def before_instantiate_classes(self) -> None:
+        super().before_instantiate_classes()
+        trainer = self.fields.trainer
+        checks.check_trainer_config(trainer)
+        self._choose_folder()
+        specs = trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]
+        for spec in specs:
+            if isinstance(spec, Namespace) and spec.get("init_args", {}).get("save_dir", "") in (None, ".", "runs"):
+                spec.init_args.save_dir = trainer.default_root_dir
+
+    def _choose_folder(self) -> None:
+        trainer = self.fields.trainer
+        if rank_zero_only.rank:  # type: ignore[attr-defined]
+            return  # the first process chooses; RunConfig tells the others
+        if trainer.default_root_dir is not None:
+            runs.given_folder(Path(trainer.default_root_dir))
+            return
+        checkpoint = self.fields.get("ckpt_path")
+        self.folder = runs.new_folder(
+            self.config.subcommand, self.view_name, self.config_name, Path(checkpoint) if checkpoint else None
+        )
+        trainer.default_root_dir = str(self.folder)
+        # Strategies that start processes repeat the command from sys.argv.
+        sys.argv.append(f"--trainer.default_root_dir={self.folder}")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A trainer that keeps everything of a run in one folder."""
+        config = self._get(self.config_init, "trainer")
+        root = config.default_root_dir or str(runs.RUNS)
+        if config.logger is not False:
+            chosen = config.logger if isinstance(config.logger, list) else [config.logger]
+            loggers = [logger for logger in chosen if logger not in (None, True)]
+            if not any(isinstance(logger, CSVLogger) for logger in loggers):
+                loggers.append(CSVLogger(root, name="", version=""))
+            kwargs["logger"] = loggers
+        try:
+            trainer = super().instantiate_trainer(**kwargs)
+        except (TypeError, ValueError) as error:  # Lightning's words for a value that it does not take
+            raise UserError(f"trainer: {shorten(str(error))}") from error
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(Path(root) / "checkpoints")
+        return trainer
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """Add the progress bar and, after the reports that it prints, the summary."""
+        given = config["callbacks"] if isinstance(config["callbacks"], list) else [config["callbacks"]]
+        callbacks = list(callbacks)
+        if config["enable_progress_bar"] is not False and not any(isinstance(item, ProgressBar) for item in given):
+            callbacks.append(RichProgressBar())
+        if not any(isinstance(callback, Summary) for callback in given):
+            callbacks.append(Summary())
+        return super()._instantiate_trainer(config, callbacks)
+
+    def before_fit(self) -> None:
+        """Refuse what cannot be trained."""
+        checks.check_strategy(self.trainer)
+        checks.check_optimizers(self.model)
+
+    def _warn_untrained(self) -> None:
+        if not (self.fields.get("ckpt_path") or self.fields.init_from):
+            print("lightning-irl: no --ckpt_path, so this is a view that has not been trained", file=sys.stderr)
+
+    before_validate = before_test = before_predict = _warn_untrained
+
+    def predict(self, **kwargs: Any) -> None:
+        """Score the test part and save the scores in the run's folder."""
+        outputs = self.trainer.predict(**kwargs)
+        if outputs:
+            print(f"scores in {runs.save_predictions(outputs, self.trainer)}")
+
+
+class ViewCLI(CLI):
+    """A config's view and data, without a trainer and its loggers."""
+
+    def __init__(self, arguments: list[str], config_name: str) -> None:
+        super().__init__(config_name, run=False, args=arguments)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        super().add_arguments_to_parser(parser)
+        parser.add_argument("--ckpt_path", type=str | None, default=None, help="checkpoint to verify")
+        parser.add_argument("--json", action="store_true", help="print one JSON object on one line")
+
+    def before_instantiate_classes(self) -> None:
+        super().before_instantiate_classes()
+        for field in ("logger", "callbacks", "plugins", "profiler"):
+            self.config.trainer[field] = None
+
+    def check_model(self) -> None:
+        super().check_model()
+        if path := self.config.ckpt_path:
+            self.model.init_from(path)
+
+    def instantiate_trainer(self, **kwargs: Any) -> None:  # type: ignore[override]
+        return None

@@ -1,0 +1,127 @@
+"""Everything at once, and who contradicts whom."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from lightning_irl.partition import PartitionEstimate, estimate_all, reconcile
+
+
+def _estimate(method: str, log_z: float, stderr: float = 0.01, **changes) -> PartitionEstimate:
+    values = {"ess": 500.0, "k_hat": 0.1, "num_samples": 1000, "certifies": True, "reliable": True, "reason": ""}
+    return PartitionEstimate(log_z, stderr, method=method, **(values | changes))
+
+
+def _by_method(estimates: list[PartitionEstimate]) -> dict[str, PartitionEstimate]:
+    return {estimate.method: estimate for estimate in estimates}
+
+
+def test_all_agree_on_a_skewed_target(skew_normal):
+    torch.manual_seed(1)  # seed 0 holds one of the 3-sigma deviations that every 370th estimate has
+    known = skew_normal(2)
+    estimates = estimate_all(known.cost, known.sampler, demonstrations=torch.randn(300, 2), num_temperatures=60)
+    assert [estimate.method for estimate in estimates] == [
+        "quadrature",
+        "annealed_broad",
+        "annealed",
+        "bridge",
+        "importance",
+        "discriminator",
+        "mixture",
+    ]
+    for estimate in estimates[:5]:
+        assert estimate.reliable, estimate
+        assert abs(estimate.log_z - known.log_z) < 4 * estimate.stderr
+    assert not any(estimate.certifies for estimate in estimates[5:])
+
+
+@pytest.mark.parametrize("dimension", [2, 16])
+def test_a_mode_that_sampler_and_demonstrations_miss_is_noticed(dimension, missed_mode):
+    known = missed_mode(dimension)
+    methods = ("annealed_broad", "annealed", "bridge", "importance")  # without quadrature: chains alone must find it
+    estimates = _by_method(
+        estimate_all(
+            known.cost,
+            known.sampler,
+            demonstrations=torch.randn(200, dimension),
+            num_temperatures=100,
+            methods=methods,
+        )
+    )
+    importance = estimates["importance"]
+    assert importance.log_z == pytest.approx(known.log_z - math.log(2), abs=0.1)
+    assert importance.ess > 2000  # nothing in its own weights gives it away
+    assert not importance.reliable
+    assert "annealed_broad" in importance.reason
+    assert not estimates["annealed"].reliable  # few of its chains get there, if any
+    for name in ("annealed_broad", "bridge"):
+        assert estimates[name].reliable
+        assert abs(estimates[name].log_z - known.log_z) < 4 * estimates[name].stderr
+
+
+def test_image_on_a_box(beta_pixels):
+    known = beta_pixels([1, 2, 2])
+    estimates = _by_method(estimate_all(known.cost, known.sampler, num_temperatures=60))
+    assert set(estimates) == {"annealed_broad", "annealed", "bridge", "importance"}
+    for estimate in estimates.values():
+        assert abs(estimate.log_z - known.log_z) < 4 * estimate.stderr
+
+
+def test_unknown_method_is_refused(skew_normal):
+    known = skew_normal(1)
+    with pytest.raises(ValueError, match=r"methods has \['bennett'\]"):
+        estimate_all(known.cost, known.sampler, methods=("bennett",))
+
+
+def test_the_lower_of_two_is_doubted_and_names_the_other():
+    checked = _by_method(reconcile([_estimate("annealed_broad", 1.0, 0.1), _estimate("importance", 0.3)]))
+    assert checked["annealed_broad"].reliable
+    assert not checked["importance"].reliable
+    assert "annealed_broad says 1.00 +- 0.1" in checked["importance"].reason
+
+
+def test_within_the_joint_error_nothing_happens():
+    given = [_estimate("annealed_broad", 0.55, 0.1), _estimate("importance", 0.3)]
+    assert reconcile(given) == given
+    assert reconcile(given)[0] is not given[0]
+
+
+def test_quadrature_is_believed():
+    checked = _by_method(reconcile([_estimate("quadrature", 0.0, 1e-6), _estimate("annealed", 0.5, 0.1)]))
+    assert checked["quadrature"].reliable
+    assert not checked["annealed"].reliable
+
+
+def test_a_bridge_above_all_others_is_doubted_unless_one_agrees():
+    low = [_estimate("annealed_broad", 0.0), _estimate("importance", 0.01)]
+    checked = _by_method(reconcile([*low, _estimate("bridge", 1.0)]))
+    assert not checked["bridge"].reliable
+    checked = _by_method(reconcile([low[1], _estimate("annealed_broad", 1.01), _estimate("bridge", 1.0)]))
+    assert checked["bridge"].reliable
+    assert checked["annealed_broad"].reliable
+    assert not checked["importance"].reliable
+
+
+def test_a_noisy_lower_bound_still_contradicts_from_far_above():
+    noisy = _estimate("annealed_broad", 6.0, 1.0, ess=1.5, reliable=False, reason="effective sample size 2")
+    checked = _by_method(reconcile([noisy, _estimate("importance", 0.0)]))
+    assert not checked["importance"].reliable
+    near = _estimate("annealed_broad", 3.0, 1.0, ess=1.5, reliable=False, reason="effective sample size 2")
+    checked = _by_method(reconcile([near, _estimate("importance", 0.0)]))
+    assert checked["importance"].reliable
+    assert "no reliable estimate from a broad start" in checked["importance"].reason
+
+
+def test_training_quantities_neither_judge_nor_are_judged():
+    far = _estimate("discriminator", 5.0, certifies=False, reliable=False, reason="treats")
+    checked = reconcile([_estimate("importance", 0.0), far])
+    assert checked[0].reliable
+    assert checked[1] == far
+
+
+def test_interval():
+    low, high = _estimate("importance", 1.0, 0.1).interval
+    assert (low, high) == pytest.approx((0.804, 1.196))

@@ -1,0 +1,318 @@
+"""Bad input: a message of a few lines that says what was given, what is allowed and what to do; no traceback, no training."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from lightning_irl.cli import main
+
+TINY = {
+    "model": {
+        "class_path": "GAN",
+        "init_args": {
+            "cost": {"class_path": "MLPCost", "init_args": {"hidden": [8]}},
+            "sampler": {"class_path": "GaussianSampler"},
+        },
+    },
+    "data": {
+        "class_path": "ToyDataModule",
+        "init_args": {"train_size": 192, "val_size": 32, "test_size": 48, "batch_size": 64},
+    },
+    "trainer": {"max_epochs": 1, "enable_progress_bar": False, "log_every_n_steps": 1, "accelerator": "cpu"},
+    "partition": {"methods": ["importance"], "num_samples": 64},
+    "samples": {"every_n_epochs": 0},
+}
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["lightning-irl"])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("tiny.yaml").write_text(yaml.safe_dump(TINY))
+
+
+@pytest.fixture
+def refused(capfd):
+    """Run a command that must be refused before training; check the form of its message, hand over its text."""
+
+    def run(*arguments, verb="fit", config="tiny.yaml"):
+        capfd.readouterr()
+        files_before = set(Path().rglob("*"))
+        code = main([verb, "--config", config, *arguments])
+        printed = capfd.readouterr()
+        message = printed.err[printed.err.index("lightning-irl: ") :]
+        assert code == (3 if verb == "verify" else 2)
+        assert printed.out == ""
+        assert "Traceback" not in printed.err
+        assert "Union" not in message
+        assert "Namespace" not in message
+        assert len(message.splitlines()) <= 10
+        assert {path for path in Path().rglob("*") if "__pycache__" not in path.parts} <= files_before
+        return message
+
+    return run
+
+
+def overlay(**fields):
+    Path("overlay.yaml").write_text(yaml.safe_dump(fields))
+    return "--config=overlay.yaml"
+
+
+def model(**fields):
+    return overlay(model={"init_args": fields})
+
+
+@pytest.mark.parametrize("verb", ["fit", "verify"])
+def test_unknown_config(refused, verb):
+    assert "did you mean gan/eight_gaussians" in refused(verb=verb, config="gan/eight_gausians")
+    assert "lightning-irl configs" in refused(verb=verb, config="qqq")
+
+
+def test_unknown_verb(capsys):
+    assert main(["fti"]) == 2
+    assert "did you mean fit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        # unknown keys; the first is a prefix that argparse would complete
+        (["--trainer.max_epoch=3"], ["no option trainer.max_epoch", "did you mean trainer.max_epochs"]),
+        (["--thread", "3"], ["no option thread", "threads"]),
+        (["--model.temprature=3"], ["GAN has no option temprature", "temperature"]),
+        (["--model.cost.hiddn=[3]"], ["MLPCost has no option hiddn", "hidden"]),
+        (["--model.cost_optimizer=Adam", "--model.cost_optimizer.lrr=1"], ["Adam has no option lrr", "lr"]),
+        # unknown classes
+        (["--model=GANN"], ["no class GANN", "did you mean GAN?"]),
+        (["--model.cost=MLPCots"], ["model.cost", "no class MLPCots", "MLPCost"]),
+        (["--model.cost=not_a_module.Cost"], ["no class not_a_module.Cost", "not_a_module"]),
+        (["--data=ToyData"], ["no class ToyData", "ToyDataModule"]),
+        (["--trainer.callbacks+=Nope"], ["trainer.callbacks", "no class Nope"]),
+        # wrong types and values
+        (["--trainer.max_epochs=many"], ["trainer.max_epochs", "expected int", "many"]),
+        (["--model.temperature=hot"], ["model.temperature", "expected float", "hot"]),
+        (["--model.temperature=-1"], ["temperature is -1.0", "above 0"]),
+        (["--model.cost.hidden=[a]"], ["model.cost.hidden", "expected int", "a"]),
+        (["--model.generator_loss=both"], ["generator_loss", "saturating", "both"]),
+        (["--trainer.precision=7"], ["trainer.precision", "bf16-mixed", "7"]),
+        (["--trainer.devices=none"], ["trainer: `devices`"]),
+        (["gan/digits"], ["gan/digits is no option", "--config"]),
+        (["--threads=0"], ["threads", "0"]),
+        (["--data.name=moons"], ["'moons' is not known", "two_moons"]),
+        (["--model.cost_optimizer=Adam", "--model.cost_optimizer.lr=-1"], ["Invalid learning rate: -1"]),
+        # what Lightning refuses with two optimizers
+        (["--trainer.gradient_clip_val=1"], ["gradient_clip_val", "--model.clip_norm"]),
+        (["--trainer.accumulate_grad_batches=2"], ["accumulate_grad_batches", "--model.accumulate"]),
+        # parts that do not fit
+        (["--model.cost=ConvCost"], ["ConvCost takes images", "[2]", "MLPCost"]),
+        (
+            ["--model.sampler=GeneratorSampler"],
+            ["GeneratorSampler has no density", "discriminator=plain", "FlowSampler"],
+        ),
+        (["--model=EBM", "--model.sampler=GeneratorSampler"], ["no density", "negative_phase=uniform"]),
+        (["--data.batch_size=193"], ["batch_size is 193", "192"]),
+        (["--trainer.strategy=ddp", "--trainer.devices=2"], ["ddp_find_unused_parameters_true", "trainer/ddp"]),
+        (["--trainer.devices=2"], ["ddp_find_unused_parameters_true"]),  # auto picks ddp
+    ],
+)
+def test_arguments(refused, arguments, expected):
+    message = refused(*arguments)
+    for part in expected:
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"trainer": {"max_epoch": 3}}, ["trainer.max_epoch", "trainer.max_epochs"]),
+        ({"trainr": {"max_epochs": 3}}, ["trainr.max_epochs", "trainer.max_epochs"]),
+        ({"model": {"init_args": {"cost": {"init_args": {"hiddn": [3]}}}}}, ["MLPCost has no option hiddn", "hidden"]),
+        ({"model": {"init_args": {"cost": {"class_path": "MLPCots"}}}}, ["no class MLPCots", "MLPCost"]),
+        ({"model": {"init_args": {"temperature": "hot"}}}, ["model.temperature", "expected float"]),
+        ({"model": {"init_args": {"temperature": "${.nope}"}}}, ["interpolation", "nope", "temperature"]),
+    ],
+)
+def test_yaml(refused, fields, expected):
+    message = refused(overlay(**fields))
+    for part in expected:
+        assert part in message
+
+
+def test_yaml_that_is_none(refused):
+    Path("overlay.yaml").write_text("trainer:\n  max_epochs: [3\n")
+    assert "line 2" in refused("--config=overlay.yaml")
+
+
+def test_no_config_at_all(capsys):
+    assert main(["fit"]) == 2
+    assert "--config" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        (np.array([[0.0, np.nan]] * 2 + [[1.0, 2.0]] * 98), "2 of 100 samples hold NaN or Inf"),
+        (np.array([[0.0, np.inf]] + [[1.0, 2.0]] * 99), "1 of 100 samples hold NaN or Inf"),
+        (np.array([{"a": 1}], dtype=object), "not a plain .npy array"),
+        (np.zeros(100), "give (N, d) points"),
+        (np.zeros((100, 2)), "constant"),
+        (np.random.default_rng(0).normal(size=(20, 2)), "batch_size is 64"),
+        (np.array([["a", "b"]] * 100), "not a plain .npy array of numbers"),
+    ],
+)
+def test_data(refused, samples, expected):
+    np.save("data.npy", samples, allow_pickle=True)
+    fields = {"class_path": "ArrayDataModule", "init_args": {"samples": "data.npy", "batch_size": 64}}
+    assert expected in refused(overlay(data=fields))
+
+
+def test_data_files(refused):
+    def data(path):
+        return overlay(data={"class_path": "ArrayDataModule", "init_args": {"samples": path}})
+
+    assert "no file nowhere.npy" in refused(data("nowhere.npy"))
+    Path("text.npy").write_text("1 2\n3 4\n")
+    assert "not a plain .npy array" in refused(data("text.npy"))
+    Path("empty.npy").touch()
+    assert "not a plain .npy array" in refused(data("empty.npy"))
+
+
+@pytest.fixture
+def checkpoint():
+    assert main(["fit", "--config", "tiny.yaml", "--trainer.default_root_dir=trained"]) == 0
+    (path,) = Path("trained/checkpoints").glob("*.ckpt")
+    return str(path)
+
+
+def test_checkpoints_of_other_kinds(refused, checkpoint):
+    content = Path(checkpoint).read_bytes()
+    Path("cut.ckpt").write_bytes(content[: len(content) // 2])
+    Path("empty.ckpt").touch()
+    torch.save({"weights": torch.zeros(3)}, "other.ckpt")
+    torch.save({"state_dict": TINY, "code": print}, "code.ckpt")
+    for option in ("--ckpt_path", "--init_from"):
+        assert "no checkpoint nowhere.ckpt" in refused(option, "nowhere.ckpt")
+        for name in ("cut", "empty", "code"):
+            assert f"{name}.ckpt is truncated or no checkpoint" in refused(option, f"{name}.ckpt")
+        assert "is truncated or no checkpoint" in refused(option, "trained")  # a folder
+        assert "not the checkpoint of a view" in refused(option, "other.ckpt")
+        message = refused(option, checkpoint, "--model.cost.hidden=[16]")
+        assert "network.0.weight" in message
+        assert "cost" in refused(option, checkpoint, "--model.cost=QuadraticCost")
+        assert "sampler" in refused(option, checkpoint, "--model.sampler=FlowSampler")
+    for verb in ("test", "predict", "validate", "verify"):
+        assert "[8, 2] there, [16, 2] here" in refused("--ckpt_path", checkpoint, "--model.cost.hidden=[16]", verb=verb)
+    assert "use --init_from" in refused("--ckpt_path", checkpoint, "--model=EBM")
+    assert "use --init_from" in refused("--ckpt_path", checkpoint, "--model.sampler_steps=0")
+    assert "no checkpoint under" in refused("--ckpt_path", "last")
+
+
+def test_run_folders_that_cannot_be_written(refused):
+    Path("file").touch()
+    assert "cannot be written" in refused("--trainer.default_root_dir=file/run")
+    assert "cannot be written" in refused("--trainer.default_root_dir=file")
+    Path("runs").touch()
+    message = refused()
+    assert "runs/gan/tiny" in message
+    assert "--trainer.default_root_dir" in message
+
+
+OUTSIDE = '''
+import torch
+from lightning_irl.costs import Cost, MLPCost
+from lightning_irl.samplers import GaussianSampler
+
+
+class Column(MLPCost):
+    def forward(self, samples):
+        return super().forward(samples)[:, None]
+
+
+class Wide(Cost):
+    def __init__(self, event):
+        super().__init__(event)
+        self.layer = torch.nn.Linear(5, 1)
+
+    def forward(self, samples):
+        return self.layer(samples).squeeze(-1)
+
+
+class Flat(GaussianSampler):
+    def sample(self, num_samples):
+        samples, log_q = super().sample(num_samples)
+        return samples.flatten(), log_q
+
+
+class Picky(MLPCost):
+    def __init__(self, event):
+        raise ValueError("Picky takes nothing, not even " + str(event["shape"]))
+
+
+class Broken(MLPCost):
+    def __init__(self, event):
+        event.this_is_a_bug
+
+
+class Spoiled(MLPCost):
+    """Fine for some batches, then NaN."""
+
+    calls = 0
+
+    def forward(self, samples):
+        if self.training:
+            self.calls += 1
+        return super().forward(samples) * (torch.nan if self.calls > 8 else 1.0)
+
+
+class NotACost:
+    pass
+'''
+
+
+@pytest.fixture
+def outside():
+    sys.modules.pop("others", None)
+    Path("others.py").write_text(OUTSIDE)
+    yield
+    sys.modules.pop("others", None)
+
+
+def test_parts_from_outside_that_break_the_contract(refused, outside):
+    message = refused("--model.cost=others.Column")
+    assert "cost Column has shape [2, 1] for 2 samples" in message
+    message = refused("--model.cost=others.Wide")
+    assert "cost Wide cannot take samples of the data's shape [2]" in message
+    assert "sampler Flat draws samples of shape [], the data has [2]" in refused("--model.sampler=others.Flat")
+    assert "Picky takes nothing, not even [2]" in refused("--model.cost=others.Picky")
+    assert "NotACost" in refused("--model.cost=others.NotACost")
+    assert "no class others.Nope" in refused("--model.cost=others.Nope")
+
+
+def test_a_bug_keeps_its_traceback(outside):
+    with pytest.raises(AttributeError, match="this_is_a_bug"):
+        main(["fit", "--config", "tiny.yaml", "--model.cost=others.Broken"])
+
+
+def test_the_traceback_of_bad_input_can_be_seen(monkeypatch):
+    monkeypatch.setenv("LIGHTNING_IRL_TRACEBACK", "1")
+    with pytest.raises(Exception, match=r"no option trainer\.max_epoch"):
+        main(["fit", "--config", "tiny.yaml", "--trainer.max_epoch=3"])
+
+
+def test_a_loss_that_is_not_finite_stops_training_and_the_last_good_checkpoint_stays(outside, capfd):
+    """Three batches an epoch and a call for the cost's and for the sampler's loss each: the first epoch is good."""
+    code = main(["fit", "--config", "tiny.yaml", "--model.cost=others.Spoiled", "--trainer.max_epochs=9"])
+    error = capfd.readouterr().err
+    message = error[error.index("lightning-irl: ") :]
+    assert code == 1
+    assert "Traceback" not in error
+    assert "loss/cost was not finite at batch 4" in message
+    (kept,) = Path("runs").rglob("checkpoints/*.ckpt")
+    state = torch.load(kept, weights_only=True)
+    assert state["batches"] == 3
+    assert all(torch.isfinite(value).all() for value in state["state_dict"].values())
