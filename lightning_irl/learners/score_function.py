@@ -25,11 +25,12 @@ class ScoreFunction(Learner):
             )
 
     def loss(self, sampler: Sampler, objective: Objective, num_samples: int) -> Tensor:
+        if num_samples < 2:
+            raise ValueError(f"ScoreFunction needs at least 2 draws for its baseline, num_samples is {num_samples}")
         samples, _ = sampler.sample(num_samples)
         log_q = sampler.log_prob(samples)
         values = objective(samples, log_q)
         # v - mean of the others = (v - mean of all) * n / (n - 1)
-        advantage = (values - values.mean()).detach() * (num_samples / max(num_samples - 1, 1))
-        return (
-            advantage * (log_q - log_q.detach()) + values
-        ).mean()  # the value is the objective's, as in every learner
+        advantage = (values - values.mean()).detach() * (num_samples / (num_samples - 1))
+        # less its own value, so that the loss is worth the objective's mean, as in every learner
+        return (advantage * (log_q - log_q.detach()) + values).mean()

@@ -70,6 +70,8 @@ class EBM(View):
             )
         self.negative_phase = negative_phase
         self.p_hat = p_hat if isinstance(p_hat, str) else p_hat(event).requires_grad_(False)
+        if isinstance(self.p_hat, Sampler) and not self.p_hat.has_density:
+            raise ValueError(f"p_hat {type(self.p_hat).__name__} has no density; use a sampler that has one")
 
     def departures(self) -> list[str]:
         found = super().departures()

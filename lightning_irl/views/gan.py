@@ -133,5 +133,6 @@ class GAN(View):
     def configure_cost_optimizer(self) -> Optimizer:
         optimizer = super().configure_cost_optimizer()
         if isinstance(self.log_z, nn.Parameter):
-            optimizer.add_param_group({"params": [self.log_z], "lr": LOG_Z_SPEED * optimizer.defaults["lr"]})
+            speed = LOG_Z_SPEED * optimizer.defaults["lr"]
+            optimizer.add_param_group({"params": [self.log_z], "lr": speed, "weight_decay": 0.0})
         return optimizer

@@ -20,7 +20,7 @@ from lightning_irl.costs.base import Cost
 from lightning_irl.event import Event, validate_event
 from lightning_irl.learners import Learner, Reparameterised
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.views.finite import FiniteMonitor
+from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
 
 OPTIMIZERS = ("cost", "sampler", "warm_start")
 CHECK_EVERY = 50  # batches between two looks at the record of non-finite values
@@ -150,6 +150,10 @@ class View(pl.LightningModule, abc.ABC):
         self.clip_norm, self.accumulate = clip_norm, accumulate
         if sampler_steps:
             self.learner.check(self.sampler)
+        if (sampler_steps or warm_start) and not trainable(self.sampler):
+            raise ValueError(
+                f"sampler {type(self.sampler).__name__} has nothing to learn; set sampler_steps and warm_start to 0"
+            )
         if (likelihood_weight or warm_start) and not self.sampler.has_density:
             raise ValueError(
                 f"sampler {type(self.sampler).__name__} has no density; "
@@ -336,11 +340,25 @@ class View(pl.LightningModule, abc.ABC):
             self.finite.check()
 
     def on_train_end(self) -> None:
-        self.finite.check()
+        self.check_finite()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.finite.check()  # what is saved is finite, or nothing is saved
+        self.check_finite()  # what is saved is finite, or nothing is saved
         checkpoint["batches"] = self._batch
+
+    def check_finite(self) -> None:
+        """Look at the record of losses and gradients, and at the parameters.
+
+        Raises:
+            NonFiniteError: naming the first batch and term, or the parameter.
+        """
+        self.finite.check()
+        for name, parameter in self.named_parameters():
+            if name != "log_z" and not bool(torch.isfinite(parameter).all()):
+                raise NonFiniteError(
+                    f"{name} is not finite after batch {self._batch - 1}, though every gradient was; nothing is saved from "
+                    "here on. The last checkpoint before it is good. Lower the learning rate"
+                )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._batch = checkpoint["batches"]
