@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 .PHONY: fit test check test-gpu clean
 
 fit: $(VENV)/installed  ## train the digits through the density GAN on the data that ships with scikit-learn
-	$(BIN)/lightning-irl fit --config gan/eight_gaussians
+	$(BIN)/lightning-irl fit --config gan/digits
 
 test: $(VENV)/installed check  ## style, types, doctests and tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu and not slow"
