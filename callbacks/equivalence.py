@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from lightning_irl.callbacks.publish import publish_scalars
+from lightning_irl.callbacks.publish import aside, publish_scalars
 from lightning_irl.verification import monitor
 from lightning_irl.views import View
 
@@ -31,7 +30,7 @@ class LogEquivalence(Callback):
     ) -> None:
         if not isinstance(pl_module, View) or not pl_module.has_model or pl_module.batches % self.every_n_batches:
             return
-        with torch.random.fork_rng(devices=[] if pl_module.device.type == "cpu" else None):
+        with aside(pl_module, seed=pl_module.batches):
             scalars = monitor(pl_module, batch.samples)
         if trainer.is_global_zero:
             publish_scalars(trainer, {f"equivalence/{key}": value for key, value in scalars.items()}, pl_module.batches)

@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from lightning_irl.callbacks.publish import publish_scalars
+from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_scalars
 from lightning_irl.event import dimension
 from lightning_irl.metrics import KLOnGrid
 from lightning_irl.partition import PartitionEstimate, estimate_all
@@ -62,7 +62,10 @@ class LogPartition(Callback):
         if view is None or not due or trainer.sanity_checking or trainer.state.fn != "fit":
             return
         # A last epoch is estimated in full by on_train_end.
-        estimates = estimate_all(view.energy, view.sampler, view.event, None, self.num_samples, methods=["importance"])
+        with aside(view, seed=view.batches):
+            estimates = estimate_all(
+                view.energy, view.sampler, view.event, num_samples=self.num_samples, methods=["importance"]
+            )
         publish_scalars(trainer, estimate_scalars(estimates), view.batches)
 
     @rank_zero_only
@@ -82,11 +85,11 @@ class LogPartition(Callback):
             or not math.isfinite(self._mean(trainer, f"{stage}/cost"))
         ):
             return
-        loader = getattr(trainer.datamodule, f"{stage}_dataloader")()  # type: ignore[attr-defined]
-        demonstrations = torch.cat([batch.samples for batch in loader])[: self.num_samples].to(view.device)
         was_training = view.training
         view.eval()
-        self.estimates = self.estimate(view, demonstrations)
+        with aside(view, seed=view.batches):
+            demonstrations = demonstrations_of(trainer, stage)[: self.num_samples].to(view.device)
+            self.estimates = self.estimate(view, demonstrations)
         self.results = estimate_scalars(self.estimates) | self._likelihoods(trainer, view, stage)
         if dimension(view.event) == 2 and hasattr(trainer.datamodule, "density"):  # type: ignore[attr-defined]
             self.results |= kl_on_grid(view, trainer.datamodule.density)  # type: ignore[attr-defined]

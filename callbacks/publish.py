@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib.image
+import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor
 
 from lightning_irl.runs import run_folder
+
+
+@contextmanager
+def aside(module: LightningModule, seed: int) -> Iterator[None]:
+    """Random numbers of one's own: looking at a run must not change what is trained."""
+    with torch.random.fork_rng(devices=[module.device] if module.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def demonstrations_of(trainer: Trainer, stage: str) -> Tensor:
+    """All demonstrations of a part, ``val`` or ``test``, as served (N, *shape)."""
+    loader = getattr(trainer.datamodule, f"{stage}_dataloader")()  # type: ignore[attr-defined]
+    return torch.cat([batch.samples for batch in loader])
 
 
 def publish_figure(trainer: Trainer, figure: Figure, key: str, batch: int) -> Path:

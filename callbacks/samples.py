@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_irl.callbacks.figures import image_figure, plane_figure
-from lightning_irl.callbacks.publish import publish_figure
+from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure
 from lightning_irl.views import View
 
 
@@ -59,10 +58,7 @@ class LogSamples(Callback):
         is_plane, is_image = event["kind"] == "point" and event["shape"] == [2], len(event["shape"]) == 3
         if not (is_plane or is_image):
             return
-        loader = getattr(trainer.datamodule, f"{stage}_dataloader")()  # type: ignore[attr-defined]
-        demonstrations = torch.cat([batch.samples for batch in loader]).to(pl_module.device)
         draw, key = (plane_figure, "samples/plane") if is_plane else (image_figure, "samples/grid")
-        # Figures use random numbers of their own: looking must not change what is trained.
-        with torch.random.fork_rng(devices=[] if pl_module.device.type == "cpu" else [pl_module.device]):
-            torch.manual_seed(0)
-            self.latest = publish_figure(trainer, draw(pl_module, demonstrations), key, pl_module.batches)
+        with aside(pl_module, seed=0):
+            figure = draw(pl_module, demonstrations_of(trainer, stage).to(pl_module.device))
+        self.latest = publish_figure(trainer, figure, key, pl_module.batches)
