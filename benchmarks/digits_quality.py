@@ -2,8 +2,8 @@
 
     python benchmarks/digits_quality.py runs/gan/digits/STAMP
 
-The classifier is a support vector machine with radial kernel (scikit-learn) on the training images, with probabilities by
-cross-validation. Draws are rounded down to grey levels, as the images are. Judged: draws of the sampler q, and of the model
+The classifier is a support vector machine with radial kernel (scikit-learn) on the training images, with probabilities
+calibrated by cross-validation. Draws are rounded down to grey levels, as the images are. Judged: draws of the sampler q, and of the model
 exp(-c)/Z, which are draws of q resampled by their weights.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import SVC
 from torch import Tensor
@@ -30,7 +31,13 @@ def levels(served: Tensor) -> np.ndarray:
     return (served.flatten(1) * 17).floor().clamp(0, 16).numpy()
 
 
-def judge(name: str, images: np.ndarray, classifier: SVC, train: NearestNeighbors, reference: dict[str, float]) -> None:
+def judge(
+    name: str,
+    images: np.ndarray,
+    classifier: CalibratedClassifierCV,
+    train: NearestNeighbors,
+    reference: dict[str, float],
+) -> None:
     probabilities = classifier.predict_proba(images)
     share = np.bincount(probabilities.argmax(1), minlength=10) / len(images)
     confidence = probabilities.max(1).mean() / reference["confidence"]
@@ -52,7 +59,7 @@ def main() -> None:
     view.eval()
     data = DigitsDataModule(**(yaml.safe_load(config.read_text())["data"].get("init_args") or {}))
     train, test = (part.flatten(1).numpy() for part in (data.splits.train, data.splits.test))
-    classifier = SVC(C=10, gamma="scale", probability=True, random_state=0).fit(train, data.labels.train.numpy())
+    classifier = CalibratedClassifierCV(SVC(C=10, gamma="scale"), ensemble=False).fit(train, data.labels.train.numpy())
     neighbours = NearestNeighbors().fit(train)
     reference = {
         "confidence": classifier.predict_proba(test).max(1).mean(),

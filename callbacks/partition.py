@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -33,6 +34,7 @@ class LogPartition(Callback):
         num_chains: annealed chains at the end.
         num_temperatures: steps of each annealed chain.
         leapfrog_steps: of each of their Hamiltonian moves.
+        broad_width: standard deviation of the broad start over the training data's; it finds mass within about three of these.
         methods: which estimates to make at the end, of those that apply.
 
     Attributes:
@@ -47,11 +49,12 @@ class LogPartition(Callback):
         num_chains: int = 256,
         num_temperatures: int = 200,
         leapfrog_steps: int = 4,
+        broad_width: float = 4.0,
         methods: Sequence[str] = METHODS,
     ) -> None:
         self.every_n_epochs, self.num_samples = every_n_epochs, num_samples
         self.num_chains, self.num_temperatures, self.leapfrog_steps = num_chains, num_temperatures, leapfrog_steps
-        self.methods = methods
+        self.broad_width, self.methods = broad_width, methods
         self.estimates: list[PartitionEstimate] = []
         self.results: dict[str, float] = {}
 
@@ -85,17 +88,14 @@ class LogPartition(Callback):
             or not math.isfinite(self._mean(trainer, f"{stage}/cost"))
         ):
             return
-        was_training = view.training
-        view.eval()
         with aside(view, seed=view.batches):
             demonstrations = demonstrations_of(trainer, stage)[: self.num_samples].to(view.device)
             self.estimates = self.estimate(view, demonstrations)
-        self.results = estimate_scalars(self.estimates) | self._likelihoods(trainer, view, stage)
-        if dimension(view.event) == 2 and hasattr(trainer.datamodule, "density"):  # type: ignore[attr-defined]
-            self.results |= kl_on_grid(view, trainer.datamodule.density)  # type: ignore[attr-defined]
-        view.train(was_training)
+            self.results = estimate_scalars(self.estimates) | self._likelihoods(trainer, view, stage)
+            if dimension(view.event) == 2 and hasattr(trainer.datamodule, "density"):  # type: ignore[attr-defined]
+                self.results |= kl_on_grid(view, trainer.datamodule.density)  # type: ignore[attr-defined]
         publish_scalars(trainer, self.results, view.batches)
-        report = {"stage": stage, "estimates": [asdict(e) for e in self.estimates], "results": self.results}
+        report = {"stage": stage, "estimates": [plain(e) for e in self.estimates], "results": self.results}
         path = run_folder(trainer) / f"partition_{stage}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(report, indent=1))
@@ -111,6 +111,7 @@ class LogPartition(Callback):
             num_chains=self.num_chains,
             num_temperatures=self.num_temperatures,
             leapfrog_steps=self.leapfrog_steps,
+            broad_width=self.broad_width,
             methods=self.methods,
         )
 
@@ -137,6 +138,12 @@ class LogPartition(Callback):
 
 def _dense(pl_module: LightningModule) -> View | None:
     return pl_module if isinstance(pl_module, View) and pl_module.has_model else None
+
+
+def plain(estimate: PartitionEstimate) -> dict[str, Any]:
+    """The fields of an estimate as JSON knows them: null for what does not apply."""
+    fields = asdict(estimate)
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in fields.items()}
 
 
 def best_estimate(estimates: Sequence[PartitionEstimate]) -> PartitionEstimate | None:

@@ -20,10 +20,14 @@ from lightning_irl.runs import run_folder
 
 @contextmanager
 def aside(module: LightningModule, seed: int) -> Iterator[None]:
-    """Random numbers of one's own: looking at a run must not change what is trained."""
+    """Look at a module in eval mode and with random numbers of one's own; what is trained does not notice."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
     with torch.random.fork_rng(devices=[module.device] if module.device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+    for part, mode in modes:
+        part.training = mode
 
 
 def demonstrations_of(trainer: Trainer, stage: str) -> Tensor:
