@@ -7,6 +7,7 @@ BIN = $(VENV)/bin
 
 fit: $(VENV)/installed  ## train the digits through the density GAN on the data that ships with scikit-learn
 	$(BIN)/lightning-irl fit --config gan/digits
+	$(BIN)/lightning-irl test --config gan/digits --ckpt_path last
 
 test: $(VENV)/installed check  ## style, types, doctests and tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu and not slow"
