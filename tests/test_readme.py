@@ -1,6 +1,7 @@
 """What README shows is what runs."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ def example(name):
 def test_a_cost_and_a_view_of_ones_own(tmp_path, monkeypatch):
     for name in ("mine.py", "mine.yaml"):
         (tmp_path / name).write_text(example(name))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # other tests have a module of that name
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     small = ["--data.steps_per_epoch=2", "--data.train_size=512", "--data.val_size=256", "--trainer.max_epochs=1"]
