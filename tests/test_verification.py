@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lightning_irl import objectives
+from lightning_irl.cli import main
 from lightning_irl.costs import MLPCost
 from lightning_irl.datamodules import ToyDataModule
 from lightning_irl.samplers import FlowSampler, GaussianMixtureSampler, GaussianSampler, GeneratorSampler
@@ -67,6 +68,7 @@ def test_mistakes_are_caught(monkeypatch, name, mistake, caught_by):
     result = verify(GAN(DATA.event, MLPCost, FlowSampler), DEMONSTRATIONS)
     assert result.exit_code == 1
     assert getattr(result, caught_by) > TOLERANCE
+    assert main(["verify", "--config", "gan/two_moons", "--threads=1", "--data.batch_size=32"]) == 1
 
 
 def test_without_a_density_there_is_nothing_to_judge():
