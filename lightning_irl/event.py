@@ -34,7 +34,7 @@ def make_event(
     """Describe one sample.
 
     Args:
-        kind: ``point``, ``image`` or ``trajectory``.
+        kind: ``point`` or ``image``; trajectories have :func:`make_trajectory_event`.
         shape: shape of one sample, without the batch dimension.
         support: ``real`` (all of R^d) or ``box`` ([low, high] in every coordinate).
         low: lower edge of the box; unused on ``real``.
@@ -64,6 +64,65 @@ def make_event(
     return event
 
 
+def make_trajectory_event(
+    horizon: int,
+    observation_shape: Sequence[int],
+    *,
+    num_actions: int = 0,
+    action_shape: Sequence[int] = (),
+    action_low: Sequence[float] = (),
+    action_high: Sequence[float] = (),
+    base_measure: str | None = None,
+    absorbing: bool = False,
+    observation_location: Sequence[float] = (0.0,),
+    observation_scale: Sequence[float] = (1.0,),
+) -> Event:
+    """Describe a trajectory: what is observed, what is done, for how long.
+
+    Args:
+        horizon: steps of every trajectory.
+        observation_shape: shape of one observation.
+        num_actions: number of discrete actions; 0 for continuous ones.
+        action_shape: shape of one action; empty for discrete ones.
+        action_low: lower bound of each coordinate of an action (flattened); empty where there is none.
+        action_high: upper bound; empty where there is none.
+        base_measure: what log pi is with respect to: ``counting`` for discrete actions; for continuous ones ``clipped`` (interior
+            density and an atom at each bound, the default where there are bounds) or ``lebesgue`` (the default without).
+        absorbing: whether an episode can end early; the steps after its end are then spent in an absorbing state.
+        observation_location: mean of the training observations, one value or one per coordinate (flattened).
+        observation_scale: their standard deviation, one value or one per coordinate (flattened).
+
+    Raises:
+        ValueError: if a value is not allowed; the message names what was given and what is allowed.
+
+    Example:
+        >>> event = make_trajectory_event(200, [3], action_shape=[1], action_low=[-2], action_high=[2])
+        >>> event["base_measure"]
+        'clipped'
+    """
+    if base_measure is None:
+        base_measure = "counting" if num_actions else "clipped" if len(action_low) else "lebesgue"
+    event: Event = {
+        "kind": "trajectory",
+        "shape": [int(horizon), *(int(size) for size in action_shape)],
+        "support": "real",
+        "base_measure": base_measure,
+        "location": [0.0],
+        "scale": [1.0],
+        "horizon": int(horizon),
+        "absorbing": bool(absorbing),
+        "observation_shape": [int(size) for size in observation_shape],
+        "observation_location": [float(value) for value in observation_location],
+        "observation_scale": [float(value) for value in observation_scale],
+        "num_actions": int(num_actions),
+        "action_shape": [int(size) for size in action_shape],
+        "action_low": [float(value) for value in action_low],
+        "action_high": [float(value) for value in action_high],
+    }
+    validate_event(event)
+    return event
+
+
 def validate_event(event: Event) -> None:
     """Check an event.
 
@@ -88,6 +147,38 @@ def validate_event(event: Event) -> None:
         raise ValueError(f"event scale has a value <= 0 ({min(event['scale'])}); a coordinate of the data is constant")
     if event["support"] == "box" and not event["low"] < event["high"]:
         raise ValueError(f"event box is [{event['low']}, {event['high']}]; low must be below high")
+    if event["kind"] == "trajectory":
+        _validate_trajectory(event)
+
+
+def _validate_trajectory(event: Event) -> None:
+    if "horizon" not in event:
+        raise ValueError("event of a trajectory lacks its horizon; build it with event.make_trajectory_event")
+    bounds = event["action_low"], event["action_high"]
+    size = math.prod(event["action_shape"])
+    if event["num_actions"]:
+        if event["num_actions"] < 2 or event["action_shape"] or event["base_measure"] != "counting":
+            raise ValueError(
+                f"event has {event['num_actions']} discrete actions of shape {event['action_shape']} with base measure "
+                f"{event['base_measure']}; discrete actions are at least 2, of shape [], counted"
+            )
+        return
+    if not event["action_shape"] or event["base_measure"] == "counting":
+        raise ValueError(
+            f"event has continuous actions of shape {event['action_shape']} with base measure {event['base_measure']}; "
+            "give a shape such as [1], and clipped or lebesgue; or num_actions for discrete actions"
+        )
+    if any(len(bound) not in (0, size) for bound in bounds) or len(bounds[0]) != len(bounds[1]):
+        raise ValueError(f"event action bounds are {bounds[0]} and {bounds[1]}; give {size} values each, or none")
+    if not all(low < high for low, high in zip(*bounds, strict=True)):
+        raise ValueError(f"event action bounds are {bounds[0]} and {bounds[1]}; low must be below high")
+    if event["base_measure"] == "clipped" and not bounds[0]:
+        raise ValueError("event actions are clipped, but have no bounds; give action_low and action_high")
+    for field in ("observation_location", "observation_scale"):
+        if len(event[field]) not in (1, math.prod(event["observation_shape"])):
+            raise ValueError(f"event {field} has {len(event[field])} values; give 1 or one per coordinate")
+    if min(event["observation_scale"]) <= 0:
+        raise ValueError(f"event observation_scale has a value <= 0: {min(event['observation_scale'])}")
 
 
 def dimension(event: Event) -> int:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from lightning_irl.event import Event
 from lightning_irl.samplers.base import Sampler
+from lightning_irl.samples import Samples
 
-Objective = Callable[[Tensor, Tensor | None], Tensor]
+Objective = Callable[..., Tensor]  # (samples, log q or None) -> values (B,)
 
 
 class Learner(nn.Module, abc.ABC):
@@ -33,6 +34,20 @@ class Learner(nn.Module, abc.ABC):
         Raises:
             ValueError: naming the sampler, what it lacks and what to do.
         """
+
+    def begin(self, sampler: Sampler, objective: Objective, samples: Samples) -> int:
+        """Prepare the descents of a round, whose losses :meth:`loss` then gives one by one.
+
+        Args:
+            sampler: q.
+            objective: as of :meth:`loss`, without terms that are the same for every sample; for samplers of trajectories it is
+                called with transitions and the log pi of each, so that it says what each step costs.
+            samples: draws of the sampler as it is now, made for the cost's step.
+
+        Returns:
+            The number of descents; one unless the learner says else, none if the sampler was solved for here.
+        """
+        return 1
 
     @abc.abstractmethod
     def loss(self, sampler: Sampler, objective: Objective, num_samples: int) -> Tensor:

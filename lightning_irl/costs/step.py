@@ -1,0 +1,76 @@
+"""Costs of single steps, and their sum along a trajectory."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from lightning_irl.costs.base import Cost
+from lightning_irl.event import Event, validate_event
+from lightning_irl.samples import Samples
+from lightning_irl.trajectory import Trajectory
+
+
+class StepCost(nn.Module, abc.ABC):
+    """c(s, a, s', t) of one step.
+
+    Args:
+        event: of the trajectories.
+
+    Raises:
+        ValueError: if the event is not of trajectories.
+    """
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        validate_event(event)
+        if event["kind"] != "trajectory":
+            raise ValueError(f"{type(self).__name__} is the cost of a step, but the data is of kind {event['kind']}")
+        self.event = event
+
+    @abc.abstractmethod
+    def forward(self, observation: Tensor, action: Tensor, next_observation: Tensor, time: Tensor) -> Tensor:
+        """Cost of steps.
+
+        Args:
+            observation: (..., *obs).
+            action: (..., *act) as applied; long where discrete.
+            next_observation: (..., *obs).
+            time: step of the episode (...), long.
+
+        Returns:
+            (...), in nats.
+        """
+
+
+class TrajectoryCost(Cost):
+    r"""c(tau) = sum over the steps with an action of c(s, a, s', t), plus a learned scalar for each absorbed step.
+
+    Takes trajectories, segments and transitions alike.
+
+    Args:
+        event: of the trajectories.
+        step_cost: factory of the cost of a step, called with the event.
+    """
+
+    def __init__(self, event: Event, step_cost: Callable[[Event], StepCost]) -> None:
+        super().__init__(event)
+        self.step_cost = step_cost(event)
+        if event["absorbing"]:
+            self.absorbing_cost = nn.Parameter(torch.zeros(()))
+
+    def step_costs(self, trajectory: Trajectory) -> Tensor:
+        """Cost of each step (B, T); zero on padding."""
+        observations = trajectory.observations
+        costs = self.step_cost(observations[:, :-1], trajectory.actions, observations[:, 1:], trajectory.time)
+        costs = torch.where(trajectory.mask, costs, 0.0)
+        return costs + self.absorbing_cost * trajectory.absorbed if self.event["absorbing"] else costs
+
+    def forward(self, samples: Samples) -> Tensor:
+        """Cost of trajectories of any length (B,)."""
+        if not isinstance(samples, Trajectory):
+            raise TypeError(f"TrajectoryCost takes a Trajectory, not {type(samples).__name__}")
+        return self.step_costs(samples).sum(1)

@@ -1,0 +1,98 @@
+"""The contract of an environment: what a policy acts in, whole batches of episodes at a time."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lightning_irl.event import Event
+
+
+class Step(NamedTuple):
+    """What a batch of actions led to.
+
+    Attributes:
+        state: the next states, whatever the environment keeps; never looked into from outside.
+        observation: of the next states (B, *obs).
+        reward: the true reward of the step (B,), zeros where it is not known; for reports only, nothing learns from it.
+        terminal: whether the environment ended the episode (B,), bool; never because of time.
+    """
+
+    state: Any
+    observation: Tensor
+    reward: Tensor
+    terminal: Tensor
+
+
+class Environment(nn.Module, abc.ABC):
+    """A batch of episodes that start and step together.
+
+    Tensors are made in the dtype and on the device that :meth:`reset` is asked for, and stay there. Random numbers come from
+    torch's global random state of that device. Constants are buffers.
+
+    Attributes:
+        observation_shape: shape of one observation.
+        num_actions: number of discrete actions, 0 for continuous ones.
+        action_shape: shape of one action, () for discrete ones.
+        action_low: lower bounds of the actions that it applies (flattened), () where there are none.
+        action_high: upper bounds.
+        absorbing: whether it can end an episode.
+        is_differentiable: whether next states have a gradient in the action.
+    """
+
+    observation_shape: Sequence[int]
+    num_actions: int = 0
+    action_shape: Sequence[int] = ()
+    action_low: Sequence[float] = ()
+    action_high: Sequence[float] = ()
+    absorbing: bool = False
+    is_differentiable: bool = False
+
+    @abc.abstractmethod
+    def reset(
+        self, num: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    ) -> tuple[Any, Tensor]:
+        """Start episodes.
+
+        Returns:
+            States, and their observations (num, *obs).
+        """
+
+    @abc.abstractmethod
+    def step(self, state: Any, action: Tensor) -> Step:
+        """Act.
+
+        Args:
+            state: of :meth:`reset` or of the last :class:`Step`.
+            action: (B, *act), long (B,) where discrete. Bounds are applied here: what lies outside is clipped.
+        """
+
+    def check(self, event: Event) -> None:
+        """Compare with the demonstrations' event.
+
+        Raises:
+            ValueError: naming what differs.
+        """
+        name = type(self).__name__
+        mine = {
+            "observation_shape": list(self.observation_shape),
+            "num_actions": self.num_actions,
+            "action_shape": list(self.action_shape),
+        }
+        if event["kind"] != "trajectory":
+            raise ValueError(f"environment {name} makes trajectories, the data is of kind {event['kind']}")
+        for field, value in mine.items():
+            if event[field] != value:
+                raise ValueError(
+                    f"the demonstrations' {field} is {event[field]}, environment {name} has {value}: "
+                    "they are not from this environment"
+                )
+        if self.absorbing and not event["absorbing"]:
+            raise ValueError(
+                f"environment {name} can end episodes early, but the event has neither absorbing states nor a fixed "
+                "horizon, and a variable horizon tells demonstrations by their length: set absorbing=true on the data"
+            )

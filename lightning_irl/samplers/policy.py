@@ -1,0 +1,114 @@
+"""A policy in an environment: the sampler of trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lightning_irl.environments.base import Environment
+from lightning_irl.event import Event
+from lightning_irl.policies.base import Policy
+from lightning_irl.samplers.base import Sampler
+from lightning_irl.samples import Samples
+from lightning_irl.trajectory import Trajectory
+
+
+class Rollout(NamedTuple):
+    """Trajectories with what only their making tells.
+
+    Attributes:
+        trajectory: B episodes of T steps.
+        log_q: log pi of each step (B, T); zero after the end.
+        rewards: true rewards (B, T); zero after the end.
+    """
+
+    trajectory: Trajectory
+    log_q: Tensor
+    rewards: Tensor
+
+
+class PolicySampler(Sampler):
+    r"""q(tau) by rolling out a policy.
+
+    The probabilities of start and transitions are the model's too and cancel in every ratio, so log q(tau) means the sum over
+    the steps of :math:`\log \pi(a_t | s_t, t)` (Finn et al. 2016, section 2.3).
+
+    Args:
+        event: of the trajectories.
+        environment: what the policy acts in.
+        policy: factory of the policy, called with the event.
+
+    Raises:
+        ValueError: if environment and event do not fit.
+    """
+
+    def __init__(self, event: Event, environment: Environment, policy: Callable[[Event], Policy]) -> None:
+        super().__init__(event)
+        environment.check(event)
+        self.environment, self.policy = environment, policy(event)
+        self.horizon: int = event["horizon"]
+        self.has_rsample = environment.is_differentiable and self.policy.has_rsample
+        self.register_buffer("_like", torch.zeros(()), persistent=False)
+
+    def rollout(self, num: int, deterministic: bool = False) -> Rollout:
+        """Run episodes without gradient; ``deterministic`` takes the policy's mode."""
+        with torch.no_grad():
+            return self._roll(num, self._mode if deterministic else self.policy.sample)
+
+    def _mode(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+        action = self.policy.mode(observation, time)
+        return action, self.policy.log_prob(observation, action, time)
+
+    def _roll(self, num: int, act: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Rollout:
+        like: Tensor = self._like  # type: ignore[assignment]
+        state, observation = self.environment.reset(num, dtype=like.dtype, device=like.device)
+        alive = torch.ones(num, dtype=torch.bool, device=like.device)
+        times = torch.arange(self.horizon, device=like.device)
+        observations, actions, masks, log_qs, rewards = [observation], [], [], [], []
+        for time in times:
+            action, log_q = act(observation, time.expand(num))
+            state, following, reward, terminal = self.environment.step(state, action)
+            if self.environment.absorbing:  # what happens after the end is not looked at
+                shape = (num, *[1] * (following.ndim - 1))
+                following = torch.where(alive.view(shape), following, observation)
+                log_q, reward = torch.where(alive, log_q, 0.0), torch.where(alive, reward, 0.0)
+            masks.append(alive)
+            observation = following
+            observations.append(observation)
+            actions.append(action)
+            log_qs.append(log_q)
+            rewards.append(reward)
+            if self.environment.absorbing:
+                alive = alive & ~terminal
+        trajectory = Trajectory(
+            torch.stack(observations, 1),
+            torch.stack(actions, 1),
+            torch.stack(masks, 1),
+            ~alive,
+            torch.zeros(num, dtype=torch.long, device=like.device),
+        )
+        return Rollout(trajectory, torch.stack(log_qs, 1), torch.stack(rewards, 1))
+
+    def sample(self, num_samples: int) -> tuple[Trajectory, Tensor]:  # type: ignore[override]
+        rollout = self.rollout(num_samples)
+        return rollout.trajectory, rollout.log_q.sum(1)
+
+    def rsample(self, num_samples: int) -> tuple[Trajectory, Tensor]:  # type: ignore[override]
+        if not self.has_rsample:
+            return super().rsample(num_samples)  # type: ignore[return-value]
+        rollout = self._roll(num_samples, self.policy.rsample)
+        return rollout.trajectory, rollout.log_q.sum(1)
+
+    def step_log_prob(self, trajectory: Trajectory) -> Tensor:
+        """log pi of each step of trajectories or segments (B, T); zero where no action was chosen."""
+        log_pi = self.policy.log_prob(trajectory.observations[:, :-1], trajectory.actions, trajectory.time)
+        return torch.where(trajectory.mask, log_pi, 0.0)
+
+    def log_prob(self, samples: Samples) -> Tensor:
+        """log q of trajectories or segments (B,), given the states in them."""
+        if not isinstance(samples, Trajectory):
+            raise TypeError(f"PolicySampler scores a Trajectory, not {type(samples).__name__}")
+        return self.step_log_prob(samples).sum(1)
