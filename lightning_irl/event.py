@@ -194,3 +194,8 @@ def dimension(event: Event) -> int:
 def per_coordinate(values: Sequence[float], event: Event) -> Tensor:
     """``location`` or ``scale`` of an event as a tensor of shape ``(d,)``, float32."""
     return torch.tensor(values, dtype=torch.float32).expand(dimension(event)).clone()
+
+
+def per_observation(values: Sequence[float], event: Event) -> Tensor:
+    """``observation_location`` or ``observation_scale`` as a tensor, one value per coordinate (flattened), float32."""
+    return torch.tensor(values, dtype=torch.float32).expand(math.prod(event["observation_shape"])).clone()

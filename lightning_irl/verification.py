@@ -9,8 +9,11 @@ import mpmath
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+from torch.nn.functional import logsigmoid
 
 from lightning_irl import objectives
+from lightning_irl.learners.score_function import score_function_loss
+from lightning_irl.samples import Samples, count, doubled, each
 from lightning_irl.views.view import View, frozen, trainable
 
 TOLERANCE = 1e-10
@@ -53,14 +56,14 @@ class Verification:
         return asdict(self)
 
 
-def verify(view: View, demonstrations: Tensor, num_draws: int | None = None, seed: int = 0) -> Verification:
+def verify(view: View, demonstrations: Samples, num_draws: int | None = None, seed: int = 0) -> Verification:
     """Check the three facts on a view's own cost and sampler.
 
     The view is converted to float64 in place.
 
     Args:
         view: a view.
-        demonstrations: (N, *shape).
+        demonstrations: N samples, whole trajectories where the samples are trajectories.
         num_draws: draws of the sampler; by default a third more than demonstrations, so that a mean over the concatenation
             is not mistaken for a mean over the mixture.
         seed: of the draws.
@@ -69,10 +72,11 @@ def verify(view: View, demonstrations: Tensor, num_draws: int | None = None, see
         name = type(view.sampler).__name__
         return Verification(None, None, None, None, None, f"sampler {name} has no density, so there is no D to check")
     view.double().eval()
-    demonstrations = demonstrations.double().to(view.device)
-    num_draws = num_draws or len(demonstrations) + len(demonstrations) // 3 + 1
+    demonstrations = each(lambda part: part.to(view.device), doubled(demonstrations))
+    num_draws = num_draws or count(demonstrations) + count(demonstrations) // 3 + 1
+    demonstrations = view.at_level(demonstrations)
     torch.manual_seed(seed)
-    samples, _ = view.sampler.sample(num_draws)
+    samples, _ = view.draw(num_draws)
     demo_log_q, sample_log_q = view.log_density(demonstrations), view.log_density(samples)
     demo_cost, sample_cost = view.energy(demonstrations), view.energy(samples)
     parameters = trainable(view.cost)
@@ -102,18 +106,19 @@ def verify(view: View, demonstrations: Tensor, num_draws: int | None = None, see
     )
 
 
-def monitor(view: View, demonstrations: Tensor) -> dict[str, Tensor]:
+def monitor(view: View, demonstrations: Samples) -> dict[str, Tensor]:
     """The three facts at the view's own log_z and in its own precision, on fresh draws; for watching a run.
 
     Args:
         view: a view whose sampler has a density.
-        demonstrations: (N, *shape).
+        demonstrations: N samples, whole trajectories where the samples are trajectories.
 
     Returns:
         Scalars: ``log_z_gap`` (nats, log_z minus the batch's optimum), ``gradient_cosine`` and ``gradient_distance`` (of the
         discriminator's gradient at log_z from that of L_cost), ``generator_loss_gap`` (nats).
     """
-    samples, _ = view.sampler.sample(view.draws(demonstrations))
+    demonstrations = view.at_level(demonstrations)
+    samples, _ = view.draw(view.draws(demonstrations))
     sample_log_q = view.log_density(samples)
     demo_log_q, log_z = view.log_density(demonstrations), view.log_z.detach()
     demo_cost, sample_cost = view.energy(demonstrations), view.energy(samples)
@@ -165,28 +170,36 @@ def reference_log_z(demo_cost: Tensor, demo_log_q: Tensor, sample_cost: Tensor, 
 
 
 def _compare_samplers(
-    view: View, demonstrations: Tensor, log_z: Tensor, num_draws: int, seed: int
+    view: View, demonstrations: Samples, log_z: Tensor, num_draws: int, seed: int
 ) -> tuple[float, float | None]:
     parameters = trainable(view.sampler)
 
-    def drawn() -> tuple[Tensor, Tensor]:
+    def drawn() -> tuple[Tensor, Tensor, Samples]:
         torch.manual_seed(seed)
-        samples, log_q = view.sampler.rsample(num_draws) if view.sampler.has_rsample else view.sampler.sample(num_draws)
-        if log_q is None or not view.sampler.has_rsample:
-            log_q = view.sampler.log_prob(samples)
-        return view.energy(samples), log_q
+        whole, _ = view.sampler.rsample(num_draws) if view.sampler.has_rsample else view.sampler.sample(num_draws)
+        samples = view.at_level(whole)
+        return view.energy(samples), view.sampler.log_prob(samples), whole
+
+    def descending(values: Tensor, log_q: Tensor) -> Tensor:
+        """A loss worth the mean of the values (B,), with its gradient; by the score function where draws have none."""
+        return values.mean() if view.sampler.has_rsample else score_function_loss(values, log_q)
 
     with frozen(trainable(view.cost)):
-        cost, log_q = drawn()
+        cost, log_q, whole = drawn()
         logits = objectives.discriminator_logits(cost, log_q, log_z)
-        usual = objectives.saturating_generator_loss(logits) + objectives.non_saturating_generator_loss(logits)
-        paper = log_z + objectives.sampler_loss(cost, log_q)
-        distances = [float((loss - paper).detach().abs()) for loss in (usual, objectives.generator_loss(logits))]
+        usual = logsigmoid(-logits) - logsigmoid(logits)
+        paper = log_z + cost + log_q
+        distances = [
+            float((loss - log_z - objectives.sampler_loss(cost, log_q)).detach().abs())
+            for loss in (usual.mean(), objectives.generator_loss(logits))
+        ]
         if not parameters:
             return max(distances), None
-        paper_gradient = _gradient(paper, parameters)
-        distances.append(_relative(_gradient(usual, parameters), paper_gradient))
+        paper_gradient = _gradient(descending(paper, log_q), parameters)
+        distances.append(_relative(_gradient(descending(usual, log_q), parameters), paper_gradient))
         torch.manual_seed(seed)
+        if not view.sampler_steps or not view.learner.begin(view.sampler, view.step_objective, whole):
+            return max(distances), None
         view.num_samples, kept = num_draws, view.num_samples
         trained = _gradient(view.sampler_loss(demonstrations), parameters)
         view.num_samples = kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -32,7 +33,7 @@ class Cost(nn.Module, abc.ABC):
         """
 
     @abc.abstractmethod
-    def forward(self, samples: Tensor) -> Tensor:
+    def forward(self, samples: Any) -> Tensor:
         """Cost of samples (B, *shape).
 
         Returns:

@@ -22,7 +22,12 @@ class Learner(nn.Module, abc.ABC):
 
     Args:
         event: what one sample looks like.
+
+    Attributes:
+        is_stepwise: whether it descends the objective step by step, which needs one that is a sum over steps.
     """
+
+    is_stepwise: bool = False
 
     def __init__(self, event: Event) -> None:
         super().__init__()
@@ -34,6 +39,10 @@ class Learner(nn.Module, abc.ABC):
         Raises:
             ValueError: naming the sampler, what it lacks and what to do.
         """
+
+    def departures(self) -> list[str]:
+        """What in this learner is not the paper's objective, a line each."""
+        return []
 
     def begin(self, sampler: Sampler, objective: Objective, samples: Samples) -> int:
         """Prepare the descents of a round, whose losses :meth:`loss` then gives one by one.

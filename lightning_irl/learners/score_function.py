@@ -29,8 +29,17 @@ class ScoreFunction(Learner):
             raise ValueError(f"ScoreFunction needs at least 2 draws for its baseline, num_samples is {num_samples}")
         samples, _ = sampler.sample(num_samples)
         log_q = sampler.log_prob(samples)
-        values = objective(samples, log_q)
-        # v - mean of the others = (v - mean of all) * n / (n - 1)
-        advantage = (values - values.mean()).detach() * (num_samples / (num_samples - 1))
-        # less its own value, so that the loss is worth the objective's mean, as in every learner
-        return (advantage * (log_q - log_q.detach()) + values).mean()
+        return score_function_loss(objective(samples, log_q), log_q)
+
+
+def score_function_loss(values: Tensor, log_q: Tensor) -> Tensor:
+    """A scalar worth the mean of the values, whose gradient is that of their expectation.
+
+    Args:
+        values: of draws (B,), at least two.
+        log_q: of the draws (B,), differentiable in the sampler's parameters.
+    """
+    # v - mean of the others = (v - mean of all) * n / (n - 1)
+    advantage = (values - values.mean()).detach() * (len(values) / (len(values) - 1))
+    # less its own value, so that the loss is worth the values' mean, as in every learner
+    return (advantage * (log_q - log_q.detach()) + values).mean()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,7 +14,7 @@ class Sampler(nn.Module, abc.ABC):
     """Draws samples of an event and, where it has a density, scores them.
 
     Densities are in nats, with respect to the event's base measure and to the data as served. Every draw uses torch's
-    global random state of the device on which the parameters are.
+    global random state of the device on which the parameters are. Samples are a tensor (B, *shape), or a Trajectory of B.
 
     Attributes:
         event: what one sample looks like.
@@ -32,14 +33,14 @@ class Sampler(nn.Module, abc.ABC):
         self.dimension = dimension(event)
 
     @abc.abstractmethod
-    def sample(self, num_samples: int) -> tuple[Tensor, Tensor | None]:
+    def sample(self, num_samples: int) -> tuple[Any, Tensor | None]:
         """Draw without gradient.
 
         Returns:
             Samples (num_samples, *shape) and their log q (num_samples,), ``None`` without a density.
         """
 
-    def rsample(self, num_samples: int) -> tuple[Tensor, Tensor | None]:
+    def rsample(self, num_samples: int) -> tuple[Any, Tensor | None]:
         """Draw with a gradient in the sampler's parameters, as ``torch.distributions`` does.
 
         Returns:
@@ -52,7 +53,7 @@ class Sampler(nn.Module, abc.ABC):
             f"sampler {type(self).__name__} has no differentiable draws; use a score-function learner"
         )
 
-    def log_prob(self, samples: Tensor) -> Tensor:
+    def log_prob(self, samples: Any) -> Tensor:
         """Score samples (B, *shape).
 
         Returns:
@@ -63,6 +64,6 @@ class Sampler(nn.Module, abc.ABC):
         """
         raise NotImplementedError(f"sampler {type(self).__name__} has no density")
 
-    def learned_log_prob(self, samples: Tensor) -> Tensor:
+    def learned_log_prob(self, samples: Any) -> Tensor:
         """Score samples (B, *shape) by the part that learns, which likelihood terms train; :meth:`log_prob` unless it says else."""
         return self.log_prob(samples)

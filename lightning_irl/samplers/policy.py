@@ -92,13 +92,13 @@ class PolicySampler(Sampler):
         )
         return Rollout(trajectory, torch.stack(log_qs, 1), torch.stack(rewards, 1))
 
-    def sample(self, num_samples: int) -> tuple[Trajectory, Tensor]:  # type: ignore[override]
+    def sample(self, num_samples: int) -> tuple[Trajectory, Tensor]:
         rollout = self.rollout(num_samples)
         return rollout.trajectory, rollout.log_q.sum(1)
 
-    def rsample(self, num_samples: int) -> tuple[Trajectory, Tensor]:  # type: ignore[override]
+    def rsample(self, num_samples: int) -> tuple[Trajectory, Tensor]:
         if not self.has_rsample:
-            return super().rsample(num_samples)  # type: ignore[return-value]
+            super().rsample(num_samples)  # raises
         rollout = self._roll(num_samples, self.policy.rsample)
         return rollout.trajectory, rollout.log_q.sum(1)
 

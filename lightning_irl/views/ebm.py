@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
-from lightning_irl import objectives
 from lightning_irl.costs.base import Cost
 from lightning_irl.event import Event
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.samplers.gaussian import matched_log_prob
+from lightning_irl.samples import Samples
+from lightning_irl.views.guided_cost import GuidedCost
 from lightning_irl.views.view import View
-
-NEGATIVE_PHASES = ("importance", "mixture", "uniform")
 
 
 class EBM(View):
@@ -53,10 +50,7 @@ class EBM(View):
         **options: Any,
     ) -> None:
         super().__init__(event, cost, sampler, **options)
-        if negative_phase not in NEGATIVE_PHASES:
-            raise ValueError(f"negative_phase is {negative_phase!r}; allowed: {', '.join(NEGATIVE_PHASES)}")
-        if isinstance(p_hat, str) and p_hat not in ("current", "fitted"):
-            raise ValueError(f"p_hat is {p_hat!r}; allowed: current, fitted, or the class_path of a sampler")
+        self.guided_cost = GuidedCost(event, negative_phase, p_hat)
         name = type(self.sampler).__name__
         if not self.sampler.has_density and negative_phase != "uniform":
             raise ValueError(
@@ -68,57 +62,15 @@ class EBM(View):
                 f"sampler {name} has no density, so E_q[log q] is not known: "
                 "set entropy_weight=0 (no longer the paper's objective) or use a sampler with a density"
             )
-        self.negative_phase = negative_phase
-        self.p_hat = p_hat if isinstance(p_hat, str) else p_hat(event).requires_grad_(False)
-        if isinstance(self.p_hat, Sampler) and not self.p_hat.has_density:
-            raise ValueError(f"p_hat {type(self.p_hat).__name__} has no density; use a sampler that has one")
 
     def departures(self) -> list[str]:
-        found = super().departures()
-        if self.negative_phase == "uniform":
-            found.append("negative_phase is uniform: Kim and Bengio's gradient, biased unless the sampler is the model")
-        return found
+        return super().departures() + self.guided_cost.departures()
 
-    def cost_loss(self, demonstrations: Tensor, samples: Tensor, log_q: Tensor | None) -> Tensor:
-        demo_cost, sample_cost = self.energy(torch.cat([demonstrations, samples])).split(
-            [len(demonstrations), len(samples)]
-        )
-        if log_q is not None and self.negative_phase == "importance":
-            log_z = objectives.importance_log_z(sample_cost, log_q)
-        elif log_q is not None and self.negative_phase == "mixture":
-            log_mu = self._log_mu(demonstrations, demo_cost.detach(), samples, sample_cost.detach(), log_q)
-            log_z = objectives.mixture_log_z(demo_cost, sample_cost, *log_mu)
-        else:
-            if log_q is not None:
-                self.log_z.copy_(objectives.importance_log_z(sample_cost.detach(), log_q))
-            return objectives.uniform_cost_loss(demo_cost, sample_cost)
-        self.log_z.copy_(log_z.detach())
-        return objectives.maxent_cost_loss(demo_cost, log_z)
+    def cost_loss(self, demonstrations: Samples, samples: Samples, log_q: Tensor | None) -> Tensor:
+        return self.guided_cost_loss(self.guided_cost, demonstrations, samples, log_q)
 
-    def _log_mu(
-        self, demonstrations: Tensor, demo_cost: Tensor, samples: Tensor, sample_cost: Tensor, log_q: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """log of 1/2 p_hat + 1/2 q at demonstrations (N,) and at draws (M,)."""
-        demo_log_q = self.log_density(demonstrations)
-        if self.p_hat == "current":
-            log_z = objectives.optimal_log_z(demo_cost, demo_log_q, sample_cost, log_q)
-            demo_log_p, sample_log_p = -demo_cost - log_z, -sample_cost - log_z
-        elif self.p_hat == "fitted":
-            log_p_hat = matched_log_prob(self.event, demonstrations)
-            demo_log_p, sample_log_p = log_p_hat(demonstrations), log_p_hat(samples)
-        else:
-            with torch.no_grad():
-                demo_log_p, sample_log_p = self.p_hat.log_prob(demonstrations), self.p_hat.log_prob(samples)
-        mixture = objectives.mixture_log_density
-        return mixture(demo_log_p, demo_log_q), mixture(sample_log_p, log_q)
-
-    def sampler_loss(self, demonstrations: Tensor) -> Tensor:
-        loss = self.learner.loss(self.sampler, self.sampler_objective, self.draws(demonstrations))
+    def sampler_loss(self, demonstrations: Samples) -> Tensor:
+        loss = self.learner.loss(self.sampler, self.step_objective, self.draws(demonstrations))
         if self.likelihood_weight:
             loss = loss + self.likelihood_weight * self.likelihood_loss(demonstrations)
         return loss
-
-    def sampler_objective(self, samples: Tensor, log_q: Tensor | None) -> Tensor:
-        """c/T + log q of each draw (B,)."""
-        energy = self.energy(samples)
-        return energy if log_q is None else energy + self.entropy_weight * log_q

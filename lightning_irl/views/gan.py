@@ -14,6 +14,7 @@ from lightning_irl import objectives
 from lightning_irl.costs.base import Cost
 from lightning_irl.event import Event
 from lightning_irl.samplers.base import Sampler
+from lightning_irl.samples import Samples
 from lightning_irl.views.view import View
 
 LOG_Z_SPEED = 10.0  # learning rate of a learned log_z over the cost's
@@ -64,6 +65,11 @@ class GAN(View):
             )
         if discriminator == "plain" and self.entropy_weight != 1:
             raise ValueError(f"entropy_weight is {self.entropy_weight}, but a plain discriminator has no entropy term")
+        if self.learner.is_stepwise and generator_loss != "sum" and self.segment_length != 1:
+            raise ValueError(
+                f"generator_loss is {generator_loss}, which is no sum over steps, and learner {type(self.learner).__name__} "
+                "descends step by step: use generator_loss=sum, or level=transition"
+            )
         self.is_dense, self.generator_loss, self.log_z_by = discriminator == "density", generator_loss, log_z_by
         self._log_z_known = False
         if self.is_dense and log_z_by == "learned":
@@ -84,16 +90,14 @@ class GAN(View):
             found.append("log_z_by is learned: off its optimum the cost's gradient is not that of L_cost")
         return found
 
-    def logits(self, samples: Tensor, log_q: Tensor | None) -> Tensor:
+    def logits(self, samples: Samples, log_q: Tensor | None) -> Tensor:
         """logit D of samples (B, *shape) with their log q (B,), log_z held constant; (B,), high on demonstrations."""
         if log_q is None or not self.is_dense:
             return -self.energy(samples)
         return objectives.discriminator_logits(self.energy(samples), log_q, self.log_z.detach())
 
-    def cost_loss(self, demonstrations: Tensor, samples: Tensor, log_q: Tensor | None) -> Tensor:
-        demo_cost, sample_cost = self.energy(torch.cat([demonstrations, samples])).split(
-            [len(demonstrations), len(samples)]
-        )
+    def cost_loss(self, demonstrations: Samples, samples: Samples, log_q: Tensor | None) -> Tensor:
+        demo_cost, sample_cost = self.energies(demonstrations, samples)
         if log_q is None or not self.is_dense:
             return objectives.discriminator_loss(-demo_cost, -sample_cost)
         demo_log_q = self.log_density(demonstrations)
@@ -114,13 +118,13 @@ class GAN(View):
             is_kept = torch.isfinite(self.log_z) if self.log_z_by == "learned" else torch.zeros_like(solved).bool()
             self.log_z.copy_(self.log_z.where(is_kept, solved))
 
-    def sampler_loss(self, demonstrations: Tensor) -> Tensor:
+    def sampler_loss(self, demonstrations: Samples) -> Tensor:
         loss = self.learner.loss(self.sampler, self.generator_objective, self.draws(demonstrations))
         if self.likelihood_weight:
             loss = loss + self.likelihood_weight * self.likelihood_loss(demonstrations)
         return loss
 
-    def generator_objective(self, samples: Tensor, log_q: Tensor | None) -> Tensor:
+    def generator_objective(self, samples: Samples, log_q: Tensor | None) -> Tensor:
         """The generator's loss of each of its draws (B,)."""
         logits = self.logits(samples, log_q)
         values = {
@@ -136,3 +140,8 @@ class GAN(View):
             speed = LOG_Z_SPEED * optimizer.defaults["lr"]
             optimizer.add_param_group({"params": [self.log_z], "lr": speed, "weight_decay": 0.0})
         return optimizer
+
+    def step_objective(self, samples: Samples, log_q: Tensor | None) -> Tensor:
+        if self.generator_loss == "sum" and self.is_dense:
+            return super().step_objective(samples, log_q)  # without log_z, the same for every sample
+        return self.generator_objective(samples, log_q)

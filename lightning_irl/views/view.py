@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -20,7 +20,10 @@ from lightning_irl.costs.base import Cost
 from lightning_irl.event import Event, validate_event
 from lightning_irl.learners import Learner, Reparameterised
 from lightning_irl.samplers.base import Sampler
+from lightning_irl.samples import Samples, count, join
+from lightning_irl.trajectory import Trajectory, cut
 from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
+from lightning_irl.views.guided_cost import GuidedCost
 
 OPTIMIZERS = ("cost", "sampler", "warm_start")
 CHECK_EVERY = 50  # batches between two looks at the record of non-finite values
@@ -66,6 +69,26 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     return checkpoint
 
 
+def segment_length(event: Event, level: str | int) -> int | None:
+    """Steps of a sample at a level, ``trajectory``, ``transition`` or a number of steps; None for samples as they are.
+
+    Raises:
+        ValueError: if the level is none of these, or does not apply to the event.
+    """
+    if level == "trajectory":
+        return None
+    length = 1 if level == "transition" else level
+    if not isinstance(length, int) or length < 1:
+        raise ValueError(f"level is {level!r}; allowed: trajectory, transition, or the number of steps of a segment")
+    if event["kind"] != "trajectory":
+        raise ValueError(f"level is {level!r}, but the data is of kind {event['kind']}, which has no steps; remove it")
+    if event["horizon"] % length:
+        raise ValueError(
+            f"level is {level}, but segments of {length} steps do not divide a horizon of {event['horizon']}"
+        )
+    return length
+
+
 class View(pl.LightningModule, abc.ABC):
     """Trains one cost and one sampler in turn; a kind of view is its :meth:`cost_loss` and its :meth:`sampler_loss`.
 
@@ -83,7 +106,9 @@ class View(pl.LightningModule, abc.ABC):
         warm_start: batches at the start in which the sampler alone is trained, by maximum likelihood.
         warm_start_optimizer: factory of the sampler's optimizer in the warm start; by default ``sampler_optimizer``.
         warm_start_scheduler: factory of its learning-rate schedule.
-        num_samples: draws of the sampler in each step; by default as many as demonstrations.
+        level: what a sample is where the data is trajectories: the whole ``trajectory``, each ``transition``, or segments of so many
+            steps.
+        num_samples: draws of the sampler in each step, whole trajectories whatever the level; by default as many as demonstrations.
         cost_steps: batches, each with one step of the cost, in a round.
         sampler_steps: steps of the sampler in a round; 0 holds the sampler fixed (noise-contrastive estimation).
         cost_optimizer: factory of the cost's optimizer, called with its parameters.
@@ -115,6 +140,7 @@ class View(pl.LightningModule, abc.ABC):
         warm_start: int = 0,
         warm_start_optimizer: OptimizerCallable | None = None,
         warm_start_scheduler: LRSchedulerCallable | None = None,
+        level: Literal["trajectory", "transition"] | int = "trajectory",
         num_samples: int | None = None,
         cost_steps: int = 1,
         sampler_steps: int = 1,
@@ -143,6 +169,7 @@ class View(pl.LightningModule, abc.ABC):
         self.cost.start_from(self.sampler)
         self.event, self.temperature, self.entropy_weight = event, temperature, entropy_weight
         self.likelihood_weight, self.warm_start = likelihood_weight, warm_start
+        self.segment_length = segment_length(event, level)
         self.num_samples, self.cost_steps, self.sampler_steps = num_samples, cost_steps, sampler_steps
         self.cost_optimizer, self.sampler_optimizer = cost_optimizer, sampler_optimizer
         self.cost_scheduler, self.sampler_scheduler = cost_scheduler, sampler_scheduler
@@ -182,7 +209,7 @@ class View(pl.LightningModule, abc.ABC):
             self.log_z.copy_(theirs["log_z"])
 
     @abc.abstractmethod
-    def cost_loss(self, demonstrations: Tensor, samples: Tensor, log_q: Tensor | None) -> Tensor:
+    def cost_loss(self, demonstrations: Samples, samples: Samples, log_q: Tensor | None) -> Tensor:
         """Loss of the cost.
 
         Args:
@@ -195,7 +222,7 @@ class View(pl.LightningModule, abc.ABC):
         """
 
     @abc.abstractmethod
-    def sampler_loss(self, demonstrations: Tensor) -> Tensor:
+    def sampler_loss(self, demonstrations: Samples) -> Tensor:
         """Loss of the sampler, over draws of its own.
 
         Args:
@@ -224,46 +251,93 @@ class View(pl.LightningModule, abc.ABC):
             found.append(f"likelihood_weight is {self.likelihood_weight}: the sampler also learns by likelihood")
         if not self.sampler_steps:
             found.append("sampler_steps is 0: the sampler is fixed, which is noise-contrastive estimation")
-        return found
+        return found + self.learner.departures()
 
-    def energy(self, samples: Tensor) -> Tensor:
+    def at_level(self, samples: Samples) -> Samples:
+        """Samples as the losses see them: whole, or trajectories cut into segments or transitions."""
+        if self.segment_length is None or not isinstance(samples, Trajectory):
+            return samples
+        return cut(samples, self.segment_length)
+
+    def draw(self, num: int) -> tuple[Samples, Tensor | None]:
+        """``num`` draws of the sampler, without gradient, at this view's level, with their log q where there is a density."""
+        drawn, log_q = self.sampler.sample(num)
+        samples = self.at_level(drawn)
+        return samples, log_q if samples is drawn or log_q is None else self.log_density(samples)
+
+    def energy(self, samples: Samples) -> Tensor:
         """c/T of samples (B, *shape), at least in float32; (B,), in nats."""
         cost = self.cost(samples)
         return (cost if cost.dtype == torch.float64 else cost.float()) / self.temperature
 
-    def log_density(self, samples: Tensor) -> Tensor:
+    def energies(self, demonstrations: Samples, samples: Samples) -> tuple[Tensor, Tensor]:
+        """c/T of demonstrations (N,) and of draws (M,), by one call of the cost."""
+        both = self.energy(join([demonstrations, samples]))
+        demo, sample = both.split([count(demonstrations), count(samples)])
+        return demo, sample
+
+    def guided_cost_loss(
+        self, guided_cost: GuidedCost, demonstrations: Samples, samples: Samples, log_q: Tensor | None
+    ) -> Tensor:
+        """L_cost (section 2.3) by a negative phase, whose log Z becomes this view's ``log_z``; arguments as :meth:`cost_loss`."""
+        demo_cost, sample_cost = self.energies(demonstrations, samples)
+        loss, log_z = guided_cost(demonstrations, demo_cost, samples, sample_cost, log_q, self.log_density)
+        if log_z is not None:
+            with torch.no_grad():
+                self.log_z.copy_(log_z)
+        return loss  # type: ignore[no-any-return]
+
+    def log_density(self, samples: Samples) -> Tensor:
         """log q of samples (B, *shape), held constant, at least in float32; (B,), in nats."""
         with torch.no_grad():
             log_q = self.sampler.log_prob(samples)
         return log_q if log_q.dtype == torch.float64 else log_q.float()
 
-    def likelihood_loss(self, demonstrations: Tensor) -> Tensor:
+    def likelihood_loss(self, demonstrations: Samples) -> Tensor:
         """-E_p[log q] of the part of q that learns, in nats; the one term in which the sampler is in training mode, with its dropout."""
         self.sampler.train()
         loss = -self.sampler.learned_log_prob(demonstrations).mean()
         self.sampler.eval()
         return loss
 
-    def draws(self, demonstrations: Tensor) -> int:
-        """Number of draws that go with a batch of demonstrations."""
-        return self.num_samples or len(demonstrations)
+    def draws(self, demonstrations: Samples) -> int:
+        """Number of draws of the sampler that go with demonstrations at this view's level."""
+        pieces = self.event["horizon"] // self.segment_length if self.segment_length else 1
+        return self.num_samples or count(demonstrations) // pieces
+
+    def step_objective(self, samples: Samples, log_q: Tensor | None) -> Tensor:
+        """What the sampler descends, of each sample or of each step (B,), up to a constant: c/T + log q."""
+        energy = self.energy(samples)
+        return energy if log_q is None else energy + self.entropy_weight * log_q
 
     def on_train_epoch_start(self) -> None:
         self.sampler.eval()  # a draw's density is exact only without dropout
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        demonstrations = batch.samples
+        demonstrations = self.at_level(batch.samples)
         if self._batch < self.warm_start:
             self.descend("warm_start", lambda: self.likelihood_loss(demonstrations))
         else:
             if self.warm_start and self._batch == self.warm_start:  # without one, init_from may have brought its own
                 self.cost.start_from(self.sampler)
-            samples, log_q = self.sampler.sample(self.draws(demonstrations))
-            self.descend("cost", lambda: self.cost_loss(demonstrations, samples, log_q))
-            if ((self._batch - self.warm_start) // self.accumulate + 1) % self.cost_steps == 0:
-                for _ in range(self.sampler_steps):
-                    self.descend("sampler", lambda: self.sampler_loss(demonstrations))
+            self.train_pair(demonstrations)
         self._finish_batch()
+
+    def train_pair(self, demonstrations: Samples) -> None:
+        """What a batch after the warm start trains: the cost, and after ``cost_steps`` batches the sampler."""
+        drawn, log_q = self.sampler.sample(self.draws(demonstrations))
+        samples = self.at_level(drawn)
+        if samples is not drawn and log_q is not None:
+            log_q = self.log_density(samples)
+        self.descend("cost", lambda: self.cost_loss(demonstrations, samples, log_q))
+        if ((self._batch - self.warm_start) // self.accumulate + 1) % self.cost_steps == 0:
+            self.train_sampler(demonstrations, drawn)
+
+    def train_sampler(self, demonstrations: Samples, drawn: Samples) -> None:
+        """A round's descents of the sampler, given its own draws ``drawn``, whole."""
+        if self.sampler_steps:
+            for _ in range(self.sampler_steps * self.learner.begin(self.sampler, self.step_objective, drawn)):
+                self.descend("sampler", lambda: self.sampler_loss(demonstrations))
 
     def descend(self, name: str, loss_of: Callable[[], Tensor]) -> None:
         """Descend a loss by the optimizer ``name`` (``cost``, ``sampler`` or ``warm_start``), the other module held constant."""
@@ -370,7 +444,7 @@ class View(pl.LightningModule, abc.ABC):
         self._evaluate(batch, "test")
 
     def _evaluate(self, batch: Batch, stage: str) -> None:
-        size = len(batch.samples)
+        size = count(batch.samples)
         with torch.no_grad():
             self.log(f"{stage}/cost", self.energy(batch.samples).mean(), batch_size=size, on_epoch=True)
             self.log(f"{stage}/log_det", batch.log_det.mean(), batch_size=size, on_epoch=True)

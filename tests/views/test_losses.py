@@ -285,7 +285,7 @@ def test_a_given_p_hat_is_not_trained():
     view = build(EBM, negative_phase="mixture", p_hat="given")
     assert not any(key.startswith("p_hat") for key, parameter in view.named_parameters() if parameter.requires_grad)
     view = EBM(EVENTS["real"], MLPCost, GaussianSampler, negative_phase="mixture", p_hat=GaussianSampler)
-    assert not any(parameter.requires_grad for parameter in view.p_hat.parameters())
+    assert not any(parameter.requires_grad for parameter in view.guided_cost.p_hat.parameters())
 
 
 # ---- the two views are one algorithm

@@ -1,0 +1,158 @@
+"""Proximal policy optimisation of a policy's cost and entropy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lightning_irl.event import Event, per_observation
+from lightning_irl.learners.base import Learner, Objective
+from lightning_irl.networks import mlp
+from lightning_irl.samplers.base import Sampler
+from lightning_irl.samplers.policy import PolicySampler
+from lightning_irl.samples import Samples
+from lightning_irl.trajectory import Trajectory, cut
+
+
+class PPO(Learner):
+    r"""Schulman et al. (2017, arXiv 1707.06347) with generalised advantages (Schulman et al. 2016, arXiv 1506.02438).
+
+    The reward of a step is minus the objective, :math:`-c/T - \log \pi`, so that the entropy term is the objective's own and
+    not a bonus beside it. Undiscounted by default; the critic sees the time left and nothing is bootstrapped at the horizon.
+    The value of an absorbed state is known, the cost of absorption times the time left, and is not learned.
+
+    Args:
+        event: of the trajectories.
+        hidden: sizes of the critic's hidden layers.
+        passes: over the round's steps.
+        minibatches: in a pass, each a descent.
+        clip: of the ratio of new to old probability.
+        decay: lambda of the generalised advantage.
+        discount: of later costs; below 1 it is no longer the paper's objective.
+        value_weight: of the critic's squared error, in units of the returns' variance, in the loss.
+        statistics_decay: how much of the returns' running mean and variance a round keeps.
+    """
+
+    is_stepwise = True
+    location: Tensor
+    scale: Tensor
+    return_mean: Tensor
+    return_variance: Tensor
+    rounds: Tensor
+
+    def __init__(
+        self,
+        event: Event,
+        hidden: Sequence[int] = (64, 64),
+        passes: int = 4,
+        minibatches: int = 8,
+        clip: float = 0.2,
+        decay: float = 0.95,
+        discount: float = 1.0,
+        value_weight: float = 0.5,
+        statistics_decay: float = 0.9,
+    ) -> None:
+        super().__init__(event)
+        if event["kind"] != "trajectory":
+            raise ValueError(f"PPO trains a policy, but the data is of kind {event['kind']}; set learner to another")
+        if min(passes, minibatches) < 1:
+            raise ValueError(f"passes is {passes} and minibatches {minibatches}; both must be at least 1")
+        if not (0 <= decay <= 1 and 0 < discount <= 1):
+            raise ValueError(f"decay is {decay} and discount {discount}; they lie between 0 and 1")
+        self.passes, self.minibatches, self.clip = passes, minibatches, clip
+        self.decay, self.discount, self.value_weight = decay, discount, value_weight
+        self.statistics_decay, self.horizon = statistics_decay, event["horizon"]
+        self.critic = mlp([math.prod(event["observation_shape"]) + 1, *hidden, 1], nn.Tanh)
+        self.register_buffer("location", per_observation(event["observation_location"], event))
+        self.register_buffer("scale", per_observation(event["observation_scale"], event))
+        self.register_buffer("return_mean", torch.zeros(()))
+        self.register_buffer("return_variance", torch.ones(()))
+        self.register_buffer("rounds", torch.zeros((), dtype=torch.long))
+        self._order: Tensor | None = None
+        self._descent = 0
+
+    def check(self, sampler: Sampler) -> None:
+        if not isinstance(sampler, PolicySampler):
+            raise ValueError(
+                f"PPO trains a PolicySampler, not {type(sampler).__name__}; set learner to Reparameterised or ScoreFunction"
+            )
+
+    def departures(self) -> list[str]:
+        return [] if self.discount == 1 else [f"discount is {self.discount}: later costs count less"]
+
+    def value(self, observation: Tensor, time: Tensor) -> Tensor:
+        """Expected return from states (..., *obs) at steps (...); (...), in nats."""
+        features = (observation.flatten(time.ndim) - self.location) / self.scale
+        left = 1 - time.to(features.dtype) / self.horizon
+        standard = self.critic(torch.cat([features, 2 * left[..., None] - 1], -1)).squeeze(-1)
+        return standard * self.return_variance.sqrt() + self.return_mean
+
+    @torch.no_grad()
+    def begin(self, sampler: Sampler, objective: Objective, samples: Samples) -> int:
+        assert isinstance(sampler, PolicySampler)
+        assert isinstance(samples, Trajectory)
+        log_pi = sampler.step_log_prob(samples)
+        rewards = -objective(cut(samples, 1), log_pi.flatten()).view_as(log_pi)
+        values = self.value(samples.observations[:, :-1], samples.time)
+        if self.event["absorbing"]:
+            values = torch.where(samples.absorbed, self._discounted_sum(rewards, samples.time), values)
+        advantages = self.advantages(rewards, values)
+        returns = advantages + values
+        self._update_statistics(returns[samples.mask] if self.event["absorbing"] else returns)
+        chosen = samples.mask.flatten().nonzero().squeeze(1) if self.event["absorbing"] else None
+        fields = (
+            samples.observations[:, :-1].flatten(0, 1),
+            samples.actions.flatten(0, 1),
+            samples.time.flatten(),
+            log_pi.flatten(),
+            advantages.flatten(),
+            returns.flatten(),
+        )
+        self._steps = fields if chosen is None else tuple(field[chosen] for field in fields)
+        size, advantage = len(self._steps[0]), self._steps[4]
+        self._steps = (*self._steps[:4], (advantage - advantage.mean()) / (advantage.std() + 1e-8), self._steps[5])
+        self._batch_size = -(-size // self.minibatches)
+        self._descent = 0
+        return self.passes * self.minibatches
+
+    def _discounted_sum(self, rewards: Tensor, time: Tensor) -> Tensor:
+        """Return from each step on if its reward is paid for all the time left (B, T)."""
+        left = (self.horizon - time).to(rewards.dtype)
+        if self.discount == 1:
+            return rewards * left
+        return rewards * (1 - self.discount**left) / (1 - self.discount)
+
+    def advantages(self, rewards: Tensor, values: Tensor) -> Tensor:
+        """Generalised advantages (B, T) from rewards and values of the states acted in, both (B, T)."""
+        following = torch.cat([values[:, 1:], values.new_zeros(len(values), 1)], 1)
+        errors = (rewards + self.discount * following - values).T.contiguous()
+        found, factor = torch.empty_like(errors), self.discount * self.decay
+        found[-1] = errors[-1]
+        for step in range(len(errors) - 2, -1, -1):
+            torch.add(errors[step], found[step + 1], alpha=factor, out=found[step])
+        return found.T
+
+    def _update_statistics(self, returns: Tensor) -> None:
+        keep = torch.where(self.rounds > 0, self.statistics_decay, 0.0)
+        self.return_mean.lerp_(returns.mean(), 1 - keep)
+        self.return_variance.lerp_(returns.var() + 1e-6, 1 - keep)
+        self.rounds += 1
+
+    def loss(self, sampler: Sampler, objective: Objective, num_samples: int) -> Tensor:
+        assert isinstance(sampler, PolicySampler)
+        part = self._descent % self.minibatches
+        if part == 0:
+            size = len(self._steps[0])
+            self._order = torch.randperm(size, device=self._steps[0].device)
+        assert self._order is not None
+        chosen = self._order[part * self._batch_size : (part + 1) * self._batch_size]
+        observation, action, time, old_log_pi, advantage, target = (field[chosen] for field in self._steps)
+        self._descent += 1
+        ratio = (sampler.policy.log_prob(observation, action, time) - old_log_pi).exp()
+        clipped = ratio.clamp(1 - self.clip, 1 + self.clip)
+        surrogate = -torch.minimum(ratio * advantage, clipped * advantage).mean()
+        error = (self.value(observation, time) - target).square().mean() / self.return_variance
+        return surrogate + self.value_weight * error

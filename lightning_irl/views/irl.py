@@ -1,0 +1,84 @@
+"""The IRL view: guided cost learning, in rounds of draws that cost and sampler share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lightning_irl.costs.base import Cost
+from lightning_irl.event import Event
+from lightning_irl.samplers.base import Sampler
+from lightning_irl.samples import Samples, count, select
+from lightning_irl.views.gan import GAN
+from lightning_irl.views.guided_cost import GuidedCost
+
+
+class IRL(GAN):
+    r"""Sample-based maximum-entropy IRL (section 2.3); with trajectories as samples, guided cost learning.
+
+    A batch is a round: the sampler draws once, the cost descends ``cost_steps`` times on parts of these draws and of the
+    demonstrations, then the sampler descends E_q[c/T] + E_q[log q], with the same draws where its learner can use them.
+
+    Args:
+        event: what one sample looks like; linked from the data module.
+        cost: factory of the cost, called with the event.
+        sampler: factory of the sampler, called with the event.
+        objective: ``discriminator`` (the loss of the GAN view, whose options apply) or ``guided_cost`` (E_p[c/T] + log Z, the loss
+            of the EBM view, with its negative phase).
+        negative_phase: of ``guided_cost``: ``importance``, ``mixture`` or ``uniform``, as of the EBM view.
+        p_hat: of the ``mixture``, as of the EBM view.
+        cost_batch: demonstrations and draws in each step of the cost, at this view's level; all of them by default.
+        **options: of :class:`~lightning_irl.views.gan.GAN` and :class:`~lightning_irl.views.view.View`; ``cost_steps`` are here
+            steps within each round.
+
+    Raises:
+        ValueError: if an option is not allowed.
+    """
+
+    def __init__(
+        self,
+        event: Event,
+        cost: Callable[[Event], Cost],
+        sampler: Callable[[Event], Sampler],
+        objective: Literal["discriminator", "guided_cost"] = "discriminator",
+        negative_phase: Literal["importance", "mixture", "uniform"] = "importance",
+        p_hat: Literal["current", "fitted"] | Callable[[Event], Sampler] = "current",
+        cost_batch: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(event, cost, sampler, **options)
+        if objective not in ("discriminator", "guided_cost"):
+            raise ValueError(f"objective is {objective!r}; allowed: discriminator, guided_cost")
+        if cost_batch is not None and cost_batch < 1:
+            raise ValueError(f"cost_batch is {cost_batch}; it must be at least 1")
+        if self.accumulate > 1:
+            raise ValueError(f"accumulate is {self.accumulate}, but the IRL view has whole rounds; raise cost_batch")
+        self.guided_cost = GuidedCost(event, negative_phase, p_hat) if objective == "guided_cost" else None
+        self.cost_batch = cost_batch
+
+    def departures(self) -> list[str]:
+        return super().departures() + ([] if self.guided_cost is None else self.guided_cost.departures())
+
+    def cost_loss(self, demonstrations: Samples, samples: Samples, log_q: Tensor | None) -> Tensor:
+        if self.guided_cost is None:
+            return super().cost_loss(demonstrations, samples, log_q)
+        return self.guided_cost_loss(self.guided_cost, demonstrations, samples, log_q)
+
+    def train_pair(self, demonstrations: Samples) -> None:
+        drawn, _ = self.sampler.sample(self.draws(demonstrations))
+        pool = self.at_level(drawn)
+        for _ in range(self.cost_steps):
+            demos, samples = self.part(demonstrations), self.part(pool)
+            log_q = self.log_density(samples) if self.sampler.has_density else None
+            self.descend("cost", lambda d=demos, s=samples, q=log_q: self.cost_loss(d, s, q))  # type: ignore[misc]
+        self.train_sampler(demonstrations, drawn)
+
+    def part(self, samples: Samples) -> Samples:
+        """``cost_batch`` of the samples, chosen at random; all of them if they are no more."""
+        size = count(samples)
+        if self.cost_batch is None or self.cost_batch >= size:
+            return samples
+        return select(samples, torch.randint(size, (self.cost_batch,), device=self.device))
