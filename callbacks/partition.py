@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
-from torch import Tensor
 
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_scalars
 from lightning_irl.event import dimension
@@ -19,6 +18,7 @@ from lightning_irl.metrics import KLOnGrid
 from lightning_irl.partition import PartitionEstimate, estimate_all
 from lightning_irl.partition.report import METHODS
 from lightning_irl.runs import run_folder
+from lightning_irl.samples import Samples, each
 from lightning_irl.views import View
 
 
@@ -89,10 +89,11 @@ class LogPartition(Callback):
         ):
             return
         with aside(view, seed=view.batches):
-            demonstrations = demonstrations_of(trainer, stage)[: self.num_samples].to(view.device)
+            demonstrations = demonstrations_of(trainer, stage)
+            demonstrations = each(lambda part: part[: self.num_samples].to(view.device), demonstrations)
             self.estimates = self.estimate(view, demonstrations)
             self.results = estimate_scalars(self.estimates) | self._likelihoods(trainer, view, stage)
-            if dimension(view.event) == 2 and hasattr(trainer.datamodule, "density"):  # type: ignore[attr-defined]
+            if view.event["shape"] == [2] and hasattr(trainer.datamodule, "density"):  # type: ignore[attr-defined]
                 self.results |= kl_on_grid(view, trainer.datamodule.density)  # type: ignore[attr-defined]
         publish_scalars(trainer, self.results, view.batches)
         report = {"stage": stage, "estimates": [plain(e) for e in self.estimates], "results": self.results}
@@ -100,8 +101,8 @@ class LogPartition(Callback):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(report, indent=1))
 
-    def estimate(self, view: View, demonstrations: Tensor) -> list[PartitionEstimate]:
-        """Every estimate that applies to a view, given demonstrations (N, *shape) for those that use them."""
+    def estimate(self, view: View, demonstrations: Samples) -> list[PartitionEstimate]:
+        """Every estimate that applies to a view, given N demonstrations for those that use them."""
         return estimate_all(
             view.energy,
             view.sampler,

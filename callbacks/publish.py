@@ -13,9 +13,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
-from torch import Tensor
 
 from lightning_irl.runs import run_folder
+from lightning_irl.samples import Samples, join
 
 
 @contextmanager
@@ -30,10 +30,10 @@ def aside(module: LightningModule, seed: int) -> Iterator[None]:
         part.training = mode
 
 
-def demonstrations_of(trainer: Trainer, stage: str) -> Tensor:
-    """All demonstrations of a part, ``val`` or ``test``, as served (N, *shape)."""
+def demonstrations_of(trainer: Trainer, stage: str) -> Samples:
+    """All demonstrations of a part, ``val`` or ``test``, as served."""
     loader = getattr(trainer.datamodule, f"{stage}_dataloader")()  # type: ignore[attr-defined]
-    return torch.cat([batch.samples for batch in loader])
+    return join([batch.samples for batch in loader])
 
 
 def publish_figure(trainer: Trainer, figure: Figure, key: str, batch: int) -> Path:

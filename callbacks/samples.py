@@ -55,10 +55,10 @@ class LogSamples(Callback):
         if not isinstance(pl_module, View) or getattr(trainer, "fast_dev_run", False):
             return
         event = pl_module.event
-        is_plane, is_image = event["kind"] == "point" and event["shape"] == [2], len(event["shape"]) == 3
-        if not (is_plane or is_image):
+        is_plane = event["kind"] == "point" and event["shape"] == [2]
+        if not (is_plane or (event["kind"] == "image" and len(event["shape"]) == 3)):
             return
         draw, key = (plane_figure, "samples/plane") if is_plane else (image_figure, "samples/grid")
         with aside(pl_module, seed=0):
-            figure = draw(pl_module, demonstrations_of(trainer, stage).to(pl_module.device))
+            figure = draw(pl_module, demonstrations_of(trainer, stage).to(pl_module.device))  # type: ignore[union-attr]
         self.latest = publish_figure(trainer, figure, key, pl_module.batches)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import torch
@@ -41,6 +41,14 @@ def join(parts: Sequence[Samples]) -> Samples:
 def select(samples: Samples, index: Tensor) -> Samples:
     """The samples at the given places (K,), long."""
     return each(lambda part: part[index], samples)
+
+
+def pieces(samples: Samples, size: int) -> Iterator[Samples]:
+    """The samples in pieces of at most ``size``."""
+    if isinstance(samples, Tensor):
+        yield from samples.split(size)
+    else:
+        yield from (type(samples)(*parts) for parts in zip(*(part.split(size) for part in samples), strict=True))
 
 
 def doubled(samples: Samples) -> Samples:

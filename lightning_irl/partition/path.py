@@ -12,7 +12,7 @@ from lightning_irl.partition.hmc import HMCState, LogDensity, gradient_at, gradi
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.support import support_of
 
-CostFunction = Callable[[Tensor], Tensor]
+CostFunction = Callable[..., Tensor]  # samples to (B,)
 
 
 class GeometricPath:

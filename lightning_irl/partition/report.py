@@ -21,8 +21,11 @@ from lightning_irl.partition.quadrature import quadrature
 from lightning_irl.partition.training import discriminator, mixture
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
+from lightning_irl.samples import Samples, pieces
 
 METHODS = ("quadrature", "annealed_broad", "annealed", "bridge", "importance", "discriminator", "mixture")
+# Of trajectories only actions could move along an annealed path, and through states that the environment alone makes.
+TRAJECTORY_METHODS = ("importance", "discriminator", "mixture")
 # A pair of honest estimates differs by more than this many joint errors once in 370 times; a report makes about six
 # pairs.
 CONTRADICTION = 3.0
@@ -41,7 +44,7 @@ def estimate_all(
     cost: CostFunction,
     sampler: Sampler,
     event: Event | None = None,
-    demonstrations: Tensor | None = None,
+    demonstrations: Samples | None = None,
     num_samples: int = 4096,
     *,
     num_chains: int = 256,
@@ -54,7 +57,7 @@ def estimate_all(
 ) -> list[PartitionEstimate]:
     """Estimate log Z in every way that applies, and reconcile the results.
 
-    ``quadrature`` for one or two coordinates; ``annealed`` from the sampler and ``annealed_broad`` from a broad start;
+    For trajectories: ``importance`` and the training quantities. Else ``quadrature`` for one or two coordinates; ``annealed`` from the sampler and ``annealed_broad`` from a broad start;
     ``bridge`` between the sampler and the model draws in which either annealing ended (the broad one, unless that
     failed); ``importance``; and, with demonstrations, ``discriminator`` and ``mixture`` (with the current model as
     p_hat).
@@ -64,7 +67,7 @@ def estimate_all(
             deterministic.
         sampler: q, with a density.
         event: default the sampler's.
-        demonstrations: (N, *shape), for the training quantities only: nothing that certifies looks at them.
+        demonstrations: N samples, for the training quantities only: nothing that certifies looks at them.
         num_samples: draws of q.
         num_chains: chains of each annealing.
         num_temperatures: of each annealing.
@@ -85,6 +88,8 @@ def estimate_all(
         raise ValueError(f"methods has {sorted(unknown)}; allowed: {', '.join(METHODS)}")
     require_density(sampler)
     event = sampler.event if event is None else event
+    if event["kind"] == "trajectory":
+        methods = [name for name in methods if name in TRAJECTORY_METHODS]
     log_weights = importance_log_weights(cost, sampler, num_samples, batch_size)
     found = {"importance": summarise_importance(log_weights)}
     if "quadrature" in methods and dimension(event) <= 2:
@@ -226,13 +231,13 @@ def _check_unseen(
 
 @torch.no_grad()
 def _training_quantities(
-    cost: CostFunction, sampler: Sampler, demonstrations: Tensor, num_samples: int, batch_size: int
+    cost: CostFunction, sampler: Sampler, demonstrations: Samples, num_samples: int, batch_size: int
 ) -> list[PartitionEstimate]:
     samples, sample_log_q = sampler.sample(num_samples)
     assert sample_log_q is not None
-    demo_cost = torch.cat([cost(part).double() for part in demonstrations.split(batch_size)])
-    demo_log_q = torch.cat([sampler.log_prob(part).double() for part in demonstrations.split(batch_size)])
-    sample_cost = torch.cat([cost(part).double() for part in samples.split(batch_size)])
+    demo_cost = torch.cat([cost(part).double() for part in pieces(demonstrations, batch_size)])
+    demo_log_q = torch.cat([sampler.log_prob(part).double() for part in pieces(demonstrations, batch_size)])
+    sample_cost = torch.cat([cost(part).double() for part in pieces(samples, batch_size)])
     sample_log_q = sample_log_q.double()
     solved = discriminator(demo_cost, demo_log_q, sample_cost, sample_log_q)
     demo_log_mu = mixture_log_density(-demo_cost - solved.log_z, demo_log_q)
