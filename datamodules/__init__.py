@@ -1,8 +1,19 @@
 """LightningDataModules: what serves demonstrations, and says once what one sample looks like."""
 
 from lightning_irl.datamodules.array import ArrayDataModule
+from lightning_irl.datamodules.demonstrations import Demonstrations, read_npz, write_npz
 from lightning_irl.datamodules.digits import DigitsDataModule
 from lightning_irl.datamodules.memory import MemoryDataModule
 from lightning_irl.datamodules.toy import ToyDataModule
+from lightning_irl.datamodules.trajectories import TrajectoryDataModule
 
-__all__ = ["ArrayDataModule", "DigitsDataModule", "MemoryDataModule", "ToyDataModule"]
+__all__ = [
+    "ArrayDataModule",
+    "Demonstrations",
+    "DigitsDataModule",
+    "MemoryDataModule",
+    "ToyDataModule",
+    "TrajectoryDataModule",
+    "read_npz",
+    "write_npz",
+]

@@ -12,31 +12,32 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from lightning_irl.batch import Batch
 from lightning_irl.event import Event
+from lightning_irl.samples import Samples, count, each, select
 
 
 class Splits(NamedTuple):
-    """Raw demonstrations of each part, (N, *shape)."""
+    """Raw demonstrations of each part, tensors or trajectories."""
 
-    train: Tensor
-    val: Tensor
-    test: Tensor
+    train: Any
+    val: Any
+    test: Any
 
 
 class TensorDemonstrations(Dataset[Batch]):
-    """Demonstrations in a tensor (N, *shape), fetched a whole batch at a time."""
+    """Demonstrations in tensors, fetched a whole batch at a time."""
 
-    def __init__(self, samples: Tensor) -> None:
+    def __init__(self, samples: Samples) -> None:
         self.samples = samples
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return count(self.samples)
 
     def __getitem__(self, index: int) -> Batch:
-        return Batch(*(field[0] for field in self.__getitems__([index])))
+        batch = self.__getitems__([index])
+        return Batch(each(lambda part: part[0], batch.samples), batch.log_det[0])
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        samples = self.samples[indices]
-        return Batch(samples, samples.new_zeros(len(samples)))
+        return Batch(select(self.samples, torch.tensor(indices)), torch.zeros(len(indices)))
 
 
 class EpochSampler(DistributedSampler[Batch]):
@@ -83,12 +84,15 @@ class MemoryDataModule(pl.LightningDataModule):
         self, event: Event, splits: Splits, batch_size: int, steps_per_epoch: int | None = None, seed: int = 0
     ) -> None:
         super().__init__()
-        if not 0 < batch_size <= len(splits.train):
+        size = count(splits.train)
+        if not 0 < batch_size <= size:
             raise ValueError(
-                f"batch_size is {batch_size}, but there are {len(splits.train)} training demonstrations; "
+                f"batch_size is {batch_size}, but there are {size} training demonstrations; "
                 "it must be between 1 and that"
             )
         for name, part in splits._asdict().items():
+            if not isinstance(part, Tensor):
+                continue  # trajectories are checked where they are read, which can name the step
             bad = int((~torch.isfinite(part)).flatten(1).any(1).sum())
             if bad:
                 raise ValueError(f"{bad} of {len(part)} demonstrations for {name} hold NaN or Inf; remove or mend them")
@@ -96,7 +100,7 @@ class MemoryDataModule(pl.LightningDataModule):
                 raise ValueError(f"{name} samples have shape {list(part.shape[1:])}, the event says {event['shape']}")
         self.event, self.splits = event, splits
         self.batch_size, self.seed = batch_size, seed
-        self.steps_per_epoch = steps_per_epoch or len(splits.train) // batch_size
+        self.steps_per_epoch = steps_per_epoch or size // batch_size
 
     def train_set(self) -> Dataset[Batch]:
         """What is served in training."""
@@ -112,7 +116,9 @@ class MemoryDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        order = EpochSampler(len(self.splits.train), self.steps_per_epoch * self.batch_size, self.seed, replicas, rank)
+        order = EpochSampler(
+            count(self.splits.train), self.steps_per_epoch * self.batch_size, self.seed, replicas, rank
+        )
         return DataLoader(
             self.train_set(),
             batch_size=self.batch_size // replicas,

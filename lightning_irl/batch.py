@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -11,10 +11,10 @@ class Batch(NamedTuple):
     """A batch of demonstrations.
 
     Attributes:
-        samples: demonstrations as served (B, *shape).
+        samples: B demonstrations as served, (B, *shape) or a Trajectory.
         log_det: log |d served / d raw| of each (B,), in nats: what scaling and logit transforms did to the density. The density
             of the raw (dequantised) data is that of the served data times exp(log_det).
     """
 
-    samples: Tensor
+    samples: Any
     log_det: Tensor

@@ -9,8 +9,11 @@ import torch
 from jsonargparse import Namespace
 from pytorch_lightning import Trainer
 from pytorch_lightning.strategies import DDPStrategy
+from torch import Tensor
 
+from lightning_irl.costs import TrajectoryCost
 from lightning_irl.errors import UserError, shorten
+from lightning_irl.trajectory import Trajectory
 from lightning_irl.views import View
 from lightning_irl.views.view import read_checkpoint
 
@@ -49,14 +52,18 @@ def check_pair(view: View) -> None:
     try:
         with torch.random.fork_rng(devices=[]):
             samples, log_q = view.sampler.sample(2)
-        if list(samples.shape) != [2, *expected]:
+        if view.event["kind"] == "trajectory" and not isinstance(samples, Trajectory):
+            raise UserError(f"sampler {sampler} draws tensors, the data is trajectories: use PolicySampler")
+        if isinstance(samples, Tensor) and list(samples.shape) != [2, *expected]:
             raise UserError(
                 f"sampler {sampler} draws samples of shape {list(samples.shape[1:])}, the data has {expected}: "
                 "build it from the event that it is given"
             )
         try:
             value = view.cost(samples)
-        except (RuntimeError, IndexError) as error:
+        except (RuntimeError, IndexError, TypeError, AttributeError) as error:
+            if isinstance(samples, Trajectory) and not isinstance(view.cost, TrajectoryCost):
+                raise UserError(f"cost {cost} cannot take trajectories; use TrajectoryCost with a step_cost") from error
             raise UserError(
                 f"cost {cost} cannot take samples of the data's shape {expected}: {shorten(str(error))}"
             ) from error

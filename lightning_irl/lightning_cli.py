@@ -18,16 +18,29 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_irl import checks, runs
 from lightning_irl.callbacks import LogEquivalence, LogPartition, LogSamples, Summary
-from lightning_irl.costs import Cost
+from lightning_irl.costs import Cost, StepCost
 from lightning_irl.datamodules import MemoryDataModule
+from lightning_irl.environments import Environment
 from lightning_irl.errors import UserError, explain, shorten
 from lightning_irl.learners import Learner
+from lightning_irl.policies import Policy
 from lightning_irl.quiet import hush_workers
 from lightning_irl.samplers import Sampler
 from lightning_irl.views import View
 
 # Whose subclasses configs can name without their modules: importing them here is what makes them known.
-NAMED = (View, Cost, Sampler, Learner, LightningDataModule, Callback, torch.optim.Optimizer)
+NAMED = (
+    View,
+    Cost,
+    StepCost,
+    Sampler,
+    Environment,
+    Policy,
+    Learner,
+    LightningDataModule,
+    Callback,
+    torch.optim.Optimizer,
+)
 # What every run reports; each is configured under its key.
 REPORTS = {"equivalence": LogEquivalence, "partition": LogPartition, "samples": LogSamples}
 

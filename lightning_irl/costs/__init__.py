@@ -3,7 +3,18 @@
 from lightning_irl.costs.base import Cost
 from lightning_irl.costs.conv import ConvCost
 from lightning_irl.costs.mlp import MLPCost
+from lightning_irl.costs.mlp_step import MLPStepCost
 from lightning_irl.costs.quadratic import QuadraticCost
+from lightning_irl.costs.step import StepCost, TrajectoryCost
 from lightning_irl.costs.tilted import TiltedCost
 
-__all__ = ["ConvCost", "Cost", "MLPCost", "QuadraticCost", "TiltedCost"]
+__all__ = [
+    "ConvCost",
+    "Cost",
+    "MLPCost",
+    "MLPStepCost",
+    "QuadraticCost",
+    "StepCost",
+    "TiltedCost",
+    "TrajectoryCost",
+]

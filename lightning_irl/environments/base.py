@@ -71,6 +71,10 @@ class Environment(nn.Module, abc.ABC):
             action: (B, *act), long (B,) where discrete. Bounds are applied here: what lies outside is clipped.
         """
 
+    def reward(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor | None:
+        """The true reward of any steps (...), as far as observations (..., *obs) and actions (..., *act) tell; None if unknown."""
+        return None
+
     def check(self, event: Event) -> None:
         """Compare with the demonstrations' event.
 

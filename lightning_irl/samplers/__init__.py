@@ -7,6 +7,7 @@ from lightning_irl.samplers.flow import FlowSampler
 from lightning_irl.samplers.gaussian import GaussianSampler
 from lightning_irl.samplers.generator import GeneratorSampler
 from lightning_irl.samplers.mixture import GaussianMixtureSampler
+from lightning_irl.samplers.policy import PolicySampler, Rollout
 
 __all__ = [
     "BroadSampler",
@@ -15,5 +16,7 @@ __all__ = [
     "GaussianMixtureSampler",
     "GaussianSampler",
     "GeneratorSampler",
+    "PolicySampler",
+    "Rollout",
     "Sampler",
 ]

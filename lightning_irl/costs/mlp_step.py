@@ -1,0 +1,104 @@
+"""A perceptron's cost of a step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from lightning_irl.costs.step import StepCost
+from lightning_irl.event import Event, per_observation
+from lightning_irl.networks import mlp
+
+INPUTS = {
+    "state": (True, False, False),
+    "state_action": (True, True, False),
+    "state_next": (True, False, True),
+    "state_action_next": (True, True, True),
+}
+
+
+class StepFeatures(nn.Module):
+    """What a network sees of a step: standardised observations, actions between -1 and 1 or one-hot, the time.
+
+    Args:
+        event: of the trajectories.
+        inputs: ``state``, ``state_action``, ``state_next`` or ``state_action_next``.
+        sees_time: add the share of the horizon that is left, between -1 and 1.
+
+    Attributes:
+        size: number of features.
+    """
+
+    location: Tensor
+    scale: Tensor
+    centre: Tensor
+    reach: Tensor
+
+    def __init__(self, event: Event, inputs: str = "state_action", sees_time: bool = False) -> None:
+        super().__init__()
+        if inputs not in INPUTS:
+            raise ValueError(f"inputs is {inputs!r}; allowed: {', '.join(INPUTS)}")
+        self.kept, self.sees_time, self.horizon = INPUTS[inputs], sees_time, event["horizon"]
+        self.num_actions: int = event["num_actions"]
+        observation = math.prod(event["observation_shape"])
+        action = self.num_actions or math.prod(event["action_shape"])
+        self.size = sum(n for n, kept in zip((observation, action, observation), self.kept, strict=True) if kept)
+        self.size += sees_time
+        self.register_buffer("location", per_observation(event["observation_location"], event))
+        self.register_buffer("scale", per_observation(event["observation_scale"], event))
+        low, high = torch.tensor(event["action_low"]), torch.tensor(event["action_high"])
+        self.register_buffer("centre", (low + high) / 2 if len(low) else torch.zeros(action))
+        self.register_buffer("reach", (high - low) / 2 if len(low) else torch.ones(action))
+
+    def forward(self, observation: Tensor, action: Tensor, next_observation: Tensor, time: Tensor) -> Tensor:
+        """Features (..., size); arguments as of :class:`~lightning_irl.costs.step.StepCost`."""
+        parts = []
+        if self.kept[0]:
+            parts.append((observation.flatten(time.ndim) - self.location) / self.scale)
+        if self.kept[1] and self.num_actions:
+            actions = torch.arange(self.num_actions, device=action.device)
+            parts.append((action[..., None] == actions).to(observation.dtype))
+        elif self.kept[1]:
+            parts.append((action.flatten(time.ndim) - self.centre) / self.reach)
+        if self.kept[2]:
+            parts.append((next_observation.flatten(time.ndim) - self.location) / self.scale)
+        if self.sees_time:
+            parts.append((1 - 2 * time.to(observation.dtype) / self.horizon)[..., None])
+        return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
+
+
+class MLPStepCost(StepCost):
+    """c(s, a, s') by a perceptron.
+
+    Args:
+        event: of the trajectories.
+        hidden: sizes of the hidden layers.
+        inputs: ``state_action``, ``state`` (a cost that transfers to other dynamics), ``state_next`` or ``state_action_next``.
+        sees_time: give the network the share of the horizon that is left.
+        activation: between the layers.
+
+    Example:
+        >>> from lightning_irl.event import make_trajectory_event
+        >>> cost = MLPStepCost(make_trajectory_event(5, [4], num_actions=2))
+        >>> cost(torch.zeros(3, 5, 4), torch.zeros(3, 5).long(), torch.zeros(3, 5, 4), torch.arange(5).expand(3, 5)).shape
+        torch.Size([3, 5])
+    """
+
+    def __init__(
+        self,
+        event: Event,
+        hidden: Sequence[int] = (64, 64),
+        inputs: Literal["state", "state_action", "state_next", "state_action_next"] = "state_action",
+        sees_time: bool = False,
+        activation: type[nn.Module] = nn.ReLU,
+    ) -> None:
+        super().__init__(event)
+        self.features = StepFeatures(event, inputs, sees_time)
+        self.network = mlp([self.features.size, *hidden, 1], activation)
+
+    def forward(self, observation: Tensor, action: Tensor, next_observation: Tensor, time: Tensor) -> Tensor:
+        return self.network(self.features(observation, action, next_observation, time)).squeeze(-1)
