@@ -1,9 +1,10 @@
-"""Callbacks: partition function, samples, equivalence, summary; and the W&B logger."""
+"""Callbacks: partition function, imitation, samples, equivalence, summary; and the W&B logger."""
 
 from lightning_irl.callbacks.equivalence import LogEquivalence
+from lightning_irl.callbacks.imitation import LogImitation
 from lightning_irl.callbacks.partition import LogPartition
 from lightning_irl.callbacks.samples import LogSamples
 from lightning_irl.callbacks.summary import Summary
 from lightning_irl.callbacks.wandb import WandbLogger
 
-__all__ = ["LogEquivalence", "LogPartition", "LogSamples", "Summary", "WandbLogger"]
+__all__ = ["LogEquivalence", "LogImitation", "LogPartition", "LogSamples", "Summary", "WandbLogger"]

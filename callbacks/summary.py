@@ -7,6 +7,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 from rich.table import Table
 
+from lightning_irl.callbacks.imitation import LogImitation
 from lightning_irl.callbacks.partition import LogPartition, best_estimate
 from lightning_irl.runs import run_folder
 from lightning_irl.views import View
@@ -31,6 +32,9 @@ class Summary(Callback):
             if isinstance(callback, LogPartition) and callback.estimates:
                 console.print(partition_table(callback))
                 console.print(results_table(callback))
+            if isinstance(callback, LogImitation) and callback.results:
+                console.print(imitation_table(callback))
+                console.print(callback.verdict)
         if isinstance(pl_module, View):
             for departure in pl_module.departures():
                 console.print(f"[yellow]not the paper's objective:[/] {departure}")
@@ -80,4 +84,16 @@ def results_table(report: LogPartition) -> Table:
         unit = next((unit for start, unit in UNITS.items() if name.startswith(start) or group == start), None)
         if unit is not None:
             table.add_row(key, f"{value:.4f}", unit)
+    return table
+
+
+def imitation_table(report: LogImitation) -> Table:
+    """What the last look at the policy found."""
+    table = Table(title="Imitation", title_justify="left")
+    table.add_column("")
+    table.add_column("value", justify="right")
+    for key, value in report.results.items():
+        if not key.endswith("_stderr"):
+            error = report.results.get(f"{key}_stderr")
+            table.add_row(key, f"{value:.3f}" + (f" +- {error:.3f}" if error is not None else ""))
     return table

@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_irl import checks, runs
-from lightning_irl.callbacks import LogEquivalence, LogPartition, LogSamples, Summary
+from lightning_irl.callbacks import LogEquivalence, LogImitation, LogPartition, LogSamples, Summary
 from lightning_irl.costs import Cost, StepCost
 from lightning_irl.datamodules import MemoryDataModule
 from lightning_irl.environments import Environment
@@ -42,7 +42,12 @@ NAMED = (
     torch.optim.Optimizer,
 )
 # What every run reports; each is configured under its key.
-REPORTS = {"equivalence": LogEquivalence, "partition": LogPartition, "samples": LogSamples}
+REPORTS = {
+    "equivalence": LogEquivalence,
+    "imitation": LogImitation,
+    "partition": LogPartition,
+    "samples": LogSamples,
+}
 
 
 class Parser(LightningArgumentParser):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from lightning_irl.objectives import discriminator_logits
-from lightning_irl.samplers.policy import Rollout
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.trajectory import Trajectory, cut
+
+RewardFunction = Callable[[Trajectory], Tensor]  # transitions (B segments of one step) to rewards (B,)
 
 
 def normalised_return(value: float, random: float, expert: float) -> float:
@@ -20,44 +23,98 @@ def normalised_return(value: float, random: float, expert: float) -> float:
     return (value - random) / (expert - random)
 
 
-def reward_correlation(rollout: Rollout, step_costs: Tensor) -> Tensor:
-    """Pearson correlation of minus the learned step costs (B, T) with the true rewards of a rollout, a scalar."""
-    kept = rollout.trajectory.mask
-    return torch.corrcoef(torch.stack([-step_costs[kept], rollout.rewards[kept].to(step_costs.dtype)]))[0, 1]
+def correlation(first: Tensor, second: Tensor) -> Tensor:
+    """Pearson's correlation of two vectors (N,), a scalar; 0 where one is constant."""
+    first, second = first.double() - first.double().mean(), second.double() - second.double().mean()
+    scale = first.norm() * second.norm()
+    return torch.where(scale > 0, (first @ second) / scale.clamp(min=torch.finfo(torch.float64).tiny), 0.0)
 
 
-def pearson_distance(correlation: Tensor) -> Tensor:
-    """sqrt((1 - r) / 2): 0 for rewards that agree up to scale and shift, 1 for opposite ones (Gleave et al. 2021)."""
-    return ((1 - correlation) / 2).clamp(min=0).sqrt()
+def epic_distance(
+    first: RewardFunction, second: RewardFunction, transitions: Trajectory, discount: float = 1.0, num: int = 64
+) -> Tensor:
+    r"""EPIC distance (Gleave et al. 2021, arXiv 2006.13900): that of rewards up to shaping, shift and scale.
+
+    Rewards are made canonical by :math:`R(s,a,s') + E[\gamma R(s',A,S') - R(s,A,S') - \gamma R(S,A,S')]` with (S, A, S') from the
+    given transitions, then compared by :math:`\sqrt{(1 - \rho)/2}` with Pearson's correlation.
+
+    Args:
+        first: a reward.
+        second: another.
+        transitions: N segments of one step, the coverage distribution.
+        discount: gamma of the shaping.
+        num: of the transitions to compare at, and to average over.
+
+    Returns:
+        A scalar between 0 (the same) and 1 (opposite).
+    """
+    size = len(transitions.mask)
+    at, over = torch.randint(size, (2, num), device=transitions.mask.device)
+    canonical = [_canonical(reward, transitions, at, over, discount) for reward in (first, second)]
+    return ((1 - correlation(*canonical)) / 2).clamp(min=0).sqrt()
 
 
-def features(trajectory: Trajectory, num_actions: int) -> Tensor:
-    """Means over a batch's steps of observations, actions and their squares; one vector (K,)."""
-    kept = trajectory.mask
-    observations = trajectory.observations[:, :-1][kept].flatten(1)
-    actions = trajectory.actions[kept]
+def _canonical(reward: RewardFunction, transitions: Trajectory, at: Tensor, over: Tensor, discount: float) -> Tensor:
+    here, states = (type(transitions)(*(part[index] for part in transitions)) for index in (at, over))
+    num = len(at)
+
+    def from_states(observation: Tensor) -> Tensor:
+        """E[R(s, A, S')] of each state (num, *obs)."""
+        pairs = states.observations.repeat(len(observation), 1, *[1] * (observation.ndim - 1))
+        pairs[:, 0] = observation.repeat_interleave(num, 0)
+        repeated = Trajectory(pairs, *(part.repeat(len(observation), *[1] * (part.ndim - 1)) for part in states[1:]))
+        return reward(repeated).view(len(observation), num).double().mean(1)
+
+    shift = from_states(here.observations[:, 1]) * discount - from_states(here.observations[:, 0])
+    return reward(here).double() + shift - discount * from_states(states.observations[:, 0]).mean()
+
+
+def trajectory_features(trajectory: Trajectory, num_actions: int) -> Tensor:
+    """Means over each trajectory's steps of observations, their squares, and of actions (and squares); (B, K)."""
+    kept = trajectory.mask[..., None]
+    observations = trajectory.observations[:, :-1].flatten(2)
     if num_actions:
-        moments = torch.nn.functional.one_hot(actions, num_actions).to(observations.dtype)
+        actions = torch.nn.functional.one_hot(trajectory.actions, num_actions).to(observations.dtype)
     else:
-        moments = torch.cat([actions.flatten(1), actions.flatten(1).square()], 1)
-    return torch.cat([observations, observations.square(), moments], 1).mean(0)
+        flat = trajectory.actions.flatten(2)
+        actions = torch.cat([flat, flat.square()], -1)
+    values = torch.cat([observations, observations.square(), actions], -1) * kept
+    means = values.sum(1) / kept.sum(1).clamp(min=1)
+    return torch.cat([means, trajectory.mask.float().mean(1, keepdim=True)], 1)  # the share of the horizon survived
 
 
-def feature_gap(demonstrations: Trajectory, samples: Trajectory, num_actions: int) -> Tensor:
-    """Largest difference of a feature's mean, in units of its scale over both sides' magnitude; a scalar."""
-    ours, theirs = features(samples, num_actions), features(demonstrations, num_actions)
-    return ((ours - theirs).abs() / (ours.abs() + theirs.abs()).clamp(min=1e-3)).max()
+class FeatureGap(NamedTuple):
+    """How far a policy's trajectories are from demonstrations.
+
+    Attributes:
+        gap: largest difference of a feature's mean, in standard deviations of that feature over all trajectories.
+        noise: what chance alone makes of it with so few demonstrations: twice the standard error, in the same unit.
+        name: of that feature.
+    """
+
+    gap: float
+    noise: float
+    name: str
 
 
-def discriminator_scores(
-    demo_cost: Tensor, demo_log_q: Tensor, sample_cost: Tensor, sample_log_q: Tensor, log_z: Tensor
-) -> dict[str, Tensor]:
-    """Accuracy on both sides, E_p[1 - D] - E_q[D] (zero at the optimal log_z) and the discriminator's mean loss in nats."""
-    demo = discriminator_logits(demo_cost, demo_log_q, log_z)
-    sample = discriminator_logits(sample_cost, sample_log_q, log_z)
-    return {
-        "accuracy_demonstrations": (demo > 0).float().mean(),
-        "accuracy_sampler": (sample < 0).float().mean(),
-        "discriminator_gap": torch.sigmoid(-demo).mean() - torch.sigmoid(sample).mean(),
-        "discriminator_loss": torch.nn.functional.softplus(-demo).mean() + torch.nn.functional.softplus(sample).mean(),
-    }
+def feature_gap(demonstrations: Trajectory, samples: Trajectory, num_actions: int) -> FeatureGap:
+    """Compare the features of :func:`trajectory_features`."""
+    theirs, ours = (trajectory_features(side, num_actions).double() for side in (demonstrations, samples))
+    spread = torch.cat([theirs, ours]).std(0)
+    gaps = torch.where(spread > 1e-6, (ours.mean(0) - theirs.mean(0)).abs() / spread.clamp(min=1e-6), 0.0)
+    largest = int(gaps.argmax())
+    noise = 2 * (1 / len(theirs) + 1 / len(ours)) ** 0.5
+    return FeatureGap(float(gaps[largest]), noise, _feature_names(samples, num_actions)[largest])
+
+
+def _feature_names(trajectory: Trajectory, num_actions: int) -> list[str]:
+    seen = [f"observation {index}" for index in range(trajectory.observations[0, 0].numel())]
+    done = [f"action {index}" for index in range(num_actions or trajectory.actions[0, 0].numel())]
+    squares = [] if num_actions else [f"{name} squared" for name in done]
+    return [*seen, *(f"{name} squared" for name in seen), *done, *squares, "the share of the horizon survived"]
+
+
+def transitions_of(trajectory: Trajectory) -> Trajectory:
+    """The steps in which an action was chosen, as segments of one step."""
+    steps = cut(trajectory, 1)
+    return Trajectory(*(part[steps.mask[:, 0]] for part in steps))

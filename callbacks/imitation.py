@@ -1,0 +1,184 @@
+"""Whether imitation works: returns where the true reward is known, and what can be known without it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_scalars
+from lightning_irl.costs import TrajectoryCost
+from lightning_irl.metrics.imitation import (
+    FeatureGap,
+    correlation,
+    epic_distance,
+    feature_gap,
+    normalised_return,
+    transitions_of,
+)
+from lightning_irl.objectives import discriminator_logits
+from lightning_irl.policies import UniformPolicy
+from lightning_irl.runs import run_folder
+from lightning_irl.samplers import PolicySampler, Rollout
+from lightning_irl.samples import each
+from lightning_irl.trajectory import Trajectory
+from lightning_irl.views import View
+
+SMALL_GAP = 0.5  # standard deviations of a feature over trajectories, beyond chance
+
+
+class LogImitation(Callback):
+    """Rolls out the policy and logs how close it is to the demonstrations; silent where the sampler is no policy.
+
+    With the true reward: ``imitation/return`` of the policy as trained and ``imitation/return_mode`` of its mode (means over
+    episodes), both also as ``imitation/normalised_return`` (0: random policy, 1: mean of the demonstrations' file), the
+    correlation of learned and true rewards on the policy's steps, and their EPIC distance.
+
+    Without it: ``imitation/feature_gap`` (in standard deviations), the discriminator's accuracy and loss on held-out demonstrations
+    and fresh episodes, and ``imitation/discriminator_gap``, E_p[1 - D] - E_q[D].
+
+    Args:
+        every_n_batches: batches between two looks.
+        num_episodes: of the policy, and as many of its mode.
+        expert_return: where the normalised return is 1; by default the mean of the demonstrations' file.
+        random_return: where it is 0; by default that of actions at random.
+
+    Attributes:
+        results: what the last look logged.
+        verdict: at the end of a run, one line.
+    """
+
+    def __init__(
+        self,
+        every_n_batches: int = 10,
+        num_episodes: int = 50,
+        expert_return: float | None = None,
+        random_return: float | None = None,
+    ) -> None:
+        self.every_n_batches, self.num_episodes = every_n_batches, num_episodes
+        self.expert_return, self.random_return = expert_return, random_return
+        self.results: dict[str, float] = {}
+        self.verdict = ""
+
+    @rank_zero_only
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        view = policy_view(pl_module)
+        if view is not None and view.batches % self.every_n_batches == 0:
+            self.look(trainer, view, "val")
+
+    @rank_zero_only
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._conclude(trainer, pl_module, "val")
+
+    @rank_zero_only
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._conclude(trainer, pl_module, "test")
+
+    def _conclude(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        view = policy_view(pl_module)
+        if view is None or getattr(trainer, "fast_dev_run", False):
+            return
+        gap = self.look(trainer, view, stage)
+        self.verdict = self.judge(gap)
+        path = run_folder(trainer) / f"imitation_{stage}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"verdict": self.verdict, "results": self.results}, indent=1))
+
+    def look(self, trainer: Trainer, view: View, stage: str) -> FeatureGap:
+        """Roll out, measure and log."""
+        sampler = view.sampler
+        assert isinstance(sampler, PolicySampler)
+        with aside(view, seed=view.batches), torch.no_grad():
+            demonstrations = each(lambda part: part.to(view.device), demonstrations_of(trainer, stage))
+            assert isinstance(demonstrations, Trajectory)
+            rollout = sampler.rollout(self.num_episodes)
+            gap = feature_gap(demonstrations, rollout.trajectory, view.event["num_actions"])
+            found: dict[str, Any] = {"feature_gap": gap.gap} | discriminate(view, demonstrations, rollout.trajectory)
+            if bool((rollout.rewards != 0).any()):
+                mode = sampler.rollout(self.num_episodes, deterministic=True)
+                found |= self._returns(trainer, view, rollout, mode) | compare_rewards(view, rollout)
+        scalars = {f"imitation/{key}": float(value) for key, value in found.items()}
+        self.results = {key: value for key, value in scalars.items() if math.isfinite(value)}
+        publish_scalars(trainer, self.results, view.batches)
+        return gap
+
+    def _returns(self, trainer: Trainer, view: View, rollout: Rollout, mode: Rollout) -> dict[str, float]:
+        of_file = getattr(trainer.datamodule, "expert_return", math.nan)  # type: ignore[attr-defined]
+        expert: float = of_file if self.expert_return is None else self.expert_return
+        if self.random_return is None:
+            self.random_return = random_return(view, self.num_episodes)
+        found = {}
+        for name, episodes in (("", rollout), ("_mode", mode)):
+            returns = episodes.rewards.sum(1).double()
+            found[f"return{name}"] = float(returns.mean())
+            found[f"return{name}_stderr"] = float(returns.std() / len(returns) ** 0.5)
+            found[f"normalised_return{name}"] = normalised_return(float(returns.mean()), self.random_return, expert)
+        return found
+
+    def judge(self, gap: FeatureGap) -> str:
+        """One line that says converged or not, and on what evidence."""
+        limit = SMALL_GAP + gap.noise
+        close = gap.gap <= limit
+        evidence = [
+            f"of all features, {gap.name} differs most from held-out demonstrations', by {gap.gap:.2f} standard deviations "
+            f"(limit {limit:.2f})"
+        ]
+        if "imitation/normalised_return_mode" in self.results:
+            evidence.append(f"normalised return {self.results['imitation/normalised_return_mode']:.2f}")
+        return f"{'converged' if close else 'not converged'}: " + "; ".join(evidence)
+
+
+def policy_view(pl_module: LightningModule) -> View | None:
+    """The module, if it is a view whose sampler is a policy."""
+    return pl_module if isinstance(pl_module, View) and isinstance(pl_module.sampler, PolicySampler) else None
+
+
+def random_return(view: View, num_episodes: int) -> float:
+    """Mean true return of actions at random; NaN where actions have no bounds."""
+    assert isinstance(view.sampler, PolicySampler)
+    if not (view.event["num_actions"] or view.event["action_low"]):
+        return math.nan
+    sampler = copy.copy(view.sampler)
+    sampler._modules = {**view.sampler._modules, "policy": UniformPolicy(view.event).to(view.device)}
+    return float(sampler.rollout(max(num_episodes, 200)).rewards.sum(1).double().mean())
+
+
+def discriminate(view: View, demonstrations: Trajectory, samples: Trajectory) -> dict[str, Tensor]:
+    """How well the discriminator tells held-out demonstrations from fresh draws, at the view's level."""
+    sides = [view.at_level(side) for side in (demonstrations, samples)]
+    demo, sample = (discriminator_logits(view.energy(side), view.log_density(side), view.log_z) for side in sides)
+    return {
+        "accuracy_demonstrations": (demo > 0).double().mean(),
+        "accuracy_sampler": (sample < 0).double().mean(),
+        "discriminator_gap": torch.sigmoid(-demo).mean() - torch.sigmoid(sample).mean(),
+        "discriminator_loss": softplus(-demo).mean() + softplus(sample).mean(),
+    }
+
+
+def compare_rewards(view: View, rollout: Rollout) -> dict[str, Tensor]:
+    """Learned against true rewards."""
+    cost, environment = view.cost, view.sampler.environment
+    if not isinstance(cost, TrajectoryCost):
+        return {}
+    kept = rollout.trajectory.mask
+    found = {"reward_correlation": correlation(-cost.step_costs(rollout.trajectory)[kept], rollout.rewards[kept])}
+
+    def true(steps: Trajectory) -> Tensor | None:
+        reward: Tensor | None = environment.reward(  # type: ignore[operator, union-attr]
+            steps.observations[:, 0], steps.actions[:, 0], steps.observations[:, 1]
+        )
+        return reward
+
+    steps = transitions_of(rollout.trajectory)
+    if true(steps) is not None:
+        found["epic_distance"] = epic_distance(lambda part: -cost(part), true, steps)  # type: ignore[arg-type]
+    return found
