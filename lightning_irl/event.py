@@ -199,3 +199,20 @@ def per_coordinate(values: Sequence[float], event: Event) -> Tensor:
 def per_observation(values: Sequence[float], event: Event) -> Tensor:
     """``observation_location`` or ``observation_scale`` as a tensor, one value per coordinate (flattened), float32."""
     return torch.tensor(values, dtype=torch.float32).expand(math.prod(event["observation_shape"])).clone()
+
+
+def log_action_mass(event: Event) -> float:
+    """log of all actions' mass under a trajectory event's base measure: the largest entropy of a policy, in nats; inf if unbounded.
+
+    Example:
+        >>> log_action_mass(make_trajectory_event(5, [4], num_actions=2)) == math.log(2)
+        True
+    """
+    if event["num_actions"]:
+        return math.log(event["num_actions"])
+    if not event["action_low"]:
+        return math.inf
+    atoms = 2 if event["base_measure"] == "clipped" else 0
+    return sum(
+        math.log(high - low + atoms) for low, high in zip(event["action_low"], event["action_high"], strict=True)
+    )

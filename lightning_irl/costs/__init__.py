@@ -7,6 +7,7 @@ from lightning_irl.costs.mlp_step import MLPStepCost
 from lightning_irl.costs.quadratic import QuadraticCost
 from lightning_irl.costs.step import StepCost, TrajectoryCost
 from lightning_irl.costs.tilted import TiltedCost
+from lightning_irl.costs.true_reward import TrueRewardCost
 
 __all__ = [
     "ConvCost",
@@ -17,4 +18,5 @@ __all__ = [
     "StepCost",
     "TiltedCost",
     "TrajectoryCost",
+    "TrueRewardCost",
 ]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from lightning_irl.costs.base import Cost
-from lightning_irl.event import Event, validate_event
+from lightning_irl.event import Event, log_action_mass, validate_event
 from lightning_irl.samples import Samples
 from lightning_irl.trajectory import Trajectory
+
+ABSORBING_SPEED = (
+    10.0  # nats per unit of the parameter: a lone scalar would learn far slower than a network's output does
+)
 
 
 class StepCost(nn.Module, abc.ABC):
@@ -49,7 +54,8 @@ class StepCost(nn.Module, abc.ABC):
 class TrajectoryCost(Cost):
     r"""c(tau) = sum over the steps with an action of c(s, a, s', t), plus a learned scalar for each absorbed step.
 
-    Takes trajectories, segments and transitions alike.
+    Takes trajectories, segments and transitions alike. The scalar starts at minus the largest entropy that a step can have, so that
+    under a constant cost no policy gains by living or by dying: what it learns to prefer it learns from demonstrations.
 
     Args:
         event: of the trajectories.
@@ -60,7 +66,14 @@ class TrajectoryCost(Cost):
         super().__init__(event)
         self.step_cost = step_cost(event)
         if event["absorbing"]:
-            self.absorbing_cost = nn.Parameter(torch.zeros(()))
+            entropy = log_action_mass(event)
+            start = -entropy if math.isfinite(entropy) else 0.0
+            self.absorbing = nn.Parameter(torch.tensor(start / ABSORBING_SPEED))
+
+    @property
+    def absorbing_cost(self) -> Tensor:
+        """Cost of a step in the absorbing state, a scalar in nats."""
+        return self.absorbing * ABSORBING_SPEED
 
     def step_costs(self, trajectory: Trajectory) -> Tensor:
         """Cost of each step (B, T); zero on padding."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -53,18 +53,29 @@ class PolicySampler(Sampler):
         self.has_rsample = environment.is_differentiable and self.policy.has_rsample
         self.register_buffer("_like", torch.zeros(()), persistent=False)
 
-    def rollout(self, num: int, deterministic: bool = False) -> Rollout:
-        """Run episodes without gradient; ``deterministic`` takes the policy's mode."""
+    def rollout(self, num: int, deterministic: bool = False, start: tuple[Any, Tensor] | None = None) -> Rollout:
+        """Run episodes without gradient.
+
+        Args:
+            num: episodes.
+            deterministic: take the policy's mode.
+            start: states and observations of the environment to start from, as of its ``reset``; by default a reset.
+        """
         with torch.no_grad():
-            return self._roll(num, self._mode if deterministic else self.policy.sample)
+            return self._roll(num, self._mode if deterministic else self.policy.sample, start)
 
     def _mode(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         action = self.policy.mode(observation, time)
         return action, self.policy.log_prob(observation, action, time)
 
-    def _roll(self, num: int, act: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Rollout:
+    def _roll(
+        self,
+        num: int,
+        act: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+        start: tuple[Any, Tensor] | None = None,
+    ) -> Rollout:
         like: Tensor = self._like  # type: ignore[assignment]
-        state, observation = self.environment.reset(num, dtype=like.dtype, device=like.device)
+        state, observation = start or self.environment.reset(num, dtype=like.dtype, device=like.device)
         alive = torch.ones(num, dtype=torch.bool, device=like.device)
         times = torch.arange(self.horizon, device=like.device)
         observations, actions, masks, log_qs, rewards = [observation], [], [], [], []

@@ -109,7 +109,7 @@ class View(pl.LightningModule, abc.ABC):
         level: what a sample is where the data is trajectories: the whole ``trajectory``, each ``transition``, or segments of so many
             steps.
         num_samples: draws of the sampler in each step, whole trajectories whatever the level; by default as many as demonstrations.
-        cost_steps: batches, each with one step of the cost, in a round.
+        cost_steps: batches, each with one step of the cost, in a round; 0 holds the cost fixed (the sampler learns it).
         sampler_steps: steps of the sampler in a round; 0 holds the sampler fixed (noise-contrastive estimation).
         cost_optimizer: factory of the cost's optimizer, called with its parameters.
         sampler_optimizer: factory of the sampler's optimizer.
@@ -154,11 +154,11 @@ class View(pl.LightningModule, abc.ABC):
     ) -> None:
         super().__init__()
         validate_event(event)
-        for name, value in {"temperature": temperature, "cost_steps": cost_steps, "accumulate": accumulate}.items():
+        for name, value in {"temperature": temperature, "accumulate": accumulate}.items():
             if value <= 0:
                 raise ValueError(f"{name} is {value}; it must be above 0")
-        if min(sampler_steps, warm_start, likelihood_weight) < 0:
-            raise ValueError("sampler_steps, warm_start and likelihood_weight must not be negative")
+        if min(cost_steps, sampler_steps, warm_start, likelihood_weight) < 0:
+            raise ValueError("cost_steps, sampler_steps, warm_start and likelihood_weight must not be negative")
         if accumulate > 1 and sampler_steps > 1:
             raise ValueError(f"accumulate is {accumulate} and sampler_steps {sampler_steps}; one of them must be 1")
         self.save_hyperparameters()
@@ -249,6 +249,8 @@ class View(pl.LightningModule, abc.ABC):
             found.append(f"entropy_weight is {self.entropy_weight}: the sampler's entropy counts that much")
         if self.likelihood_weight:
             found.append(f"likelihood_weight is {self.likelihood_weight}: the sampler also learns by likelihood")
+        if not self.cost_steps:
+            found.append("cost_steps is 0: the cost is fixed, and the sampler learns what it asks for")
         if not self.sampler_steps:
             found.append("sampler_steps is 0: the sampler is fixed, which is noise-contrastive estimation")
         return found + self.learner.departures()
@@ -329,8 +331,9 @@ class View(pl.LightningModule, abc.ABC):
         samples = self.at_level(drawn)
         if samples is not drawn and log_q is not None:
             log_q = self.log_density(samples)
-        self.descend("cost", lambda: self.cost_loss(demonstrations, samples, log_q))
-        if ((self._batch - self.warm_start) // self.accumulate + 1) % self.cost_steps == 0:
+        if self.cost_steps:
+            self.descend("cost", lambda: self.cost_loss(demonstrations, samples, log_q))
+        if ((self._batch - self.warm_start) // self.accumulate + 1) % max(self.cost_steps, 1) == 0:
             self.train_sampler(demonstrations, drawn)
 
     def train_sampler(self, demonstrations: Samples, drawn: Samples) -> None:
@@ -381,7 +384,9 @@ class View(pl.LightningModule, abc.ABC):
         sampler = trainable(self.sampler) + trainable(self.learner)
         cost = trainable(self.cost)
         self._held = {"cost": sampler, "sampler": cost, "warm_start": cost}
-        made = {"cost": (self.configure_cost_optimizer(), self.cost_scheduler)}
+        made = {}
+        if self.cost_steps:
+            made["cost"] = self.configure_cost_optimizer(), self.cost_scheduler
         if sampler and self.sampler_steps:
             made["sampler"] = (self.sampler_optimizer(sampler), self.sampler_scheduler)
         if sampler and self.warm_start:
