@@ -6,7 +6,7 @@ import torch
 from lightning_irl.cli import CONFIGS, OVERLAYS, main, shipped_configs
 from lightning_irl.views.view import read_checkpoint
 
-SMALL = ["--threads=1", "--data.steps_per_epoch=2", "--data.batch_size=32", "--trainer.max_epochs=1"]
+SMALL = ["--threads=1", "--data.steps_per_epoch=2", "--data.batch_size=8", "--trainer.max_epochs=1"]
 QUICK = ["--partition.methods=[importance]", "--partition.num_samples=128", "--trainer.enable_progress_bar=false"]
 
 

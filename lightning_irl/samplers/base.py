@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import abc
+import copy
 from typing import Any
 
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from lightning_irl.event import Event, dimension, validate_event
 
@@ -63,6 +65,10 @@ class Sampler(nn.Module, abc.ABC):
             NotImplementedError: if ``has_density`` is False.
         """
         raise NotImplementedError(f"sampler {type(self).__name__} has no density")
+
+    def snapshot(self) -> Self:
+        """A copy as it is now, held constant."""
+        return copy.deepcopy(self).requires_grad_(False).eval()
 
     def learned_log_prob(self, samples: Any) -> Tensor:
         """Score samples (B, *shape) by the part that learns, which likelihood terms train; :meth:`log_prob` unless it says else."""

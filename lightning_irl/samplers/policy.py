@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from lightning_irl.environments.base import Environment
 from lightning_irl.event import Event
@@ -102,6 +104,11 @@ class PolicySampler(Sampler):
             torch.zeros(num, dtype=torch.long, device=like.device),
         )
         return Rollout(trajectory, torch.stack(log_qs, 1), torch.stack(rewards, 1))
+
+    def snapshot(self) -> Self:
+        """A copy of the policy as it is now, held constant, in the same environment."""
+        environment = self.environment
+        return copy.deepcopy(self, {id(environment): environment}).requires_grad_(False).eval()
 
     def sample(self, num_samples: int) -> tuple[Trajectory, Tensor]:
         rollout = self.rollout(num_samples)

@@ -39,6 +39,8 @@ class GAN(View):
         ValueError: if the discriminator needs a density that the sampler does not have, or an option is not allowed.
     """
 
+    next_solve = NEXT_SOLVE
+
     def __init__(
         self,
         event: Event,
@@ -111,7 +113,7 @@ class GAN(View):
         is_first, self._log_z_known = not self._log_z_known, True
         if self.log_z_by == "learned" and not is_first:
             return
-        num_steps = FIRST_SOLVE if is_first else NEXT_SOLVE
+        num_steps = FIRST_SOLVE if is_first else self.next_solve
         arguments = demo_cost, demo_log_q, sample_cost, sample_log_q
         solved = objectives.optimal_log_z(*arguments, num_steps=num_steps, start=self.log_z.detach())
         with torch.no_grad():

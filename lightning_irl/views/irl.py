@@ -12,7 +12,8 @@ from lightning_irl.costs.base import Cost
 from lightning_irl.event import Event
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples, count, select
-from lightning_irl.views.gan import GAN
+from lightning_irl.views.fusion import Fusion
+from lightning_irl.views.gan import FIRST_SOLVE, GAN
 from lightning_irl.views.guided_cost import GuidedCost
 
 
@@ -31,12 +32,15 @@ class IRL(GAN):
         negative_phase: of ``guided_cost``: ``importance``, ``mixture`` or ``uniform``, as of the EBM view.
         p_hat: of the ``mixture``, as of the EBM view.
         cost_batch: demonstrations and draws in each step of the cost, at this view's level; all of them by default.
+        keep_rounds: earlier rounds whose draws the cost still sees, each with the density of the fusion of all kept samplers.
         **options: of :class:`~lightning_irl.views.gan.GAN` and :class:`~lightning_irl.views.view.View`; ``cost_steps`` are here
             steps within each round.
 
     Raises:
         ValueError: if an option is not allowed.
     """
+
+    next_solve = FIRST_SOLVE  # from one round to the next, log Z of trajectories moves by tens of nats
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class IRL(GAN):
         negative_phase: Literal["importance", "mixture", "uniform"] = "importance",
         p_hat: Literal["current", "fitted"] | Callable[[Event], Sampler] = "current",
         cost_batch: int | None = None,
+        keep_rounds: int = 0,
         **options: Any,
     ) -> None:
         super().__init__(event, cost, sampler, **options)
@@ -57,7 +62,7 @@ class IRL(GAN):
         if self.accumulate > 1:
             raise ValueError(f"accumulate is {self.accumulate}, but the IRL view has whole rounds; raise cost_batch")
         self.guided_cost = GuidedCost(event, negative_phase, p_hat) if objective == "guided_cost" else None
-        self.cost_batch = cost_batch
+        self.cost_batch, self.fusion = cost_batch, Fusion(keep_rounds)
 
     def departures(self) -> list[str]:
         return super().departures() + ([] if self.guided_cost is None else self.guided_cost.departures())
@@ -67,13 +72,18 @@ class IRL(GAN):
             return super().cost_loss(demonstrations, samples, log_q)
         return self.guided_cost_loss(self.guided_cost, demonstrations, samples, log_q)
 
+    def log_density(self, samples: Samples) -> Tensor:
+        return self.fusion.log_density(samples, super().log_density(samples))
+
     def train_pair(self, demonstrations: Samples) -> None:
         drawn, _ = self.sampler.sample(self.draws(demonstrations))
-        pool = self.at_level(drawn)
+        current = self.at_level(drawn)
+        pool = self.fusion.pool(current)
         for _ in range(self.cost_steps):
             demos, samples = self.part(demonstrations), self.part(pool)
             log_q = self.log_density(samples) if self.sampler.has_density else None
             self.descend("cost", lambda d=demos, s=samples, q=log_q: self.cost_loss(d, s, q))  # type: ignore[misc]
+        self.fusion.add(self.sampler, current)
         self.train_sampler(demonstrations, drawn)
 
     def part(self, samples: Samples) -> Samples:
@@ -82,3 +92,11 @@ class IRL(GAN):
         if self.cost_batch is None or self.cost_batch >= size:
             return samples
         return select(samples, torch.randint(size, (self.cost_batch,), device=self.device))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["fusion"] = self.fusion.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.fusion.restore(checkpoint.get("fusion", []), self.sampler)

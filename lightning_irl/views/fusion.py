@@ -1,0 +1,63 @@
+"""Draws of earlier rounds, reused with the density of all the samplers that made them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_irl.samplers.base import Sampler
+from lightning_irl.samples import Samples, join
+from lightning_irl.trajectory import Trajectory
+
+
+class Fusion:
+    r"""The last rounds' samplers, frozen, with their draws (Finn et al. 2016, section 2.3, and guided cost learning's own practice).
+
+    With K rounds kept beside the current one, all draws together come from :math:`\frac{1}{K+1} \sum_k q_k`, the fusion distribution;
+    that is every draw's density, under whichever sampler it was made.
+
+    Args:
+        rounds: kept beside the current one, K; 0 for none.
+    """
+
+    def __init__(self, rounds: int) -> None:
+        if rounds < 0:
+            raise ValueError(f"keep_rounds is {rounds}; it must not be negative")
+        self.rounds = rounds
+        self.kept: list[tuple[Sampler, Samples]] = []
+
+    def add(self, sampler: Sampler, samples: Samples) -> None:
+        """Keep a copy of a sampler, as it is now, and its draws; the oldest go."""
+        if self.rounds:
+            self.kept = [*self.kept, (sampler.snapshot(), samples)][-self.rounds :]
+
+    def pool(self, samples: Samples) -> Samples:
+        """All draws: the kept ones, and the current round's."""
+        return join([*(draws for _, draws in self.kept), samples]) if self.kept else samples
+
+    @torch.no_grad()
+    def log_density(self, samples: Samples, log_q: Tensor) -> Tensor:
+        """log density of the fusion distribution (B,), given that of the current sampler."""
+        if not self.kept:
+            return log_q
+        scores = [sampler.log_prob(samples).to(log_q.dtype) for sampler, _ in self.kept]
+        return torch.logsumexp(torch.stack([log_q, *scores]), 0) - math.log(len(scores) + 1)
+
+    def state(self) -> list[Any]:
+        """What a checkpoint keeps: plain tensors."""
+        return [(sampler.state_dict(), _plain(draws)) for sampler, draws in self.kept]
+
+    def restore(self, state: list[Any], sampler: Sampler) -> None:
+        """Take back what :meth:`state` gave, for a sampler of the same kind."""
+        self.kept = []
+        for parameters, draws in state[-self.rounds :] if self.rounds else []:
+            copy = sampler.snapshot()
+            copy.load_state_dict(parameters)
+            self.kept.append((copy, draws if isinstance(draws, Tensor) else Trajectory(*draws)))
+
+
+def _plain(samples: Samples) -> Any:
+    return samples if isinstance(samples, Tensor) else tuple(samples)
