@@ -60,6 +60,12 @@ SETTINGS: dict[str, dict[str, list[str]]] = {
             "4",
             "--model.init_args.cost_optimizer.init_args.lr",
             "1e-3",
+            "--model.init_args.sampler_optimizer.init_args.lr",
+            "3e-3",
+            "--model.init_args.learner.init_args.decay",
+            "0.99",
+            "--model.init_args.num_samples",
+            "64",
         ],
     },
 }

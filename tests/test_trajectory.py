@@ -109,4 +109,4 @@ def test_what_is_no_trajectory_is_refused():
     with pytest.raises(TypeError, match="Trajectory"):
         TrajectoryCost(EVENT, MLPStepCost)(torch.zeros(2, 3))
     with pytest.raises(ValueError, match="inputs"):
-        MLPStepCost(EVENT, inputs="action")
+        MLPStepCost(EVENT, inputs="nothing")

@@ -9,16 +9,19 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from lightning_irl.costs.action_anchor import ActionAnchor
 from lightning_irl.costs.step import StepCost
 from lightning_irl.event import Event, per_observation
 from lightning_irl.networks import mlp
 
-INPUTS = {
+INPUTS = {  # which of observation, action and next observation
     "state": (True, False, False),
+    "action": (False, True, False),
     "state_action": (True, True, False),
     "state_next": (True, False, True),
     "state_action_next": (True, True, True),
 }
+Inputs = Literal["state", "action", "state_action", "state_next", "state_action_next"]
 
 
 class StepFeatures(nn.Module):
@@ -26,11 +29,14 @@ class StepFeatures(nn.Module):
 
     Args:
         event: of the trajectories.
-        inputs: ``state``, ``state_action``, ``state_next`` or ``state_action_next``.
+        inputs: ``state``, ``action``, ``state_action``, ``state_next`` or ``state_action_next``.
         sees_time: add the share of the horizon that is left, between -1 and 1.
 
     Attributes:
         size: number of features.
+
+    Raises:
+        ValueError: if ``inputs`` is none of these.
     """
 
     location: Tensor
@@ -77,9 +83,14 @@ class MLPStepCost(StepCost):
     Args:
         event: of the trajectories.
         hidden: sizes of the hidden layers.
-        inputs: ``state_action``, ``state`` (a cost that transfers to other dynamics), ``state_next`` or ``state_action_next``.
+        inputs: ``state_action``, ``state`` (a cost that transfers to other dynamics), ``action``, ``state_next`` or
+            ``state_action_next``.
         sees_time: give the network the share of the horizon that is left.
         activation: between the layers.
+        anchor: add the quadratic that makes exp(-c) integrable over unbounded actions.
+
+    Raises:
+        ValueError: if ``inputs`` is none of these.
 
     Example:
         >>> from lightning_irl.event import make_trajectory_event
@@ -92,13 +103,16 @@ class MLPStepCost(StepCost):
         self,
         event: Event,
         hidden: Sequence[int] = (64, 64),
-        inputs: Literal["state", "state_action", "state_next", "state_action_next"] = "state_action",
+        inputs: Inputs = "state_action",
         sees_time: bool = False,
         activation: type[nn.Module] = nn.ReLU,
+        anchor: bool = True,
     ) -> None:
         super().__init__(event)
+        self.anchor = ActionAnchor(event, anchor)
         self.features = StepFeatures(event, inputs, sees_time)
         self.network = mlp([self.features.size, *hidden, 1], activation)
 
     def forward(self, observation: Tensor, action: Tensor, next_observation: Tensor, time: Tensor) -> Tensor:
-        return self.network(self.features(observation, action, next_observation, time)).squeeze(-1)
+        cost = self.network(self.features(observation, action, next_observation, time)).squeeze(-1)
+        return self.anchor(cost, action)

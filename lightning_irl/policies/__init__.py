@@ -3,7 +3,9 @@
 from lightning_irl.policies.base import Policy
 from lightning_irl.policies.categorical import CategoricalPolicy
 from lightning_irl.policies.gaussian import ClippedGaussianPolicy, GaussianPolicy, TanhGaussianPolicy
+from lightning_irl.policies.linear_gaussian import TimeVaryingLinearGaussianPolicy
 from lightning_irl.policies.network import NetworkPolicy
+from lightning_irl.policies.tabular import TabularPolicy
 from lightning_irl.policies.uniform import UniformPolicy
 
 __all__ = [
@@ -12,6 +14,8 @@ __all__ = [
     "GaussianPolicy",
     "NetworkPolicy",
     "Policy",
+    "TabularPolicy",
     "TanhGaussianPolicy",
+    "TimeVaryingLinearGaussianPolicy",
     "UniformPolicy",
 ]

@@ -11,6 +11,18 @@ from lightning_irl.event import Event
 from lightning_irl.policies.network import NetworkPolicy
 
 
+def draw_categorical(logits: Tensor) -> Tensor:
+    """Classes (...), long, with probabilities by a softmax of logits (..., A); by Gumbel's trick, which checks nothing and so
+    waits for no device."""
+    noise = torch.empty_like(logits).exponential_().log_()
+    return (logits - noise).argmax(-1)
+
+
+def categorical_log_prob(logits: Tensor, action: Tensor) -> Tensor:
+    """log probability (...) of classes (...) by a softmax of logits (..., A)."""
+    return logits.log_softmax(-1).gather(-1, action[..., None]).squeeze(-1)
+
+
 class CategoricalPolicy(NetworkPolicy):
     """Actions 0 to num_actions - 1 with probabilities by a softmax, counted.
 
@@ -33,16 +45,11 @@ class CategoricalPolicy(NetworkPolicy):
     def sample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             logits = self.outputs(observation, time)
-            noise = torch.empty_like(logits).exponential_().log_()
-            action = (logits - noise).argmax(-1)  # Gumbel's trick: no check waits for the device
-            return action, self._log_prob(logits, action)
+            action = draw_categorical(logits)
+            return action, categorical_log_prob(logits, action)
 
     def log_prob(self, observation: Tensor, action: Tensor, time: Tensor) -> Tensor:
-        return self._log_prob(self.outputs(observation, time), action)
-
-    @staticmethod
-    def _log_prob(logits: Tensor, action: Tensor) -> Tensor:
-        return logits.log_softmax(-1).gather(-1, action[..., None]).squeeze(-1)
+        return categorical_log_prob(self.outputs(observation, time), action)
 
     def mode(self, observation: Tensor, time: Tensor) -> Tensor:
         with torch.no_grad():

@@ -20,9 +20,19 @@ class GaussianPolicy(NetworkPolicy):
 
     Args:
         event: of the trajectories, without atoms at bounds.
-        initial_std: standard deviation at the start, in units of the action, over half the range where there are bounds.
+        initial_std: standard deviation at the start, in units of half the range between the bounds; of the action without bounds.
         std_sees_observation: let the network give the standard deviation too.
         **network: of :class:`~lightning_irl.policies.network.NetworkPolicy`.
+
+    Raises:
+        ValueError: if ``initial_std`` is not above 0.
+
+    Example:
+        >>> from lightning_irl.event import make_trajectory_event
+        >>> policy = GaussianPolicy(make_trajectory_event(5, [3], action_shape=[2]))
+        >>> action, log_pi = policy.sample(torch.zeros(7, 3), torch.zeros(7, dtype=torch.long))
+        >>> action.shape, log_pi.shape
+        (torch.Size([7, 2]), torch.Size([7]))
     """
 
     base_measures: tuple[str, ...] = ("lebesgue",)
@@ -52,20 +62,15 @@ class GaussianPolicy(NetworkPolicy):
         mean, log_std = found.chunk(2, -1)
         return mean, self.log_std + log_std
 
-    def draw(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        """A draw in those units (..., d), differentiable, and its log density in units of the action (...)."""
-        mean, log_std = self.moments(observation, time)
-        noise = torch.randn_like(mean)
-        log_density = -noise.square() / 2 - log_std - LOG_SQRT_2_PI - self.reach.log()
-        return mean + log_std.exp() * noise, log_density.sum(-1)
-
     def sample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             return self.rsample(observation, time)
 
     def rsample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        standard, log_pi = self.draw(observation, time)
-        return self.to_action(standard, time), log_pi
+        mean, log_std = self.moments(observation, time)
+        noise = torch.randn_like(mean)
+        log_pi = -noise.square() / 2 - log_std - LOG_SQRT_2_PI - self.reach.log()
+        return self.to_action(mean + log_std.exp() * noise, time), log_pi.sum(-1)
 
     def log_prob(self, observation: Tensor, action: Tensor, time: Tensor) -> Tensor:
         mean, log_std = self.moments(observation, time)
@@ -85,11 +90,25 @@ class GaussianPolicy(NetworkPolicy):
         return (action.flatten(time.ndim) - self.centre) / self.reach
 
 
-class ClippedGaussianPolicy(GaussianPolicy):
-    """A Gaussian whose draws are clipped to the bounds, as environments do: a density inside, an atom at each bound.
+def nearly_one(event: Event) -> Tensor:
+    """Per coordinate (d,), what counts as a bound in coordinates in which bounds are -1 and 1: they round in single precision."""
+    bounds = list(zip(event["action_low"], event["action_high"], strict=True))
+    rounding = [1 + 2 * max(abs(low), abs(high)) / (high - low) for low, high in bounds]
+    return 1 - 4 * torch.finfo(torch.float32).eps * torch.tensor(rounding)
 
-    What lies beyond a bound has the tail's probability, in log by ``log_ndtr``, exact far out. Draws have no pathwise gradient: a
-    path stops at the bound while the atom's probability moves.
+
+class ClippedGaussianPolicy(GaussianPolicy):
+    r"""A Gaussian whose draws are clipped to the bounds, as environments do: a density inside, an atom at each bound.
+
+    What lies beyond a bound b has the tail's probability :math:`P_b`, in log by ``log_ndtr``, exact far out.
+
+    The path of a draw stops at the bound, which is right for the expectation of anything continuous in the action. log pi is not:
+    it jumps there from the density's logarithm to the atom's, and with :math:`F(a) = \log \pi(a)`
+
+    .. math:: \nabla E[F] = E[\nabla F] + \sum_b (\log P_b - \log \pi(b^-)) \nabla P_b.
+
+    :meth:`rsample` adds the sum's gradient to that of log pi, and nothing to its value. So its gradient is that of any objective
+    linear in log pi with a cost that is continuous in the action, such as E[c] + E[log pi].
 
     Args:
         event: of the trajectories, with base measure ``clipped``.
@@ -97,27 +116,45 @@ class ClippedGaussianPolicy(GaussianPolicy):
     """
 
     base_measures = ("clipped",)
-    has_rsample = False
+    edge: Tensor
 
-    def sample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
-            mean, log_std = self.moments(observation, time)
-            standard = (mean + log_std.exp() * torch.randn_like(mean)).clamp(-1, 1)
-            return self.to_action(standard, time), self._log_prob(mean, log_std, standard)
+    def __init__(self, event: Event, **options: Any) -> None:
+        super().__init__(event, **options)
+        self.register_buffer("edge", nearly_one(event), persistent=False)
 
     def rsample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError("policy ClippedGaussianPolicy has atoms at the bounds, so no pathwise gradient")
+        mean, log_std = self.moments(observation, time)
+        standard = (mean + log_std.exp() * torch.randn_like(mean)).clamp(-1, 1)
+        log_pi = self._log_prob(mean, log_std, standard)
+        if torch.is_grad_enabled():
+            log_pi = log_pi + self._jumps(mean, log_std)
+        return self.to_action(standard, time), log_pi
 
     def log_prob(self, observation: Tensor, action: Tensor, time: Tensor) -> Tensor:
-        return self._log_prob(*self.moments(observation, time), self.to_standard(action, time))
+        """Differentiable in the parameters; what lies beyond a bound is scored as on it, for there it is applied."""
+        standard = self.to_standard(action, time).clamp(-1, 1)
+        return self._log_prob(*self.moments(observation, time), standard)
+
+    def _log_density(self, noise: Tensor, log_std: Tensor) -> Tensor:
+        return -noise.square() / 2 - log_std - LOG_SQRT_2_PI - self.reach.log()
 
     def _log_prob(self, mean: Tensor, log_std: Tensor, standard: Tensor) -> Tensor:
         noise = (standard - mean) * (-log_std).exp()
-        inside = -noise.square() / 2 - log_std - LOG_SQRT_2_PI - self.reach.log()
-        is_atom = standard.abs() >= 1
-        # the probability beyond the bound; elsewhere a harmless argument, so that no gradient is infinite
+        is_atom = standard.abs() >= self.edge
+        # elsewhere a harmless argument, so that no gradient is infinite
         beyond = torch.special.log_ndtr(torch.where(is_atom, -noise * standard.sign(), 0.0))
-        return torch.where(is_atom, beyond, inside).sum(-1)
+        return torch.where(is_atom, beyond, self._log_density(noise, log_std)).sum(-1)
+
+    def _jumps(self, mean: Tensor, log_std: Tensor) -> Tensor:
+        """Zeros (...), with the gradient of the probabilities of the atoms times the jump of log pi onto them."""
+        total = torch.zeros_like(mean)
+        for sign in (-1, 1):
+            noise = (1 - sign * mean) * (-log_std).exp()  # of the bound, outwards
+            log_atom = torch.special.log_ndtr(-noise)
+            jump = log_atom - self._log_density(noise, log_std)
+            atom = log_atom.exp()
+            total = total + jump.detach() * (atom - atom.detach())
+        return total.sum(-1)
 
     def to_action(self, standard: Tensor, time: Tensor) -> Tensor:
         return super().to_action(standard.clamp(-1, 1), time)
@@ -126,36 +163,55 @@ class ClippedGaussianPolicy(GaussianPolicy):
 class TanhGaussianPolicy(GaussianPolicy):
     """A Gaussian squashed by tanh into the open box between the bounds (Haarnoja et al. 2018, arXiv 1801.01290).
 
-    An action exactly on a bound has no density here: demonstrations that hold such need base measure ``clipped``. The mode is that
-    of the Gaussian before squashing.
+    An action on a bound would have an infinite logit, and has log pi = -inf. Draws stop short of the bounds by what single precision
+    can tell, some 1e-6 of the range. The mode is that of the Gaussian before squashing.
 
     Args:
         event: of the trajectories, with bounds and base measure ``lebesgue``.
         **options: of :class:`GaussianPolicy`.
 
     Raises:
-        ValueError: if the event has no bounds.
+        ValueError: if the event has no bounds; on scoring actions on a bound, where all steps have an action (horizons are fixed)
+            and the count needs no wait for a device.
     """
+
+    edge: Tensor
 
     def __init__(self, event: Event, **options: Any) -> None:
         super().__init__(event, **options)
         if not event["action_low"]:
             raise ValueError("TanhGaussianPolicy needs bounds, but the event's actions have none; use GaussianPolicy")
+        self.register_buffer("edge", nearly_one(event), persistent=False)
 
     def rsample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        free, log_pi = self.draw(observation, time)
-        return self.to_action(free, time), log_pi - self._log_det(free)
+        mean, log_std = self.moments(observation, time)
+        free = self._inside(mean + log_std.exp() * torch.randn_like(mean))
+        return self.to_action(free, time), self._log_prob(mean, log_std, free)
 
     def log_prob(self, observation: Tensor, action: Tensor, time: Tensor) -> Tensor:
-        return super().log_prob(observation, action, time) - self._log_det(self.to_standard(action, time))
+        """Differentiable in the parameters; minus infinity on and beyond the bounds.
 
-    @staticmethod
-    def _log_det(free: Tensor) -> Tensor:
-        """log |d tanh(x) / dx| summed over coordinates, without cancellation."""
-        return (2 * (math.log(2) - free - softplus(-2 * free))).sum(-1)
+        Raises:
+            ValueError: naming how many actions lie on a bound or beyond.
+        """
+        standard = self.to_standard(action, time)
+        is_outside = (standard.abs() > (1 + self.edge) / 2).any(-1)
+        if is_outside.device.type == "cpu" and not self.event["absorbing"] and is_outside.any():
+            raise ValueError(
+                f"{int(is_outside.sum())} of {is_outside.numel()} actions lie on a bound or beyond, where TanhGaussianPolicy has no "
+                "density; set base_measure=clipped and use ClippedGaussianPolicy"
+            )
+        free = standard.clamp(-self.edge, self.edge).atanh()
+        return torch.where(is_outside, -torch.inf, self._log_prob(*self.moments(observation, time), free))
+
+    def _log_prob(self, mean: Tensor, log_std: Tensor, free: Tensor) -> Tensor:
+        noise = (free - mean) * (-log_std).exp()
+        log_det = 2 * (math.log(2) - free - softplus(-2 * free))  # log of 1 - tanh^2, without cancellation
+        return (-noise.square() / 2 - log_std - LOG_SQRT_2_PI - self.reach.log() - log_det).sum(-1)
+
+    def _inside(self, free: Tensor) -> Tensor:
+        limit = self.edge.atanh()
+        return free.clamp(-limit, limit)
 
     def to_action(self, standard: Tensor, time: Tensor) -> Tensor:
-        return super().to_action(standard.tanh(), time)
-
-    def to_standard(self, action: Tensor, time: Tensor) -> Tensor:
-        return super().to_standard(action, time).atanh()
+        return super().to_action(self._inside(standard).tanh(), time)

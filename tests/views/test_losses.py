@@ -402,7 +402,7 @@ REFUSALS = [
     (EBM, GaussianSampler, {"negative_phase": "cd"}, ["negative_phase is 'cd'", "importance, mixture, uniform"]),
     (EBM, GaussianSampler, {"p_hat": "best"}, ["p_hat is 'best'", "current, fitted", "class_path"]),
     (GAN, GaussianSampler, {"temperature": 0.0}, ["temperature is 0.0", "above 0"]),
-    (GAN, GaussianSampler, {"cost_steps": 0}, ["cost_steps is 0"]),
+    (GAN, GaussianSampler, {"cost_steps": -1}, ["must not be negative"]),
     (GAN, GaussianSampler, {"accumulate": 0}, ["accumulate is 0"]),
     (GAN, GaussianSampler, {"accumulate": 2, "sampler_steps": 2}, ["accumulate is 2", "sampler_steps 2"]),
     (GAN, GaussianSampler, {"warm_start": -1}, ["must not be negative"]),

@@ -1,0 +1,44 @@
+"""The mean of several costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from lightning_irl.costs.step import StepCost
+from lightning_irl.event import Event
+
+
+class EnsembleStepCost(StepCost):
+    """The mean of the costs of members that start apart; their disagreement tells where demonstrations and draws said little.
+
+    Members share one loss, that of the mean. So they differ by their starts alone, less than those of deep ensembles that are trained
+    each by itself (Lakshminarayanan et al. 2017, arXiv 1612.01474): take :meth:`std` as a hint, not as an error bar.
+
+    Args:
+        event: of the trajectories.
+        cost: factory of a member, called with the event.
+        members: how many.
+
+    Raises:
+        ValueError: if there are fewer than two members.
+    """
+
+    def __init__(self, event: Event, cost: Callable[[Event], StepCost], members: int = 5) -> None:
+        super().__init__(event)
+        if members < 2:
+            raise ValueError(f"members is {members}; an ensemble has at least 2")
+        self.members = nn.ModuleList(cost(event) for _ in range(members))
+
+    def costs(self, observation: Tensor, action: Tensor, next_observation: Tensor, time: Tensor) -> Tensor:
+        """The members' costs (members, ...), in nats."""
+        return torch.stack([member(observation, action, next_observation, time) for member in self.members])
+
+    def std(self, observation: Tensor, action: Tensor, next_observation: Tensor, time: Tensor) -> Tensor:
+        """Standard deviation of the members' costs (...), in nats."""
+        return self.costs(observation, action, next_observation, time).std(0)
+
+    def forward(self, observation: Tensor, action: Tensor, next_observation: Tensor, time: Tensor) -> Tensor:
+        return self.costs(observation, action, next_observation, time).mean(0)
