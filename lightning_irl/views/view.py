@@ -255,6 +255,11 @@ class View(pl.LightningModule, abc.ABC):
             found.append("sampler_steps is 0: the sampler is fixed, which is noise-contrastive estimation")
         return found + self.learner.departures()
 
+    @property
+    def level_name(self) -> str:
+        """What goes before the name of a quantity that is not the whole samples': ``transition_``, ``segment_`` or nothing."""
+        return {None: "", 1: "transition_"}.get(self.segment_length, "segment_")
+
     def at_level(self, samples: Samples) -> Samples:
         """Samples as the losses see them: whole, or trajectories cut into segments or transitions."""
         if self.segment_length is None or not isinstance(samples, Trajectory):
@@ -413,7 +418,8 @@ class View(pl.LightningModule, abc.ABC):
         ):
             if (name == "warm_start") == is_warming:
                 scheduler.step()  # type: ignore[call-arg]
-        self.record("partition/log_z_training", self.log_z)
+        # at a level, the constant of the discriminator is not the trajectories' log Z
+        self.record(f"partition/log_z_{self.level_name}training", self.log_z)
         self._batch += 1
         if self._batch % CHECK_EVERY == 0:
             self.finite.check()
