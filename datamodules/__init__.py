@@ -3,6 +3,7 @@
 from lightning_irl.datamodules.array import ArrayDataModule
 from lightning_irl.datamodules.demonstrations import Demonstrations, read_npz, write_npz
 from lightning_irl.datamodules.digits import DigitsDataModule
+from lightning_irl.datamodules.importers import read_huggingface, read_minari
 from lightning_irl.datamodules.memory import MemoryDataModule
 from lightning_irl.datamodules.toy import ToyDataModule
 from lightning_irl.datamodules.trajectories import TrajectoryDataModule
@@ -14,6 +15,8 @@ __all__ = [
     "MemoryDataModule",
     "ToyDataModule",
     "TrajectoryDataModule",
+    "read_huggingface",
+    "read_minari",
     "read_npz",
     "write_npz",
 ]

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_irl.errors import did_you_mean
+
 Array = NDArray[Any]
 REQUIRED = ("obs", "acts", "indices")
-METADATA = ("horizon", "action_low", "action_high", "num_actions", "environment")
+OPTIONAL = ("rews", "log_probs", "terminal")
+METADATA = ("horizon", "num_actions", "action_low", "action_high", "environment")
 
 
 @dataclass(frozen=True)
@@ -22,13 +25,19 @@ class Demonstrations:
     Attributes:
         observations: of each episode (T_i + 1, *obs), the one after the last action included.
         actions: of each (T_i, *act); integers where they are discrete.
-        rewards: of each (T_i,), or None where they are not known.
+        rewards: true ones of each (T_i,), or None where they are not known. Nothing learns from them.
         terminal: of each, whether the file says that the environment ended it; None where it does not say.
         name: what messages call them, such as the file's path.
-        metadata: what else the file says: horizon, action_low, action_high, num_actions, environment.
+        metadata: what else the file says: horizon, num_actions, action_low, action_high, environment.
+        log_probs: of each (T_i,), log pi(a | s) of the policy that acted, or None where it is not known.
 
     Raises:
-        ValueError: naming the trajectory, and the step where there is one, if lengths do not fit or a number is NaN or infinite.
+        ValueError: naming the trajectory, and the step where there is one, if lengths, shapes or types do not fit or a number is
+            NaN or infinite (in single precision, as it will be served).
+
+    Example:
+        >>> Demonstrations([np.zeros((4, 2)), np.zeros((3, 2))], [np.zeros((3, 1)), np.zeros((2, 1))]).lengths
+        [3, 2]
     """
 
     observations: Sequence[Array]
@@ -37,44 +46,54 @@ class Demonstrations:
     terminal: Sequence[bool] | None = None
     name: str = "demonstrations"
     metadata: dict[str, Any] = field(default_factory=dict)
+    log_probs: Sequence[Array] | None = None
 
     def __post_init__(self) -> None:
         number = len(self.actions)
         if not number:
             raise ValueError(f"{self.name} holds no trajectory")
-        for what, parts in (
-            ("observations", self.observations),
-            ("rewards", self.rewards),
-            ("terminal", self.terminal),
-        ):
+        for key in self.metadata:
+            if key not in METADATA:
+                raise ValueError(f"{self.name}: metadata {key!r} is not known; {did_you_mean(key, METADATA)}")
+        for what in ("observations", "rewards", "terminal", "log_probs"):
+            parts = getattr(self, what)
             if parts is not None and len(parts) != number:
                 raise ValueError(f"{self.name} has actions of {number} trajectories, but {what} of {len(parts)}")
-        for index, (observations, actions) in enumerate(zip(self.observations, self.actions, strict=True)):
-            if not len(actions):
-                raise ValueError(f"{self.name}, trajectory {index}: it has no step")
-            if len(observations) != len(actions) + 1:
-                raise ValueError(
-                    f"{self.name}, trajectory {index}: {len(observations)} observations and {len(actions)} actions; there must "
-                    "be one observation more, that after the last action"
-                )
-            rewards = None if self.rewards is None else self.rewards[index]
-            if rewards is not None and len(rewards) != len(actions):
-                raise ValueError(
-                    f"{self.name}, trajectory {index}: {len(rewards)} rewards and {len(actions)} actions; there must be as many"
-                )
-            for what, values in (("observation", observations), ("action", actions), ("reward", rewards)):
-                if values is not None:
-                    self._check_finite(index, what, values)
+        for index in range(number):
+            self._check(index)
 
-    def _check_finite(self, index: int, what: str, values: Array) -> None:
-        if not np.issubdtype(values.dtype, np.number):
-            raise ValueError(
-                f"{self.name}, trajectory {index}: {what}s are of type {values.dtype}; they must be numbers"
-            )
-        bad = ~np.isfinite(values.reshape(len(values), -1)).all(1)
-        if bad.any():
-            step = int(bad.argmax())
-            raise ValueError(f"{self.name}, trajectory {index}, step {step}: {what} is NaN or infinite: {values[step]}")
+    def _check(self, index: int) -> None:
+        where, steps = f"{self.name}, trajectory {index}", len(self.actions[index])
+        if not steps:
+            raise ValueError(f"{where}: it has no step")
+        for what, parts, length in (
+            ("observation", self.observations, steps + 1),
+            ("action", self.actions, steps),
+            ("reward", self.rewards, steps),
+            ("log_prob", self.log_probs, steps),
+        ):
+            if parts is None:
+                continue
+            values, first = parts[index], parts[0]
+            if len(values) != length:
+                rule = "one observation more, that after the last action" if length > steps else "as many"
+                raise ValueError(f"{where}: {len(values)} {what}s and {steps} actions; there must be {rule}")
+            if values.dtype.kind not in "iuf":
+                raise ValueError(f"{where}: {what}s are of type {values.dtype}; they must be numbers")
+            if values.shape[1:] != first.shape[1:] or values.dtype.kind != first.dtype.kind:
+                raise ValueError(
+                    f"{where}: {what}s of shape {list(values.shape[1:])} and type {values.dtype}, trajectory 0 has "
+                    f"{list(first.shape[1:])} and {first.dtype}"
+                )
+            if values.ndim > 1 and what in ("reward", "log_prob"):
+                raise ValueError(
+                    f"{where}: {what}s of shape {list(values.shape)}; one number a step, ({length},), is needed"
+                )
+            with np.errstate(over="ignore"):
+                bad = ~np.isfinite(values.reshape(length, -1).astype(np.float32)).all(1)
+            if bad.any():
+                step = int(bad.argmax())
+                raise ValueError(f"{where}, step {step}: {what} is NaN or infinite: {values[step]}")
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -87,11 +106,13 @@ class Demonstrations:
     @property
     def returns(self) -> list[float] | None:
         """Sum of the true rewards of each episode."""
-        return None if self.rewards is None else [float(np.sum(rewards)) for rewards in self.rewards]
+        if self.rewards is None:
+            return None
+        return [float(np.sum(rewards, dtype=np.float64)) for rewards in self.rewards]
 
 
 def read_npz(path: str | Path) -> Demonstrations:
-    """Read a file of :func:`write_npz`; nothing in it is ever unpickled.
+    """Read a file of :func:`write_npz`; nothing in it is ever unpickled, and arrays of other names are not read.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -101,27 +122,28 @@ def read_npz(path: str | Path) -> Demonstrations:
         raise FileNotFoundError(f"no file {path}; give the path of an .npz file of demonstrations")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files if name != "infos"}
+            known = [key for key in archive.files if key in REQUIRED + OPTIONAL + METADATA]
+            arrays = {key: archive[key] for key in known}
     except Exception as error:  # numpy and zipfile raise many kinds for a file that is not what it should be
+        if "allow_pickle" in str(error):
+            raise ValueError(
+                f"{path} is truncated or no .npz file of plain arrays: it holds pickled objects, which could run code and are not read"
+            ) from None
         raise ValueError(f"{path} is truncated or no .npz file of plain arrays: {error}") from None
-    if missing := [name for name in REQUIRED if name not in arrays]:
-        raise ValueError(f"{path} lacks {', '.join(missing)}; it has {', '.join(sorted(arrays))}")
-    steps, ends = len(arrays["acts"]), arrays["indices"]
-    if ends.ndim != 1 or not np.issubdtype(ends.dtype, np.integer):
-        raise ValueError(
-            f"{path}: indices has shape {list(ends.shape)} and type {ends.dtype}; give the split points of acts"
-        )
-    if len(ends) and (np.any(np.diff(ends) <= 0) or ends[0] <= 0 or ends[-1] >= steps):
-        raise ValueError(
-            f"{path}: indices must rise between 0 and the {steps} rows of acts, they are {ends.tolist()[:9]} ..."
-        )
-    number = len(ends) + 1
+    if missing := [key for key in REQUIRED if key not in arrays]:
+        raise ValueError(f"{path} lacks {', '.join(missing)}; it has {', '.join(sorted(arrays)) or 'none of ours'}")
+    ends = _split_points(path, arrays["indices"], len(arrays["acts"]))
+    number, steps = len(ends) + 1, len(arrays["acts"])
     if len(arrays["obs"]) != steps + number:
         raise ValueError(
             f"{path}: obs has {len(arrays['obs'])} rows; {steps} actions in {number} trajectories need {steps + number}"
         )
-    if "rews" in arrays and len(arrays["rews"]) != steps:
-        raise ValueError(f"{path}: rews has {len(arrays['rews'])} rows, acts {steps}; there must be as many")
+    for key in ("rews", "log_probs"):
+        if key in arrays and len(arrays[key]) != steps:
+            raise ValueError(f"{path}: {key} has {len(arrays[key])} rows, acts {steps}; there must be as many")
+    for key in ("horizon", "num_actions"):
+        if key in arrays and (arrays[key].ndim or arrays[key].dtype.kind not in "iu"):
+            raise ValueError(f"{path}: {key} is {arrays[key].tolist()}; it must be one integer")
     terminal = arrays.get("terminal")
     return Demonstrations(
         np.split(arrays["obs"], ends + np.arange(1, number)),
@@ -130,26 +152,43 @@ def read_npz(path: str | Path) -> Demonstrations:
         None if terminal is None else [bool(value) for value in np.atleast_1d(terminal)],
         str(path),
         {key: arrays[key].tolist() for key in METADATA if key in arrays},
+        np.split(arrays["log_probs"], ends) if "log_probs" in arrays else None,
     )
+
+
+def _split_points(path: str | Path, ends: Array, steps: int) -> Array:
+    if ends.ndim != 1 or (len(ends) and not np.issubdtype(ends.dtype, np.integer)):
+        raise ValueError(
+            f"{path}: indices has shape {list(ends.shape)} and type {ends.dtype}; give the split points of acts"
+        )
+    if len(ends) and (np.any(np.diff(ends) <= 0) or ends[0] <= 0 or ends[-1] >= steps):
+        raise ValueError(
+            f"{path}: indices must rise between 0 and the {steps} rows of acts, they are {ends.tolist()[:9]} ..."
+        )
+    return ends.astype(np.int64)
 
 
 def write_npz(path: str | Path, demonstrations: Demonstrations) -> None:
     """Write demonstrations, aside first, so that a file that was there stays whole until the new one is.
 
-    Arrays: ``obs`` (sum of T_i + 1 rows), ``acts``, ``rews`` (sum of T_i rows), ``indices`` (split points of acts), ``terminal``,
-    and what is known of ``horizon``, ``action_low``, ``action_high``, ``num_actions``, ``environment``.
+    The arrays are in docs/trajectories.md: ``obs`` (sum of T_i + 1 rows), ``acts``, ``rews``, ``log_probs`` (sum of T_i rows),
+    ``indices`` (split points of acts), ``terminal``, and what is known of the metadata.
     """
     arrays: dict[str, Any] = {
         "obs": np.concatenate(demonstrations.observations),
         "acts": np.concatenate(demonstrations.actions),
         "indices": np.cumsum(demonstrations.lengths)[:-1].astype(np.int64),
     }
-    if demonstrations.rewards is not None:
-        arrays["rews"] = np.concatenate(demonstrations.rewards)
+    for key, parts in (("rews", demonstrations.rewards), ("log_probs", demonstrations.log_probs)):
+        if parts is not None:
+            arrays[key] = np.concatenate(parts)
     if demonstrations.terminal is not None:
-        arrays["terminal"] = np.array(demonstrations.terminal)
-    arrays |= {key: np.array(value) for key, value in demonstrations.metadata.items() if key in METADATA}
+        arrays["terminal"] = np.array(demonstrations.terminal, dtype=bool)
+    arrays |= {key: np.array(value) for key, value in demonstrations.metadata.items()}
     aside = Path(f"{path}.part")
-    with aside.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    aside.replace(path)
+    try:
+        with aside.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

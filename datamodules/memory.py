@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from lightning_irl.batch import Batch
+from lightning_irl.errors import UserError
 from lightning_irl.event import Event
 from lightning_irl.samples import Samples, count, each, select
 
@@ -116,6 +117,11 @@ class MemoryDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        if self.batch_size % replicas:
+            raise UserError(
+                f"batch_size is {self.batch_size} over all processes, of which there are {replicas}: it must be a multiple, such "
+                f"as {max(self.batch_size // replicas, 1) * replicas}"
+            )
         order = EpochSampler(
             count(self.splits.train), self.steps_per_epoch * self.batch_size, self.seed, replicas, rank
         )
