@@ -179,9 +179,12 @@ def _compare_samplers(
 
     def drawn() -> tuple[Tensor, Tensor, Samples]:
         torch.manual_seed(seed)
-        whole, _ = view.sampler.rsample(num_draws) if view.sampler.has_rsample else view.sampler.sample(num_draws)
+        draw = view.sampler.rsample if view.sampler.has_rsample else view.sampler.sample
+        whole, log_q = draw(num_draws)
         samples = view.at_level(whole)
-        return view.energy(samples), view.sampler.log_prob(samples), whole
+        if log_q is None or samples is not whole or not view.sampler.has_rsample:
+            log_q = view.sampler.log_prob(samples)
+        return view.energy(samples), log_q, whole
 
     def descending(values: Tensor, log_q: Tensor) -> Tensor:
         """A loss worth the mean of the values (B,), with its gradient; by the score function where draws have none."""
