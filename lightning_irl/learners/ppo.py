@@ -114,9 +114,8 @@ class PPO(Learner):
             returns.flatten(),
         )
         self._steps = fields if chosen is None else tuple(field[chosen] for field in fields)
-        size, advantage = len(self._steps[0]), self._steps[4]
+        advantage = self._steps[4]
         self._steps = (*self._steps[:4], (advantage - advantage.mean()) / (advantage.std() + 1e-8), self._steps[5])
-        self._batch_size = -(-size // self.minibatches)
         self._descent = 0
         return self.passes * self.minibatches
 
@@ -146,11 +145,12 @@ class PPO(Learner):
     def loss(self, sampler: Sampler, objective: Objective, num_samples: int) -> Tensor:
         assert isinstance(sampler, PolicySampler)
         part = self._descent % self.minibatches
+        size = len(self._steps[0])
         if part == 0:
-            size = len(self._steps[0])
             self._order = torch.randperm(size, device=self._steps[0].device)
         assert self._order is not None
-        chosen = self._order[part * self._batch_size : (part + 1) * self._batch_size]
+        first, last = part * size // self.minibatches, (part + 1) * size // self.minibatches
+        chosen = self._order[first : max(last, first + 1)]  # none is empty, however few steps there are
         observation, action, time, old_log_pi, advantage, target = (field[chosen] for field in self._steps)
         self._descent += 1
         ratio = (sampler.policy.log_prob(observation, action, time) - old_log_pi).exp()
