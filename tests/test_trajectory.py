@@ -44,7 +44,47 @@ def test_a_segment_is_terminal_once_the_episode_has_ended():
     assert ends.tolist() == [[False] * 3, [True] * 3, [False, True, True], [False] * 3]
 
 
-@pytest.mark.parametrize("length", [0, 4, 5, 7])
+@pytest.mark.parametrize("length", [1, 2, 3, 6])
+def test_segments_start_where_their_trajectory_says(length):
+    """Segments of segments are the same segments, and an episode's step is told through both."""
+    whole = trajectories()._replace(start=torch.tensor([0, 12, 6, 30]))
+    parts = cut(whole, length)
+    assert torch.equal(parts.start, (whole.start[:, None] + torch.arange(0, 6, length)).flatten())
+    assert torch.equal(parts.time.reshape(4, 6), whole.start[:, None] + torch.arange(6))
+    for ours, theirs in zip(cut(parts, 1), cut(whole, 1), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (1, 4, 5)])
+def test_observations_of_any_shape_are_cut_alike(shape):
+    observations = torch.randn(3, 7, *shape)
+    whole = trajectories(CONTINUOUS, (6, 6, 6))._replace(observations=observations)
+    parts = cut(whole, 3)
+    assert torch.equal(parts.observations, torch.stack([observations[:, :4], observations[:, 3:]], 1).flatten(0, 1))
+    assert torch.equal(parts.actions, whole.actions.reshape(6, 3, 2))
+    assert not parts.absorbed.any()
+
+
+def test_the_whole_length_is_the_trajectory_itself():
+    whole = trajectories()
+    for ours, theirs in zip(cut(whole, 6), whole, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_masked_steps_without_an_end_are_not_absorbed():
+    whole = trajectories()._replace(terminal=torch.zeros(4, dtype=torch.bool))
+    assert not whole.absorbed.any()
+    assert not cut(whole, 2).terminal.any()
+    assert torch.equal(trajectories().absorbed, ~trajectories().mask)
+
+
+def test_an_episode_that_ends_with_its_last_step_has_no_absorbed_one():
+    whole = trajectories(ends=(6, 6))._replace(terminal=torch.tensor([True, False]))
+    assert cut(whole, 2).terminal.reshape(2, 3).tolist() == [[False, False, True], [False] * 3]
+    assert not whole.absorbed.any()
+
+
+@pytest.mark.parametrize("length", [-1, 0, 4, 5, 7])
 def test_segments_must_divide(length):
     with pytest.raises(ValueError, match="divisor"):
         cut(trajectories(), length)

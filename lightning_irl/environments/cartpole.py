@@ -11,13 +11,25 @@ from lightning_irl.environments.base import Environment, Step
 
 GRAVITY, CART, POLE, HALF_LENGTH, FORCE, SECONDS = 9.8, 1.0, 0.1, 0.5, 10.0, 0.02
 MAX_POSITION, MAX_ANGLE = 2.4, 12 * 2 * math.pi / 360
+MASS, LEVER = CART + POLE, POLE * HALF_LENGTH
+UNIT = GRAVITY * MASS / LEVER
 
 
 class CartPole(Environment):
-    """Balance a pole on a cart by pushing left (0) or right (1), by gymnasium's CartPole-v1 (Euler steps) to rounding.
+    r"""Balance a pole on a cart by pushing left (0) or right (1), by gymnasium's CartPole-v1 (Euler steps) to rounding.
 
-    Observations are position (m), velocity, angle (rad) and angular velocity; the episode ends when the cart leaves 2.4 m or the
-    pole 12 degrees; the reward is 1 a step.
+    .. math::
+        p = \frac{F + m l \dot\theta^2 \sin\theta}{M + m}, \quad
+        \ddot\theta = \frac{g \sin\theta - p \cos\theta}{l\,(4/3 - m \cos^2\theta / (M + m))}, \quad
+        \ddot x = p - \frac{m l}{M + m}\, \ddot\theta \cos\theta
+
+    with g = 9.8, M = 1, m = 0.1, half the pole l = 0.5 m, F = -10 or 10 N, steps of 0.02 s. Observations, which are also the
+    states (B, 4), are position (m), velocity (m/s), angle (rad) and angular velocity (rad/s). The episode ends when the cart
+    leaves 2.4 m or the pole 12 degrees; the reward is 1 a step. There is no limit of 500 steps: the horizon is the event's.
+
+    Example:
+        >>> CartPole().step(torch.zeros(1, 4), torch.ones(1, dtype=torch.long)).observation
+        tensor([[ 0.0000,  0.1951,  0.0000, -0.2927]])
     """
 
     observation_shape = (4,)
@@ -33,15 +45,19 @@ class CartPole(Environment):
 
     def step(self, state: Tensor, action: Tensor) -> Step:
         position, velocity, angle, turn = state.unbind(-1)
-        force = FORCE * (2 * action - 1).to(state.dtype)
         cosine, sine = angle.cos(), angle.sin()
-        push = (force + POLE * HALF_LENGTH * turn.square() * sine) / (CART + POLE)
-        swing = (GRAVITY * sine - cosine * push) / (HALF_LENGTH * (4 / 3 - POLE * cosine.square() / (CART + POLE)))
-        pull = push - POLE * HALF_LENGTH / (CART + POLE) * swing * cosine
-        change = torch.stack([velocity, pull, turn, swing], -1)
-        state = torch.add(state, change, alpha=SECONDS)
-        terminal = (state[..., 0].abs() > MAX_POSITION) | (state[..., 2].abs() > MAX_ANGLE)
-        return Step(state, state, torch.ones_like(position), terminal)
+        # push in units of LEVER / MASS, swing in units of UNIT: most factors then ride along with a sum
+        push = torch.add(turn * turn * sine, action.to(state.dtype) - 0.5, alpha=2 * FORCE / LEVER)
+        swing = torch.addcmul(sine, cosine, push, value=-1 / UNIT) / (4 / 3 * MASS / POLE - cosine * cosine)
+        pull = torch.addcmul(push, swing, cosine, value=-UNIT)
+        position = torch.add(position, velocity, alpha=SECONDS)
+        velocity = torch.add(velocity, pull, alpha=LEVER / MASS * SECONDS)
+        angle = torch.add(angle, turn, alpha=SECONDS)
+        turn = torch.add(turn, swing, alpha=UNIT * SECONDS)
+        state = torch.stack([position, velocity, angle, turn], -1)
+        has_left = position.clamp(-MAX_POSITION, MAX_POSITION) != position
+        has_fallen = angle.clamp(-MAX_ANGLE, MAX_ANGLE) != angle
+        return Step(state, state, torch.ones_like(position), has_left | has_fallen)
 
     def reward(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:
         return torch.ones_like(observation[..., 0])

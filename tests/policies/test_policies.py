@@ -9,7 +9,7 @@ from scipy.special import log_ndtr
 from scipy.stats import chi2
 
 from lightning_irl.environments import Pendulum
-from lightning_irl.event import make_trajectory_event
+from lightning_irl.event import make_event, make_trajectory_event
 from lightning_irl.learners.score_function import score_function_loss
 from lightning_irl.policies import (
     CategoricalPolicy,
@@ -37,6 +37,7 @@ EVENTS = {
     "open plane": make(action_shape=[2], base_measure="lebesgue", **plane),
     "absorbing": make(action_shape=[1], base_measure="lebesgue", absorbing=True, **bounds),
     "image": make_trajectory_event(HORIZON, [1, 4, 4], num_actions=4),
+    "points": make_event("point", [2]),
 }
 small = {"hidden": (8,)}
 categorical, gaussian = partial(CategoricalPolicy, **small), partial(GaussianPolicy, **small)
@@ -464,6 +465,22 @@ def test_a_fresh_policy_does_much_the_same_everywhere(name):
     assert log_pi.max() - log_pi.min() < 0.05
 
 
+@over([name for name in LEARNING if "states" not in name and "of images" not in name])
+def test_a_fresh_policy_favours_nothing(name):
+    """Discrete actions alike, continuous ones about the middle of the bounds, or about zero without bounds: within what the last
+    layer's small weights leave (1 % of a fresh network's outputs, which are of order 0.3)."""
+    factory, kind = POLICIES[name]
+    policy, event = factory(EVENTS[kind]), EVENTS[kind]
+    observation, time = torch.randn(50, *policy.observation_shape), torch.arange(50) % HORIZON
+    if event["num_actions"]:
+        for action in range(event["num_actions"]):
+            log_pi = policy.log_prob(observation, torch.full((50,), action), time)
+            assert (log_pi + math.log(event["num_actions"])).abs().max() < 0.03
+        return
+    low, high = (torch.tensor(event[f"action_{edge}"] or [sign]) for edge, sign in (("low", -1.0), ("high", 1.0)))
+    assert ((policy.mode(observation, time) - (low + high) / 2).abs() < 0.03 * (high - low)).all()
+
+
 def test_the_standard_deviation_starts_where_it_is_told():
     for name, scale in (("gaussian", 1.0), ("gaussian beyond bounds", 1.5), ("linear", 1.0)):
         factory, kind = POLICIES[name]
@@ -546,6 +563,53 @@ def test_time_and_own_networks_reach_the_distribution():
     assert own.sample(torch.zeros(7, 1, 4, 4), torch.zeros(7).long())[0].shape == (7,)
 
 
+@pytest.mark.parametrize(
+    ("factory", "kind", "outputs"),
+    [
+        (CategoricalPolicy, "discrete", 4),
+        (GaussianPolicy, "free plane", 2),
+        (partial(GaussianPolicy, std_sees_observation=True), "free plane", 4),
+        (ClippedGaussianPolicy, "clipped", 1),
+        (TanhGaussianPolicy, "open plane", 2),
+    ],
+)
+def test_a_network_of_ones_own_gets_sizes_and_standardised_features(factory, kind, outputs):
+    """And the time's share that is left, from 1 down, as the last of them, when asked to."""
+    for sees_time in (False, True):
+        asked, seen = [], []
+
+        class Own(torch.nn.Linear):
+            def forward(self, features, seen=seen):
+                seen.append(features)
+                return super().forward(features)
+
+        def network(inputs, outputs, asked=asked, own=Own):
+            asked.append((inputs, outputs))
+            return own(inputs, outputs)
+
+        policy = factory(EVENTS[kind], network=network, sees_time=sees_time)
+        assert asked == [(3 + sees_time, outputs)]
+        observation, time = torch.randn(2, HORIZON, 3), torch.arange(HORIZON).expand(2, HORIZON)
+        policy.sample(observation, time)
+        torch.testing.assert_close(seen[0][..., :3], (observation - torch.tensor([0.5, -1.0, 2.0])) / 2)
+        if sees_time:
+            torch.testing.assert_close(seen[0][0, :, 3], torch.tensor([1.0, 0.6, 0.2, -0.2, -0.6]))
+        assert all(parameter.requires_grad for parameter in policy.network.parameters())
+        assert any(name.startswith("network.") for name in policy.state_dict())
+
+
+def test_uniform_is_a_constant_between_the_bounds_and_nothing_elsewhere():
+    policy = UniformPolicy(EVENTS["open plane"]).double()
+    observation, time = ask(policy, 5)
+    action = torch.tensor([[0.0, 0.1], [-1.9, 0.4], [0.0, 0.6], [1.5, 0.1], [-3.0, -1.0]], dtype=torch.float64)
+    found = policy.log_prob(observation, action, time)
+    torch.testing.assert_close(found, torch.tensor([-math.log(1.5)] * 2 + [-math.inf] * 3, dtype=torch.float64))
+    clipped = UniformPolicy(EVENTS["clipped"]).double()  # atoms have no share of it
+    observation, time = ask(clipped, 3)
+    on_bounds = torch.tensor([[-2.0], [1.0], [0.0]], dtype=torch.float64)
+    assert clipped.log_prob(observation, on_bounds, time).exp().tolist() == pytest.approx([0, 0, 1 / 3])
+
+
 def test_observations_are_standardised_by_the_events_moments():
     policy = build("categorical")
     moved = make_trajectory_event(HORIZON, [3], num_actions=4)
@@ -570,6 +634,11 @@ def test_observations_are_standardised_by_the_events_moments():
         (TanhGaussianPolicy, "clipped", "base measure lebesgue, the event's is clipped"),
         (TanhGaussianPolicy, "free", "needs bounds.*use GaussianPolicy"),
         (UniformPolicy, "free", "needs bounds"),
+        (UniformPolicy, "points", "policy UniformPolicy needs an event of trajectories, this one is of kind point"),
+        (TabularPolicy, "points", "policy TabularPolicy needs an event of trajectories, this one is of kind point"),
+        (CategoricalPolicy, "points", "policy CategoricalPolicy needs an event of trajectories"),
+        (GaussianPolicy, "points", "policy GaussianPolicy needs an event of trajectories"),
+        (TimeVaryingLinearGaussianPolicy, "points", "needs an event of trajectories, this one is of kind point"),
         (partial(GaussianPolicy, initial_std=0.0), "free", r"initial_std is 0\.0; it must be above 0"),
         (partial(TimeVaryingLinearGaussianPolicy, initial_std=-1.0), "free", r"initial_std is -1\.0"),
     ],

@@ -1,0 +1,443 @@
+"""Any environment of gymnasium, or of what has gymnasium's vector interface, a whole round of episodes at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from time import sleep
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_irl.environments.base import Environment, Step
+from lightning_irl.errors import UserError, did_you_mean
+
+VECTORIZATIONS = ("sync", "async", "vector_entry_point")
+NO_LIMIT = 2**31 - 1  # steps
+KEPT_ROUNDS = 2  # sizes of rounds whose vector environments are kept: training's and evaluation's
+WORKER_DIED = EOFError, BrokenPipeError, ConnectionResetError
+
+
+class GymnasiumEnvironment(Environment):
+    """Any environment of gymnasium, by its id, or from a factory of vector environments.
+
+    Observations are floats: of a ``Box`` as they are (images of dtype uint8 divided by 255, so in [0, 1]), of a ``Discrete`` space
+    the one-hot vector of the state, as a tabular environment's. Actions are ``Discrete``, or a ``Box`` of floats, to which they
+    are clipped. The observations of one state must be all that a policy should see: normalisation belongs to the policy.
+
+    Every ``reset(num)`` starts num episodes at once, with seeds drawn from torch's global random state, so that
+    ``torch.manual_seed`` reproduces them, whatever ran before. The vector environment is kept for the next round of as many
+    episodes (two sizes are). An episode that ended stays where it is until the next reset and costs nothing; gymnasium's time limit
+    is lifted, since the horizon is the event's. An episode's state lives in gymnasium: it goes forward only, and has no gradient.
+
+    Args:
+        id: of gymnasium, such as ``Hopper-v5``; ``module:Id-v0`` imports the module that registers it.
+        factory: instead of an id, a function of num that makes a ``gymnasium.vector.VectorEnv`` of num environments, or its dotted
+            path. Lift its time limit there. One integer seeds its resets. Its episodes that ended go on as its autoreset mode
+            has it, unobserved. EnvPool does: ``lambda num: envpool.make(ID, env_type="gymnasium", num_envs=num, seed=SEED,
+            max_episode_steps=HORIZON + 1)``, but takes its seed there alone and ignores that of a reset.
+        vectorization: of an id: ``sync`` (one process), ``async`` (one process for each episode: for slow environments),
+            or ``vector_entry_point`` (the environment's own, where it has one).
+        absorbing: whether it can end an episode; gymnasium does not tell. Such episodes have a mask, and the event must say so too.
+        max_envs: most episodes at once; a larger round is refused before it fills the memory.
+        kwargs: of the environment of an id, such as ``{"ctrl_cost_weight": 0.0}``.
+
+    Raises:
+        ValueError: if there is no such environment (with the nearest names), it needs a package that is not installed (with what to
+            install), its spaces are others than said above, or an argument is not allowed.
+        RuntimeError: in a rollout, if an environment fails, returns what is not finite, is truncated before the horizon, or ends
+            although ``absorbing`` is False, naming environment, episode and step (the first is 0); or if a round is too large.
+
+    Example:
+        >>> environment = GymnasiumEnvironment("CartPole-v1", absorbing=True)
+        >>> state, observation = environment.reset(3)
+        >>> environment.step(state, torch.tensor([0, 1, 1])).observation.shape
+        torch.Size([3, 4])
+    """
+
+    def __init__(
+        self,
+        id: str | None = None,
+        factory: str | Callable[[int], Any] | None = None,
+        vectorization: Literal["sync", "async", "vector_entry_point"] = "sync",
+        absorbing: bool = False,
+        max_envs: int = 1024,
+        kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if (id is None) == (factory is None):
+            raise ValueError(f"id is {id!r} and factory is {factory!r}; give one of them")
+        if vectorization not in VECTORIZATIONS:
+            raise ValueError(f"vectorization is {vectorization!r}; allowed: {', '.join(VECTORIZATIONS)}")
+        if max_envs < 1:
+            raise ValueError(f"max_envs is {max_envs}; it must be at least 1")
+        if factory is not None and kwargs:
+            raise ValueError("kwargs are of an id; give them to the environment in the factory")
+        self.id, self.factory, self.vectorization = id, factory, vectorization
+        self.absorbing, self.max_envs, self.kwargs = absorbing, max_envs, dict(kwargs or {})
+        self.name = id or (factory if isinstance(factory, str) else getattr(factory, "__name__", "of the factory"))
+        self._rounds: dict[int, _Round] = {}
+        self._read_spaces()
+
+    def _read_spaces(self) -> None:
+        """Find out what is observed and done, from one environment that is closed again."""
+        from gymnasium import spaces
+
+        is_single = self.id is not None and self.vectorization != "vector_entry_point"
+        one = self._make_one() if is_single else self._make_vector(1)
+        try:
+            prefix = "" if is_single else "single_"
+            observation, action = getattr(one, f"{prefix}observation_space"), getattr(one, f"{prefix}action_space")
+        finally:
+            one.close()
+        if isinstance(observation, spaces.Box):
+            self.observation_shape = tuple(observation.shape) or (1,)
+        elif isinstance(observation, spaces.Discrete):
+            self.observation_shape = (int(observation.n),)
+        else:
+            raise ValueError(
+                f"environment {self.name} observes a {type(observation).__name__} space; allowed: Box, Discrete. "
+                "Give a factory that wraps it, with gymnasium.wrappers.FlattenObservation for instance"
+            )
+        if isinstance(action, spaces.Discrete):
+            self.num_actions = int(action.n)
+        elif isinstance(action, spaces.Box) and np.issubdtype(action.dtype, np.floating):
+            self.action_shape = tuple(action.shape) or (1,)
+            if np.isfinite([action.low, action.high]).all():
+                self.action_low = tuple(float(low) for low in action.low.flatten())
+                self.action_high = tuple(float(high) for high in action.high.flatten())
+        else:
+            kind = f"{type(action).__name__} space of {action.dtype}"
+            raise ValueError(
+                f"environment {self.name} takes actions of a {kind}; allowed: Discrete, and Box of floats. "
+                "Give a factory that wraps it, with gymnasium.wrappers.TransformAction for instance"
+            )
+        self._observation_space, self._action_space = observation, action
+
+    # ---- making
+
+    def _make_one(self) -> Any:
+        """One environment of the id, without time limit and without gymnasium's checks, which ours replace."""
+        import gymnasium
+
+        assert self.id is not None
+        options = {"max_episode_steps": -1, "disable_env_checker": True, **self.kwargs}
+        try:
+            return gymnasium.make(self.id, **options)
+        except gymnasium.error.NamespaceNotFound as error:
+            raise ValueError(
+                f"gymnasium has no environment {self.id}: {error} One of another package is found as module:Id-v0"
+            ) from error
+        except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
+            nearest = did_you_mean(self.id.rsplit(":", 1)[-1], gymnasium.registry, "none is named alike.")
+            raise ValueError(
+                f"gymnasium has no environment {self.id}; {nearest} One of another package is found as module:Id-v0"
+            ) from error
+        except (ModuleNotFoundError, gymnasium.error.DependencyNotInstalled) as error:
+            spec = gymnasium.registry.get(self.id)
+            told = re.search(r"gymnasium\[([\w-]+)\]", str(error))
+            is_mujoco = "mujoco" in (told[1] if told else str(spec and spec.entry_point))
+            package = "lightning-irl[mujoco]" if is_mujoco else told[0] if told else ""
+            advice = f'pip install "{package}"' if package else str(error)
+            raise ValueError(f"environment {self.id} needs what is not installed: {advice}") from error
+        except (TypeError, gymnasium.error.Error) as error:
+            raise ValueError(f"environment {self.id} cannot be made with {self.kwargs}: {error}") from error
+
+    def _make_vector(self, num: int) -> Any:
+        if self.factory is not None:
+            return self._make_by_factory(num)
+        import gymnasium
+
+        assert self.id is not None
+        if self.vectorization == "vector_entry_point":
+            self._make_one().close()  # names what is wrong with the id
+            spec = gymnasium.spec(self.id)
+            if spec.vector_entry_point is None:
+                raise ValueError(f"environment {self.id} has no vector_entry_point; use vectorization=sync")
+            limit = {} if spec.max_episode_steps is None else {"max_episode_steps": NO_LIMIT}
+            return gymnasium.make_vec(
+                self.id, num_envs=num, vectorization_mode="vector_entry_point", **{**limit, **self.kwargs}
+            )
+        makers: list[Any] = [partial(_make_episode, self._make_one, index) for index in range(num)]
+        kind = gymnasium.vector.SyncVectorEnv if self.vectorization == "sync" else gymnasium.vector.AsyncVectorEnv
+        return kind(makers)
+
+    def _make_by_factory(self, num: int) -> Any:
+        vector = _resolve(self.factory)(num)
+        needed = "reset", "step", "close", "num_envs", "single_observation_space", "single_action_space"
+        if missing := [name for name in needed if not hasattr(vector, name)]:
+            raise ValueError(
+                f"factory {self.name} made a {type(vector).__name__}, which has no {', '.join(missing)}; "
+                "it must make a gymnasium.vector.VectorEnv"
+            )
+        if vector.num_envs != num:
+            raise ValueError(f"factory {self.name} was asked for {num} environments and made {vector.num_envs}")
+        return vector
+
+    def _round(self, num: int) -> _Round:
+        """The vector environment of num, which is now the one used last."""
+        if num > self.max_envs:
+            raise RolloutError(
+                f"{num} episodes at once of environment {self.name} are more than max_envs={self.max_envs}; "
+                "ask for fewer a round, or set max_envs higher if the memory allows it"
+            )
+        if num not in self._rounds:
+            while len(self._rounds) >= KEPT_ROUNDS:
+                self._rounds.pop(next(iter(self._rounds))).close()
+            self._rounds[num] = _Round(self._make_vector(num))
+        else:
+            self._rounds[num] = self._rounds.pop(num)
+        return self._rounds[num]
+
+    # ---- acting
+
+    def reset(
+        self, num: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    ) -> tuple[GymnasiumState, Tensor]:
+        """Start episodes, by seeds from torch's global random state of the device."""
+        seeds = torch.randint(NO_LIMIT, (num,), device=device).tolist()
+        current = self._round(num)
+        is_one_each = self.id is not None and self.vectorization != "vector_entry_point"
+        observation, _ = self._call(current, 0, partial(current.vector.reset, seed=seeds if is_one_each else seeds[0]))
+        current.number, current.time = current.number + 1, 0
+        current.to_reset = np.zeros(num, dtype=bool)
+        never = np.zeros(num, dtype=bool)
+        self._refuse_non_finite(np.asarray(observation), "observation at the reset", ~never, None)
+        state = GymnasiumState(current, current.number, 0, never, never, dtype)
+        return state, self._to_tensor(observation, dtype, device)
+
+    def step(self, state: GymnasiumState, action: Tensor) -> Step:
+        current, number, time, over, truncated, dtype = state
+        if (current.number, current.time) != (number, time):
+            raise RolloutError(
+                f"environment {self.name} is asked to go on from step {time} of a round that has moved on or is closed; "
+                "its state lives in gymnasium: step each state once, and reset first"
+            )
+        self._refuse_early_end(over, truncated, time)
+        array = self._to_array(action, ~over, time)
+        if self._autoreset(current) == "DISABLED" and current.to_reset.any():
+            options = {"reset_mask": current.to_reset}
+            self._call(current, time, partial(current.vector.reset, options=options))
+        results = self._call(current, time, partial(current.vector.step, array))
+        observation, reward, ended, is_truncated, info = results
+        observation, reward = np.asarray(observation), np.asarray(reward)
+        ended, is_truncated = np.asarray(ended, dtype=bool), np.asarray(is_truncated, dtype=bool)
+        current.to_reset = ended | is_truncated
+        if self._autoreset(current) == "SAME_STEP" and current.to_reset.any():
+            observation = observation.copy()
+            for index in np.flatnonzero(current.to_reset):
+                observation[index] = info["final_obs"][index]
+        self._refuse_non_finite(observation, "observation", ~over, time)
+        self._refuse_non_finite(reward, "reward", ~over, time)
+        current.time = time + 1
+        device = action.device
+        following = GymnasiumState(current, number, time + 1, over | ended, ~over & is_truncated & ~ended, dtype)
+        return Step(
+            following,
+            self._to_tensor(observation, dtype, device),
+            torch.tensor(reward, dtype=dtype, device=device),
+            torch.tensor(following.over, device=device),
+        )
+
+    def _call(self, current: _Round, time: int, function: Callable[[], Any]) -> Any:
+        """Call gymnasium; where it fails, close what failed, and name environment, episode and step."""
+        try:
+            return function()
+        except Exception as error:
+            dead = current.find_dead() if isinstance(error, WORKER_DIED) else []
+            self._rounds = {num: other for num, other in self._rounds.items() if other is not current}
+            current.close(is_broken=True)
+            if isinstance(error, EpisodeError):
+                raise RuntimeError(f"environment {self.name} failed {error}") from error
+            if dead:
+                raise RuntimeError(
+                    f"environment {self.name} failed at step {time}: the process of episode {', '.join(map(str, dead))} "
+                    "died; killed for want of memory, or crashed: vectorization=sync shows where"
+                ) from error
+            raise RuntimeError(f"environment {self.name} failed at step {time}: {_say(error)}") from error
+
+    @staticmethod
+    def _autoreset(current: _Round) -> str:
+        """What gymnasium does with an episode that ended: NEXT_STEP, SAME_STEP or DISABLED."""
+        return getattr(getattr(current.vector, "metadata", {}).get("autoreset_mode"), "name", "NEXT_STEP")
+
+    def _refuse_early_end(self, over: np.ndarray, truncated: np.ndarray, time: int) -> None:
+        """Before a further step: the last one of the horizon may truncate, or end, an episode."""
+        if truncated.any():
+            lift = "lift it in the factory" if self.factory is not None else "its own, since gymnasium's is lifted"
+            raise RolloutError(
+                f"environment {self.name} truncated episode {truncated.argmax()} after {time} steps, before the horizon, by a "
+                f"time limit ({lift}); horizons are fixed: lift the limit, or set the data's horizon to {time}"
+            )
+        if over.any() and not self.absorbing:
+            raise RolloutError(
+                f"environment {self.name} ended episode {over.argmax()} after {time} steps, before the horizon, though it "
+                "was said never to: set absorbing=true on the environment and on the data, or turn off its ending"
+            )
+
+    def _refuse_non_finite(self, array: np.ndarray, what: str, is_live: np.ndarray, time: int | None) -> None:
+        if not np.issubdtype(array.dtype, np.floating):
+            return
+        is_bad = ~np.isfinite(array).reshape(len(array), -1).all(1) & is_live
+        if is_bad.any():
+            place = "" if time is None else f" at step {time}"
+            raise RolloutError(
+                f"environment {self.name} gave a non-finite {what} in episode {is_bad.argmax()}{place}; "
+                "its simulation blew up: look at its actions, or at its step size"
+            )
+
+    def _to_tensor(self, observation: np.ndarray, dtype: torch.dtype, device: torch.device | str) -> Tensor:
+        """Observations (num, *obs), never sharing memory with gymnasium's."""
+        from gymnasium import spaces
+
+        space, tensor = self._observation_space, torch.tensor(observation, device=device)
+        if isinstance(space, spaces.Discrete):
+            return torch.nn.functional.one_hot(tensor - int(space.start), int(space.n)).to(dtype)
+        tensor = tensor.to(dtype).view(-1, *self.observation_shape)
+        return tensor / 255 if space.dtype == np.uint8 else tensor
+
+    def _to_array(self, action: Tensor, is_live: np.ndarray, time: int) -> np.ndarray:
+        """Actions as gymnasium takes them, clipped to the bounds."""
+        space, array = self._action_space, action.detach().cpu().numpy()
+        if self.num_actions:
+            return (array + space.start).astype(space.dtype)
+        is_bad = ~np.isfinite(array).reshape(len(array), -1).all(1)
+        if (is_bad & is_live).any():
+            raise RolloutError(
+                f"environment {self.name} was given a non-finite action in episode {(is_bad & is_live).argmax()} at step "
+                f"{time}; the policy's parameters are not finite, or its inputs are not"
+            )
+        return array.reshape(-1, *space.shape).clip(space.low, space.high).astype(space.dtype)
+
+    def close(self) -> None:
+        """Close the vector environments, and end their processes. The next reset makes new ones."""
+        while self._rounds:
+            self._rounds.popitem()[1].close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # nothing can be reported from here, at the interpreter's end least of all
+            self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_rounds": {}}  # a copy, here or in another process, makes its own
+
+
+class GymnasiumState(NamedTuple):
+    """Where a round of episodes is; the episodes themselves are gymnasium's.
+
+    Attributes:
+        current: the vector environment.
+        number: of the round in it.
+        time: steps done.
+        over: (B,) bool, whether the episode has ended.
+        truncated: (B,) bool, whether the last step was its last by a time limit.
+        dtype: of observations and rewards.
+    """
+
+    current: _Round
+    number: int
+    time: int
+    over: np.ndarray
+    truncated: np.ndarray
+    dtype: torch.dtype
+
+
+@dataclass
+class _Round:
+    """A vector environment and where it is."""
+
+    vector: Any
+    number: int = 0
+    time: int = 0
+    to_reset: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+
+    def find_dead(self) -> list[int]:
+        """Episodes whose process has ended."""
+        sleep(0.1)  # between the end of its pipe and its own
+        processes = getattr(self.vector, "processes", [])
+        return [index for index, process in enumerate(processes) if not process.is_alive()]
+
+    def close(self, is_broken: bool = False) -> None:
+        """Close it; if it is broken, without waiting for what its processes may still say."""
+        self.number = -1  # no state is of it any more
+        if not is_broken:
+            self.vector.close()
+            return
+        for process in getattr(self.vector, "processes", []):
+            process.terminate()
+            process.join()
+        with contextlib.suppress(Exception):  # what broke it is being raised already
+            self.vector.close()
+        self.vector.closed = True  # or else its __del__ tries again
+
+
+class RolloutError(RuntimeError, UserError):
+    """What a rollout asks for and an environment cannot do; the text is the whole message."""
+
+
+class EpisodeError(Exception):
+    """An episode failed; the text says which one, at which step and how."""
+
+
+class _Episode:
+    """An environment that stays where it is once its episode has ended, until it is reset by a seed.
+
+    Vector environments of gymnasium reset an environment in the step after its end, without a seed: here that is the moment
+    to stand still. A step of one that stands still costs nothing, and never ends.
+    """
+
+    def __init__(self, environment: Any, index: int) -> None:
+        self.environment, self.index = environment, index
+        self.time, self.last, self.is_over = 0, None, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.environment, name)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        if seed is None:
+            self.is_over = True
+            return self.last, {}
+        self.time, self.is_over = 0, False
+        try:
+            self.last, _ = self.environment.reset(seed=seed, options=options)
+        except Exception as error:
+            raise EpisodeError(f"in episode {self.index} at the reset: {_say(error)}") from error
+        return self.last, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if self.is_over:
+            return self.last, 0.0, False, False, {}
+        try:
+            self.last, reward, ended, is_truncated, _ = self.environment.step(action)
+        except Exception as error:
+            raise EpisodeError(f"in episode {self.index} at step {self.time}: {_say(error)}") from error
+        self.time += 1
+        return self.last, float(reward), bool(ended), bool(is_truncated), {}
+
+
+def _make_episode(make: Callable[[], Any], index: int) -> _Episode:
+    return _Episode(make(), index)
+
+
+def _say(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _resolve(factory: str | Callable[[int], Any] | None) -> Callable[[int], Any]:
+    """A factory, from its dotted path where it is one."""
+    if callable(factory):
+        return factory
+    module, _, name = str(factory).rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"factory is {factory!r}; there is no such function to import: {error}") from error
+    if not callable(found):
+        raise ValueError(f"factory {factory} is a {type(found).__name__}; it must be a function of a number")
+    return found
