@@ -67,6 +67,16 @@ def test_a_file_stays_whole_when_writing_fails(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_who_reads_a_file_that_is_written_anew_sees_the_old_one(tmp_path):
+    path = tmp_path / "some.npz"
+    write_npz(path, episodes())
+    with path.open("rb") as reader:
+        write_npz(path, episodes((3, 3)))
+        path.with_suffix(".old").write_bytes(reader.read())
+    assert read_npz(path.with_suffix(".old")).lengths == [5, 5, 5, 5]
+    assert read_npz(path).lengths == [3, 3]
+
+
 def test_what_a_file_says_is_the_default_and_arguments_win(tmp_path):
     path = str(tmp_path / "mine.npz")
     said = {"horizon": 8, "action_low": [-0.4], "action_high": [0.4], "environment": "Mine-v0"}
@@ -113,6 +123,18 @@ def test_parts_are_disjoint_and_the_first_are_for_training():
     assert torch.equal(again.splits.val.observations, data.splits.val.observations)
     other = TrajectoryDataModule(episodes((5,) * 20), num_demonstrations=10, fractions=(0.2, 0.3), seed=1)
     assert not torch.equal(other.splits.val.observations, data.splits.val.observations)
+
+
+def test_by_default_the_seed_draws_what_is_held_out():
+    def starts(seed):
+        data = TrajectoryDataModule(episodes((2,) * 30), fractions=(0.2, 0.1), seed=seed)
+        return [[int(value) // 10 for value in part.observations[:, 0, 0]] for part in data.splits]
+
+    first = starts(0)
+    assert [len(part) for part in first] == [21, 6, 3]
+    assert sorted(first[0] + first[1] + first[2]) == list(range(30))
+    assert first == starts(0)
+    assert set(first[1] + first[2]) != set(starts(1)[1] + starts(1)[2])
 
 
 def test_observations_are_normalised_by_the_training_part():
@@ -211,6 +233,10 @@ def test_returns_of_each_part():
     data = TrajectoryDataModule(demos, absorbing=True, num_demonstrations=3)
     assert data.returns.train.tolist() == [5, 3, 4]
     assert data.expert_return == pytest.approx(22 / 5)
+    steps = np.arange(3, 15)
+    data = TrajectoryDataModule(episodes(steps), absorbing=True, fractions=(0.2, 0.3))
+    for found, part in zip(data.returns, data.splits, strict=True):  # with a reward of 1 a step
+        assert found.tolist() == part.mask.sum(1).tolist()
     unknown = TrajectoryDataModule(episodes(rewards=False))
     assert unknown.returns is None
     assert np.isnan(unknown.expert_return)
@@ -332,6 +358,11 @@ def broken(tmp_path, **changes):
         ({"obs": np.zeros((7, 2))}, "obs has 7 rows; 6 actions in 2 trajectories need 8"),
         ({"indices": np.array([3, 2])}, "indices must rise"),
         ({"indices": np.array([9])}, "indices must rise"),
+        ({"indices": np.array([6])}, "indices must rise"),
+        ({"indices": np.array([0])}, "indices must rise"),
+        ({"indices": np.array([-2])}, "indices must rise"),
+        ({"indices": np.array([3, 3])}, "indices must rise"),
+        ({"indices": np.array([[3]])}, r"indices has shape \[1, 1\]"),
         ({"indices": np.array([0.5])}, "indices has shape"),
         ({"indices": None}, "lacks indices"),
         ({"rews": np.zeros(5)}, "rews has 5 rows"),
@@ -380,11 +411,11 @@ def replaced(demos, part, episode, step, value):
     return {part: parts}
 
 
-@pytest.mark.parametrize("part", ["observations", "actions", "rewards"])
+@pytest.mark.parametrize("part", ["observations", "actions", "rewards", "log_probs"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e39])  # the last is infinite in single precision
 def test_what_is_not_finite_is_named(part, value):
-    demos = episodes(name="mine.npz", discrete=False)
-    fields = {name: getattr(demos, name) for name in ("observations", "actions", "rewards")}
+    demos = episodes(name="mine.npz", discrete=False, log_probs=[np.zeros(5)] * 4)
+    fields = {name: getattr(demos, name) for name in ("observations", "actions", "rewards", "log_probs")}
     with pytest.raises(ValueError, match=r"mine.npz, trajectory 2, step 3"):
         Demonstrations(**(fields | replaced(demos, part, 2, 3, value)), name="mine.npz")
 
@@ -398,16 +429,21 @@ def test_what_is_not_finite_is_named(part, value):
         (episodes((5,)), {}, "at least 3"),
         (episodes(), {"num_demonstrations": 3}, "between 1 and 2"),
         (episodes(), {"num_actions": 1}, "trajectory 0, step 1: action 1 is none of 0 to 0"),
+        (
+            Demonstrations(episodes().observations, [np.array([0, 1, 1, -1, 0])] * 4, name="mine.npz"),
+            {},
+            "mine.npz, trajectory 0, step 3: action -1 is none of 0 to 1",
+        ),
         (episodes(discrete=False), {"action_low": [0.0], "action_high": [0.2, 1.0]}, "an action has 1"),
         (
             episodes(discrete=False),
             {"action_low": [-0.5], "action_high": [0.5], "base_measure": "lebesgue"},
-            "8 of 20 actions lie on or beyond the bounds|4 of 20|actions lie on",
+            r"trajectory 0, step 0: action \[-0.5\]; 8 of 20 actions lie on or beyond the bounds, .* set base_measure=clipped",
         ),
         (episodes(), {"fractions": (0.0, 0.1)}, "fractions"),
         (episodes(), {"batch_size": 50}, "batch_size is 50"),
         (episodes(), {"batch_size": 0}, "batch_size is 0"),
-        (episodes(), {"horizon": 0}, "trajectory 0: 5 steps, more than the horizon of 0|horizon is 0"),
+        (episodes(), {"horizon": 0}, "horizon is 0; it must be at least 1"),
         (episodes(), {"action_low": [0.0], "action_high": [1.0]}, "actions are discrete, of type int64, and have no"),
         (episodes(), {"num_demonstrations": 5, "fractions": (0, 0)}, "has 4 trajectories; it must be between 1 and 4"),
         (episodes(), {"num_demonstrations": 0}, "num_demonstrations is 0"),
@@ -456,6 +492,8 @@ def test_parts_must_be_alike():
         Demonstrations(seen, [done[0], np.zeros((3, 1), dtype=int), done[2]])
     with pytest.raises(ValueError, match="trajectory 1: 2 rewards and 3 actions; there must be as many"):
         Demonstrations(seen, done, [np.zeros(3), np.zeros(2), np.zeros(3)])
+    with pytest.raises(ValueError, match="trajectory 2: 4 log_probs and 3 actions; there must be as many"):
+        Demonstrations(seen, done, log_probs=[np.zeros(3), np.zeros(3), np.zeros(4)])
     with pytest.raises(ValueError, match="actions of 3 trajectories, but observations of 2"):
         Demonstrations(seen[:2], done)
     with pytest.raises(ValueError, match="metadata 'horizn' is not known; did you mean horizon"):
