@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from typing import Any
@@ -24,7 +23,6 @@ from lightning_irl.metrics.imitation import (
     transitions_of,
 )
 from lightning_irl.objectives import discriminator_logits
-from lightning_irl.policies import UniformPolicy
 from lightning_irl.runs import run_folder
 from lightning_irl.samplers import PolicySampler, Rollout
 from lightning_irl.samples import each
@@ -145,11 +143,8 @@ def policy_view(pl_module: LightningModule) -> View | None:
 def random_return(view: View, num_episodes: int) -> float:
     """Mean true return of actions at random; NaN where actions have no bounds."""
     assert isinstance(view.sampler, PolicySampler)
-    if not (view.event["num_actions"] or view.event["action_low"]):
-        return math.nan
-    sampler = copy.copy(view.sampler)
-    sampler._modules = {**view.sampler._modules, "policy": UniformPolicy(view.event).to(view.device)}
-    return float(sampler.rollout(max(num_episodes, 200)).rewards.sum(1).double().mean())
+    sampler = view.sampler.at_random()
+    return math.nan if sampler is None else float(sampler.rollout(max(num_episodes, 200)).rewards.sum(1).double().mean())
 
 
 def discriminate(view: View, demonstrations: Trajectory, samples: Trajectory) -> dict[str, Tensor]:

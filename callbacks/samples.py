@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from matplotlib.figure import Figure
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_irl.callbacks.figures import image_figure, plane_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure
+from lightning_irl.callbacks.rollouts import rollout_figure
+from lightning_irl.event import Event
+from lightning_irl.samples import each
 from lightning_irl.views import View
 
 
@@ -16,7 +22,8 @@ class LogSamples(Callback):
     """Draws what the pair has learned: at a few epochs of ``fit``, at its end, and in ``test``.
 
     Images become ``samples/grid`` (demonstrations, sampler, model); points in the plane ``samples/plane`` (demonstrations,
-    draws, density of the model, discriminator). Silent for other events.
+    draws, density of the model, discriminator); trajectories ``samples/rollouts`` (demonstrations, episodes of the policy, learned
+    and true reward, frames). Silent for other events.
 
     Args:
         every_n_epochs: epochs between two figures; by default a fifth of the run. 0 for one at the end alone.
@@ -54,11 +61,23 @@ class LogSamples(Callback):
     def _draw(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if not isinstance(pl_module, View) or getattr(trainer, "fast_dev_run", False):
             return
-        event = pl_module.event
-        is_plane = event["kind"] == "point" and event["shape"] == [2]
-        if not (is_plane or (event["kind"] == "image" and len(event["shape"]) == 3)):
+        found = _figure_of(pl_module.event)
+        if found is None:
             return
-        draw, key = (plane_figure, "samples/plane") if is_plane else (image_figure, "samples/grid")
+        draw, key = found
         with aside(pl_module, seed=0):
-            figure = draw(pl_module, demonstrations_of(trainer, stage).to(pl_module.device))  # type: ignore[union-attr]
-        self.latest = publish_figure(trainer, figure, key, pl_module.batches)
+            demonstrations = each(lambda part: part.to(pl_module.device), demonstrations_of(trainer, stage))
+            figure = draw(pl_module, demonstrations)
+        if figure is not None:
+            self.latest = publish_figure(trainer, figure, key, pl_module.batches)
+
+
+def _figure_of(event: Event) -> tuple[Callable[[View, Any], Figure | None], str] | None:
+    """The figure that suits samples of an event, and its key."""
+    if event["kind"] == "trajectory":
+        return rollout_figure, "samples/rollouts"
+    if event["kind"] == "point" and event["shape"] == [2]:
+        return plane_figure, "samples/plane"
+    if event["kind"] == "image" and len(event["shape"]) == 3:
+        return image_figure, "samples/grid"
+    return None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from matplotlib.axes import Axes
 from torch import Tensor, nn
 
 from lightning_irl.event import Event
@@ -42,6 +43,7 @@ class Environment(nn.Module, abc.ABC):
         action_high: upper bounds.
         absorbing: whether it can end an episode.
         is_differentiable: whether next states have a gradient in the action.
+        phase_labels: what the two coordinates of :meth:`phase` are, with units.
     """
 
     observation_shape: Sequence[int]
@@ -51,6 +53,7 @@ class Environment(nn.Module, abc.ABC):
     action_high: Sequence[float] = ()
     absorbing: bool = False
     is_differentiable: bool = False
+    phase_labels: Sequence[str] = ("observation 0", "observation 1")
 
     @abc.abstractmethod
     def reset(
@@ -74,6 +77,15 @@ class Environment(nn.Module, abc.ABC):
     def reward(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor | None:
         """The true reward of any steps (...), as far as observations (..., *obs) and actions (..., *act) tell; None if unknown."""
         return None
+
+    def phase(self, observation: Tensor) -> Tensor | None:
+        """The two coordinates (..., 2) of observations (..., *obs) that a figure shows; None where there are no two."""
+        is_plane = len(self.observation_shape) == 1 and self.observation_shape[0] >= 2
+        return observation[..., :2] if is_plane else None
+
+    def sketch(self, axes: Axes, observation: Tensor) -> bool:
+        """Draw the scene of one observation (*obs), on the CPU; returns whether this environment can."""
+        return False
 
     def check(self, event: Event) -> None:
         """Compare with the demonstrations' event.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from lightning_irl.environments.base import Environment, Step
@@ -35,6 +37,7 @@ class CartPole(Environment):
     observation_shape = (4,)
     num_actions = 2
     absorbing = True
+    phase_labels = ("angle of the pole (rad)", "its velocity (rad/s)")
 
     def reset(
         self, num: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
@@ -61,3 +64,17 @@ class CartPole(Environment):
 
     def reward(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:
         return torch.ones_like(observation[..., 0])
+
+    def phase(self, observation: Tensor) -> Tensor:
+        return observation[..., 2:]
+
+    def sketch(self, axes: Axes, observation: Tensor) -> bool:
+        position, _, angle, _ = observation.tolist()
+        tip = 2 * HALF_LENGTH
+        axes.axhline(0, color="grey", linewidth=0.8)
+        axes.add_patch(Rectangle((position - 0.3, -0.15), 0.6, 0.3, color="#1f4e79"))
+        axes.plot(
+            [position, position + tip * math.sin(angle)], [0, tip * math.cos(angle)], color="#b5460f", linewidth=4
+        )
+        axes.set(xlim=(-MAX_POSITION, MAX_POSITION), ylim=(-1, 1.6), aspect="equal")
+        return True

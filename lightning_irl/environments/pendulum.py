@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from matplotlib.axes import Axes
 from torch import Tensor
 
 from lightning_irl.environments.base import Environment, Step
@@ -34,6 +35,7 @@ class Pendulum(Environment):
     action_low = (-MAX_TORQUE,)
     action_high = (MAX_TORQUE,)
     is_differentiable = True
+    phase_labels = ("angle from upright (rad)", "velocity (rad/s)")
 
     def reset(
         self, num: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
@@ -63,6 +65,16 @@ class Pendulum(Environment):
     def reward(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor:
         angle = torch.atan2(observation[..., 1], observation[..., 0])
         return _reward(angle, observation[..., 2], action.squeeze(-1).clamp(-MAX_TORQUE, MAX_TORQUE))
+
+    def phase(self, observation: Tensor) -> Tensor:
+        return torch.stack([torch.atan2(observation[..., 1], observation[..., 0]), observation[..., 2]], -1)
+
+    def sketch(self, axes: Axes, observation: Tensor) -> bool:
+        cosine, sine, _ = observation.tolist()
+        axes.plot([0, -sine], [0, cosine], color="#b5460f", linewidth=5, solid_capstyle="round")
+        axes.plot(0, 0, "o", color="black", markersize=4)
+        axes.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
+        return True
 
 
 def _reward(angle: Tensor, velocity: Tensor, torque: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from typing_extensions import Self
 from lightning_irl.environments.base import Environment
 from lightning_irl.event import Event
 from lightning_irl.policies.base import Policy
+from lightning_irl.policies.uniform import UniformPolicy
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples
 from lightning_irl.trajectory import Trajectory
@@ -109,6 +110,15 @@ class PolicySampler(Sampler):
         """A copy of the policy as it is now, held constant, in the same environment."""
         environment = self.environment
         return copy.deepcopy(self, {id(environment): environment}).requires_grad_(False).eval()
+
+    def at_random(self) -> Self | None:
+        """The same environment under actions at random; None where actions have no bounds."""
+        if not (self.event["num_actions"] or self.event["action_low"]):
+            return None
+        other = copy.copy(self)
+        policy = UniformPolicy(self.event).to(self._like)  # type: ignore[arg-type]
+        other._modules = {**self._modules, "policy": policy}
+        return other
 
     def sample(self, num_samples: int) -> tuple[Trajectory, Tensor]:
         rollout = self.rollout(num_samples)
