@@ -2,7 +2,8 @@
 
 Project: a shipped config, trained by Lightning's Trainer as the command line would. Peers (installed beside it:
 ``pip install ebmkit==0.16.0 torchebm==0.8.9``) as their own examples say, with the same 8,192 training points and, where they
-take one, the same energy 2-128-128-1. One thread; CPU seconds of the process in training alone (looking is not counted).
+take one, the same energy 2-128-128-1; a seed is that of the points too. One thread; CPU seconds of the process in training alone
+(looking is not counted).
 
     python benchmarks/eight_gaussians.py --seeds 0 1 2 --configs gan/eight_gaussians gan/eight_gaussians_nce
     python benchmarks/eight_gaussians.py --seeds 0 --peers zuko-nsf ebmkit-nce torchebm-pcd
@@ -17,6 +18,7 @@ import argparse
 import json
 import math
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -98,15 +100,20 @@ class Clock(pl.Callback):
         self.started += time.process_time() - before
 
 
-def run_config(name: str, seed: int) -> list[dict[str, Any]]:
+def run_config(name: str, seed: int, folder: str) -> list[dict[str, Any]]:
     quiet = {
+        "default_root_dir": folder,
         "logger": "false",
         "enable_checkpointing": "false",
         "enable_progress_bar": "false",
         "limit_val_batches": "0",
     }
     arguments = [part for key, value in quiet.items() for part in (f"--trainer.{key}", value)]
-    cli = CLI(name, run=False, args=["--config", str(config_path(name)), "--seed_everything", str(seed), *arguments])
+    cli = CLI(
+        name,
+        run=False,
+        args=["--config", str(config_path(name)), "--seed_everything", str(seed), "--data.seed", str(seed), *arguments],
+    )
     clock = Clock(cli.datamodule)
     cli.trainer.callbacks.insert(0, clock)
     cli.trainer.fit(cli.model, cli.datamodule)
@@ -194,7 +201,7 @@ PEERS = {"zuko-nsf": (zuko_nsf, 3000), "ebmkit-nce": (ebmkit_nce, 3000), "torche
 def run_peer(name: str, seed: int) -> list[dict[str, Any]]:
     build, steps = PEERS[name]
     torch.manual_seed(seed)
-    data = ToyDataModule("eight_gaussians", batch_size=256)
+    data = ToyDataModule("eight_gaussians", batch_size=256, seed=seed)
     score, step = build(data.splits.train)
     rows, spent, due = [], 0.0, list(LOOKS)
     for index in range(steps):
@@ -271,7 +278,8 @@ def main() -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     for seed in [] if options.table else options.seeds:
         for name in [*options.configs, *options.peers]:
-            looks = run_config(name, seed) if name in options.configs else run_peer(name, seed)
+            with tempfile.TemporaryDirectory() as folder:
+                looks = run_config(name, seed, folder) if name in options.configs else run_peer(name, seed)
             row = {"run": name, "seed": seed, "looks": looks, "at": time.strftime("%F %T")}
             with RESULTS.open("a") as file:
                 file.write(json.dumps(row) + "\n")

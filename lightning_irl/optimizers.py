@@ -1,0 +1,73 @@
+"""Optimizers for costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class MuonAdam(Optimizer):
+    """Muon for the matrices between hidden layers, Adam for all else: first and last layers, biases, convolutions.
+
+    Muon gives an update of a matrix equal singular values, so that directions in which the gradient is small are learned as well; an
+    energy has many (the shape of a mode, next to the depth of all modes). Both are PyTorch's own.
+
+    Args:
+        params: what to train.
+        lr: learning rate of Adam.
+        muon_lr: learning rate of Muon: the spectral norm of an update of a square matrix.
+        betas: of Adam.
+        momentum: of Muon.
+        weight_decay: of the matrices, decoupled.
+        least_side: a matrix with a side less than this is Adam's.
+
+    Raises:
+        ValueError: if a learning rate is negative or there are no parameters.
+
+    Source: Jordan and others 2024, Muon: an optimizer for hidden layers in neural networks.
+
+    Example:
+        >>> from torch import nn
+        >>> network = nn.Sequential(nn.Linear(2, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1))
+        >>> [len(group["params"]) for group in MuonAdam(network.parameters()).param_groups]
+        [5, 1]
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 1e-3,
+        muon_lr: float = 1e-2,
+        betas: tuple[float, float] = (0.9, 0.999),
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        least_side: int = 16,
+    ) -> None:
+        params = list(params)
+        is_hidden = [parameter.ndim == 2 and min(parameter.shape) >= least_side for parameter in params]
+        rest = [parameter for parameter, hidden in zip(params, is_hidden, strict=True) if not hidden]
+        hidden = [parameter for parameter, hidden in zip(params, is_hidden, strict=True) if hidden]
+        self.parts: list[Optimizer] = []
+        if rest:
+            self.parts.append(torch.optim.Adam(rest, lr=lr, betas=betas))
+        if hidden:
+            self.parts.append(torch.optim.Muon(hidden, lr=muon_lr, momentum=momentum, weight_decay=weight_decay))
+        super().__init__([group for part in self.parts for group in part.param_groups], {})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One update of every parameter that has a gradient; returns the closure's loss, if there is a closure."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part, group in zip(self.parts, self.param_groups, strict=True):
+            part.param_groups, part.state = (
+                [group],
+                self.state,
+            )  # what schedulers and checkpoints see is the outer one's
+            part.step()
+        return loss
