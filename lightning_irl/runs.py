@@ -26,6 +26,8 @@ from pytorch_lightning.loggers import CSVLogger
 
 from lightning_irl import __version__
 from lightning_irl.errors import UserError
+from lightning_irl.samples import join
+from lightning_irl.trajectory import Trajectory
 
 RUNS = Path("runs")
 
@@ -156,9 +158,15 @@ class RunConfig(SaveConfigCallback):
 
 
 def save_predictions(outputs: list[Any], trainer: Trainer) -> Path:
-    """Write the scores of all batches to ``predictions.npz``, an array for each score; with several processes, a file each."""
+    """Write the scores of all batches to ``predictions.npz``; with several processes, a file each.
+
+    An array for each score, for trajectories in place of ``samples`` one for each of their fields.
+    """
     rank = f"-rank{trainer.global_rank}" if trainer.world_size > 1 else ""
     path = run_folder(trainer) / f"predictions{rank}.npz"
-    scores = {key: torch.cat([batch[key] for batch in outputs]).float().cpu().numpy() for key in outputs[0]}
-    np.savez(path, **scores)  # type: ignore[arg-type]
+    samples = join([batch["samples"] for batch in outputs])
+    fields = samples._asdict() if isinstance(samples, Trajectory) else {"samples": samples}
+    scores = {key: torch.cat([batch[key] for batch in outputs]) for key in outputs[0] if key != "samples"}
+    kept = {key: part.float() if part.is_floating_point() else part for key, part in (fields | scores).items()}
+    np.savez(path, **{key: part.cpu().numpy() for key, part in kept.items()})  # type: ignore[arg-type]
     return path

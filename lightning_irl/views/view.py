@@ -463,11 +463,16 @@ class View(pl.LightningModule, abc.ABC):
                 nll = -self.sampler.log_prob(batch.samples).mean()
                 self.log(f"{stage}/nll_sampler", nll, batch_size=size, on_epoch=True)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Cost over temperature of each sample and, where there is a density, log q and the discriminator's logit; (B,)."""
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Samples]:
+        """Samples, and their cost over temperature (B,); where there is a density, log q (B,) and the discriminator's logit.
+
+        The logit is that of whole samples (B,), or of each trajectory's segments (B, K) where the view trains on these.
+        """
         with torch.no_grad():
-            scores = {"samples": batch.samples, "cost": self.energy(batch.samples)}
+            scores: dict[str, Samples] = {"samples": batch.samples, "cost": self.energy(batch.samples)}
             if self.sampler.has_density:
                 scores["log_q"] = self.sampler.log_prob(batch.samples)
-                scores["logit"] = objectives.discriminator_logits(scores["cost"], scores["log_q"], self.log_z)
+                parts = self.at_level(batch.samples)
+                logits = objectives.discriminator_logits(self.energy(parts), self.log_density(parts), self.log_z)
+                scores["logit"] = logits if self.segment_length is None else logits.view(count(batch.samples), -1)
         return scores
