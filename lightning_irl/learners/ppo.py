@@ -27,7 +27,7 @@ class PPO(Learner):
     Args:
         event: of the trajectories.
         hidden: sizes of the critic's hidden layers.
-        activation: between them; ReLU takes a twentieth of the time of Tanh.
+        activation: between them.
         passes: over the round's steps.
         minibatches: in a pass, each a descent.
         clip: of the ratio of new to old probability.

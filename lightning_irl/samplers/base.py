@@ -46,7 +46,8 @@ class Sampler(nn.Module, abc.ABC):
         """Draw with a gradient in the sampler's parameters, as ``torch.distributions`` does.
 
         Returns:
-            Samples (num_samples, *shape) and their log q (num_samples,), ``None`` without a density.
+            Samples (num_samples, *shape) and their log q (num_samples,), ``None`` without a density. Use this log q: where a draw can
+            be an atom, its gradient holds a term that :meth:`log_prob` of the draw has not.
 
         Raises:
             NotImplementedError: if ``has_rsample`` is False.

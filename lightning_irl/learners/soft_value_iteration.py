@@ -1,0 +1,99 @@
+"""The best policy for a cost, solved for where the world is a table."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lightning_irl.dynamic_programming.tabular import causal_backup
+from lightning_irl.environments.tabular import TabularMDP
+from lightning_irl.learners.base import Objective
+from lightning_irl.learners.score_function import ScoreFunction
+from lightning_irl.policies.tabular import TabularPolicy
+from lightning_irl.samplers.base import Sampler
+from lightning_irl.samplers.policy import PolicySampler
+from lightning_irl.samples import Samples
+from lightning_irl.trajectory import Trajectory
+
+LEAST_LOG_PI = -10.0  # log pi are tried from here to 0 to see whether the objective is linear in them
+SPREAD = 1e-3  # of its slope, above rounding
+
+
+class SoftValueIteration(ScoreFunction):
+    r"""Gives the policy its optimum for the present cost, by the causal backup of the known world: no draws, no step size.
+
+    .. math:: \min_\pi E_q[c/T] + E_q[\log q], \qquad
+        \pi_t(a | s) = \exp(Q_t(s, a) - V_t(s)), \quad Q_t(s, a) = E_{s' | s, a}[-c_t(s, a, s') / T + V_{t+1}(s')]
+
+    What a step costs and how much its log pi weighs is asked of the objective, for every state, action, next state and time, so any
+    cost will do, and any positive entropy weight. The policy is soft-optimal for the true world; p_theta itself is out of its reach
+    unless start and next states are certain (see :mod:`~lightning_irl.dynamic_programming.tabular`). The optimizer of the sampler has
+    nothing to do. As a loss it is the score function's.
+
+    Source: Ziebart 2010, Modeling purposeful adaptive behavior with the principle of maximum causal entropy (PhD thesis, Carnegie
+    Mellon), chapter 9.
+    """
+
+    is_stepwise = True
+    _is_linear = False
+
+    def check(self, sampler: Sampler) -> None:
+        if not isinstance(sampler, PolicySampler) or not isinstance(sampler.environment, TabularMDP):
+            name = type(sampler).__name__
+            place = f" in {type(sampler.environment).__name__}" if isinstance(sampler, PolicySampler) else ""
+            raise ValueError(
+                f"SoftValueIteration needs a PolicySampler in a TabularMDP, whose probabilities are known, not {name}{place}; "
+                "set learner to PPO, ScoreFunction or Reparameterised"
+            )
+        if not isinstance(sampler.policy, TabularPolicy) or not sampler.policy.sees_time:
+            sees_time = " with sees_time=false" if isinstance(sampler.policy, TabularPolicy) else ""
+            raise ValueError(
+                "SoftValueIteration gives every state, action and step its own probability, which needs a TabularPolicy with "
+                f"sees_time=true, not {type(sampler.policy).__name__}{sees_time}"
+            )
+
+    @torch.no_grad()
+    def begin(self, sampler: Sampler, objective: Objective, samples: Samples) -> int:
+        """Solve for the policy; arguments as of :class:`~lightning_irl.learners.base.Learner`, the draws are not used.
+
+        Raises:
+            ValueError: if the objective is not a cost plus a positive multiple of log pi.
+        """
+        assert isinstance(sampler, PolicySampler)
+        world, logits = sampler.environment, sampler.policy.logits
+        assert isinstance(world, TabularMDP)
+        assert isinstance(logits, Tensor)
+        costs, weight = self.step_costs(world, objective, sampler.horizon, logits.dtype)
+        logits.copy_(causal_backup(world, costs / weight, sampler.horizon).log_policy)
+        return 0
+
+    def step_costs(
+        self, world: TabularMDP, objective: Objective, horizon: int, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        """What an objective says a step costs, in the mean over next states (T, S, A), and its weight on log pi, a scalar; float64."""
+        state, action, reached = world.possible.unbind(1)
+        observations = torch.stack([world.observe(state, dtype), world.observe(reached, dtype)], 1)
+        probability = world.transitions[state, action, reached]
+        cell, chosen = state * world.num_actions + action, torch.ones_like(action[:, None], dtype=torch.bool)
+        log_pi = torch.linspace(LEAST_LOG_PI, 0, len(state), dtype=dtype, device=state.device).requires_grad_()
+        costs = probability.new_zeros(horizon, world.num_states * world.num_actions)
+        for time, row in enumerate(costs):
+            steps = Trajectory(observations, action[:, None], chosen, ~chosen[:, 0], torch.full_like(state, time))
+            with torch.enable_grad():
+                values = objective(steps, log_pi)
+                (slope,) = torch.autograd.grad(values.sum(), log_pi, materialize_grads=True, allow_unused=True)
+            row.index_add_(0, cell, probability * (values - slope * log_pi).to(probability))
+        self._check_slope(slope)
+        return costs.view(horizon, world.num_states, world.num_actions), slope.to(probability).mean()
+
+    def _check_slope(self, slope: Tensor) -> None:
+        """Refuse an objective that is not linear in log pi; once, since looking waits for the device."""
+        if self._is_linear:
+            return
+        low, high = slope.min().item(), slope.max().item()
+        if low <= 0 or high - low > SPREAD * high:
+            raise ValueError(
+                "SoftValueIteration solves for an objective that is a cost plus a positive multiple of log pi; the multiple of this one "
+                f"is {low:.3g} to {high:.3g}: use generator_loss=sum, discriminator=density and an entropy_weight above 0"
+            )
+        self._is_linear = True
