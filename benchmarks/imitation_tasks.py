@@ -1,6 +1,10 @@
 """Guided cost learning on Pendulum and CartPole: return against CPU seconds, for each setting and seed.
 
     python benchmarks/imitation_tasks.py --demonstrations FOLDER [--tasks pendulum ...] [--seeds 0 1 2 3 4] [--store FILE]
+        [--peer_python PYTHON --peers gail airl bc]
+
+With the interpreter of an environment that has the library ``imitation``, its methods run beside ours in the same go
+(``imitation_peers.py``). ``STORE.png`` shows all curves.
 
 Every run is the shipped config by the command line's own code, with what the setting says on top. CPU seconds are those of the
 training batches on one thread: imports, evaluation and reports are left out, as they are for the peers. Returns are means over the
@@ -14,14 +18,18 @@ import argparse
 import json
 import math
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import torch
+from matplotlib.figure import Figure
 from pytorch_lightning import Callback
 
 from lightning_irl.cli import resolve_configs
@@ -112,7 +120,7 @@ def starts(environment: str) -> tuple[Any, torch.Tensor]:
     return observations, observations
 
 
-def run(task: str, options: list[str], seed: int, folder: Path, every: int) -> dict[str, Any]:
+def run(task: str, options: list[str], seed: int, folder: Path, every: int) -> list[dict[str, Any]]:
     """One fit."""
     facts = TASKS[task]
     with tempfile.TemporaryDirectory() as root:
@@ -140,18 +148,7 @@ def run(task: str, options: list[str], seed: int, folder: Path, every: int) -> d
                 TrainingCLI("fit", task)
         finally:
             TrainingCLI.before_fit = kept  # type: ignore[method-assign]
-    span = facts["expert"] - facts["random"]
-    for point in clock.curve:
-        point["score"] = (point["mode"] - facts["random"]) / span
-    reached = [point for point in clock.curve if point["score"] >= facts["threshold"]]
-    return {
-        "task": task,
-        "seed": seed,
-        "curve": clock.curve,
-        "first": reached[0]["seconds"] if reached else None,
-        "final": clock.curve[-1],
-        "rate": clock.steps / clock.seconds,
-    }
+    return clock.curve
 
 
 def main() -> None:
@@ -162,31 +159,67 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--every", type=int, default=2, help="batches between two evaluations")
     parser.add_argument("--store", type=Path, default=Path("imitation_tasks.jsonl"))
+    parser.add_argument("--peer_python", type=Path, help="interpreter that has the library imitation")
+    parser.add_argument("--peers", nargs="+", default=["gail", "airl", "bc"])
+    parser.add_argument("--peer_limit", type=float, default=120, help="CPU seconds of each of its runs")
     parser.add_argument("options", nargs="*", help="after --: more options of the command line, for all runs")
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows = [json.loads(line) for line in given.store.read_text().splitlines()] if given.store.exists() else []
-    for task in given.tasks:
-        for setting, options in SETTINGS[task].items():
-            if given.settings and setting not in given.settings:
-                continue
-            for seed in given.seeds:
+    for seed in given.seeds:
+        for task in given.tasks:
+            for setting, work in runs(task, given).items():
                 key = {"task": task, "setting": setting, "seed": seed, "options": given.options}
                 if any(all(row.get(name) == value for name, value in key.items()) for row in rows):
                     continue
-                row = run(task, [*options, *given.options], seed, given.demonstrations, given.every) | key
-                rows.append(row)
+                rows.append(summarise(task, work(seed)) | key)
                 with given.store.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-            show(
-                task,
-                setting,
-                [
-                    row
-                    for row in rows
-                    if row["task"] == task and row["setting"] == setting and row["options"] == given.options
-                ],
+                    file.write(json.dumps(rows[-1]) + "\n")
+    rows = [row for row in rows if row["options"] == given.options]
+    for task, setting in dict.fromkeys((row["task"], row["setting"]) for row in rows):
+        show(task, setting, [row for row in rows if (row["task"], row["setting"]) == (task, setting)])
+    draw(rows, given.store.with_suffix(".png"))
+
+
+def runs(task: str, given: argparse.Namespace) -> dict[str, Callable[[int], list[dict[str, Any]]]]:
+    """What to run for a task, by name: from a seed to a curve."""
+    found: dict[str, Callable[[int], list[dict[str, Any]]]] = {}
+    for setting, options in SETTINGS[task].items():
+        if not given.settings or setting in given.settings:
+            found[setting] = partial(
+                run, task, [*options, *given.options], folder=given.demonstrations, every=given.every
             )
+    for method in given.peers if given.peer_python else []:
+        found[f"imitation {method}"] = partial(run_peer, task, method, given=given)
+    return found
+
+
+def run_peer(task: str, method: str, seed: int, given: argparse.Namespace) -> list[dict[str, Any]]:
+    """One run of the library imitation, in a process of its own."""
+    facts = TASKS[task] | {"task": task, "file": str(given.demonstrations / TASKS[task]["file"])}
+    command = [
+        str(given.peer_python),
+        str(Path(__file__).with_name("imitation_peers.py")),
+        "--facts",
+        json.dumps(facts),
+    ]
+    command += ["--method", method, "--seed", str(seed), "--limit", str(given.peer_limit)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def summarise(task: str, curve: list[dict[str, Any]]) -> dict[str, Any]:
+    """A curve with what the table says of it."""
+    facts = TASKS[task]
+    for point in curve:
+        point["score"] = (point["mode"] - facts["random"]) / (facts["expert"] - facts["random"])
+    reached = [point for point in curve if point["score"] >= facts["threshold"]]
+    last = curve[-1]
+    return {"curve": curve, "first": reached[0]["seconds"] if reached else None, "final": last} | {
+        "rate": last["steps"] / last["seconds"]
+    }
 
 
 def show(task: str, setting: str, rows: list[dict[str, Any]]) -> None:
@@ -194,7 +227,7 @@ def show(task: str, setting: str, rows: list[dict[str, Any]]) -> None:
     firsts = [row["first"] for row in rows]
     final = [row["final"]["score"] for row in rows]
     print(
-        f"{task:9s} {setting:11s} {len(rows)} seeds: threshold after "
+        f"{task:9s} {setting:14s} {len(rows)} seeds: threshold after "
         + ", ".join("never" if first is None else f"{first:.1f}" for first in firsts)
         + " CPU s; at the end ("
         + ", ".join(f"{row['final']['seconds']:.1f}" for row in rows)
@@ -203,6 +236,31 @@ def show(task: str, setting: str, rows: list[dict[str, Any]]) -> None:
         + f"; {statistics.median(row['rate'] for row in rows):,.0f} steps a CPU second",
         flush=True,
     )
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Normalised return against CPU seconds and against environment steps, a row of panels a task, a line a run."""
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    figure = Figure(figsize=(11, 4 * len(tasks)), layout="constrained")
+    panels = figure.subplots(len(tasks), 2, squeeze=False, sharey="row")
+    colours = {name: f"C{index}" for index, name in enumerate(dict.fromkeys(row["setting"] for row in rows))}
+    for (left, right), task in zip(panels, tasks, strict=True):
+        named: set[str] = set()
+        for row in (row for row in rows if row["task"] == task):
+            name = row["setting"]
+            look = {"color": colours[name], "linewidth": 1.2, "label": None if name in named else name}
+            scores = [max(point["score"], -0.3) for point in row["curve"]]
+            left.plot([point["seconds"] for point in row["curve"]], scores, **look)
+            if row["final"]["steps"]:
+                right.plot([point["steps"] for point in row["curve"]], scores, **look)
+            named.add(name)
+        for axes, label in ((left, "CPU seconds of training, one thread"), (right, "environment steps")):
+            axes.axhline(TASKS[task]["threshold"], color="grey", linewidth=0.8, linestyle=":")
+            axes.set(xscale="log", xlabel=label, ylim=(-0.3, 1.15))
+            axes.grid(alpha=0.3)
+        left.set_ylabel(f"{TASKS[task]['id']}, normalised return of the mode")
+        left.legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":
