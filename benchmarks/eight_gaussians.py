@@ -195,7 +195,7 @@ def torchebm_pcd(points: Tensor) -> tuple[Score, Callable[[], None]]:
     return lambda x: -energy(x), step
 
 
-PEERS = {"zuko-nsf": (zuko_nsf, 3000), "ebmkit-nce": (ebmkit_nce, 3000), "torchebm-pcd": (torchebm_pcd, 3000)}
+PEERS = {"zuko-nsf": (zuko_nsf, 3000), "ebmkit-nce": (ebmkit_nce, 20_000), "torchebm-pcd": (torchebm_pcd, 3000)}
 
 
 def run_peer(name: str, seed: int) -> list[dict[str, Any]]:

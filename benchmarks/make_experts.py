@@ -1,9 +1,9 @@
 """Train experts on the true reward with the project's own learner and write their demonstrations.
 
-    python benchmarks/make_experts.py pendulum cartpole
+    python benchmarks/make_experts.py pendulum cartpole grid
 
-writes ``datamodules/experts/NAME.npz``: 40 episodes of the stochastic policy, with rewards. The entropy is weighed by a small
-temperature, so that experts are good and not deterministic.
+writes ``datamodules/experts/NAME.npz``: 40 episodes of the stochastic policy (200 in the grid), with rewards. The entropy is weighed
+by a small temperature, so that experts are good and not deterministic.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from torch.utils.data import DataLoader
 from lightning_irl.batch import Batch
 from lightning_irl.costs import TrajectoryCost, TrueRewardCost
 from lightning_irl.datamodules import Demonstrations, write_npz
-from lightning_irl.environments import CartPole, Environment, Pendulum
+from lightning_irl.environments import CartPole, Environment, GridWorld, Pendulum
 from lightning_irl.event import make_trajectory_event
-from lightning_irl.learners import PPO
-from lightning_irl.policies import CategoricalPolicy, ClippedGaussianPolicy
+from lightning_irl.learners import PPO, SoftValueIteration
+from lightning_irl.policies import CategoricalPolicy, ClippedGaussianPolicy, TabularPolicy
 from lightning_irl.samplers import PolicySampler
 from lightning_irl.views import IRL
 
-EPISODES = 40
+EPISODES = {"grid": 200}  # 40 elsewhere
 FOLDER = Path(__file__).resolve().parent.parent / "datamodules" / "experts"
 TASKS: dict[str, dict[str, Any]] = {
     "pendulum": {
@@ -50,6 +50,17 @@ TASKS: dict[str, dict[str, Any]] = {
         "temperature": 0.02,
         "location": [0.0] * 4,
         "scale": [0.5, 0.5, 0.05, 0.5],
+    },
+    "grid": {
+        "environment": functools.partial(GridWorld, 4, 4, start=[0, 0]),
+        "id": "GridWorld",
+        "policy": TabularPolicy,
+        "learner": SoftValueIteration,
+        "horizon": 12,
+        "rounds": 1,
+        "temperature": 0.3,
+        "location": [0.0] * 16,
+        "scale": [1.0] * 16,
     },
 }
 
@@ -74,7 +85,7 @@ def train(name: str) -> IRL:
         event,
         functools.partial(TrajectoryCost, step_cost=step_cost),
         functools.partial(PolicySampler, environment=environment, policy=task["policy"]),
-        learner=functools.partial(PPO, passes=8),
+        learner=task.get("learner", functools.partial(PPO, passes=8)),
         temperature=task["temperature"],
         num_samples=128,
         cost_steps=0,
@@ -97,7 +108,7 @@ def main() -> None:
         pl.seed_everything(0)
         view, task = train(name), TASKS[name]
         torch.manual_seed(1)
-        trajectory, _, rewards = view.sampler.rollout(EPISODES)  # type: ignore[operator]
+        trajectory, _, rewards = view.sampler.rollout(EPISODES.get(name, 40))  # type: ignore[operator]
         lengths = trajectory.mask.sum(1).tolist()
         demonstrations = Demonstrations(
             [trajectory.observations[i, : n + 1].numpy() for i, n in enumerate(lengths)],

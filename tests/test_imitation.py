@@ -12,7 +12,7 @@ from lightning_irl.trajectory import Trajectory
 from lightning_irl.views import IRL
 
 
-@pytest.mark.parametrize("name", ["irl/pendulum", "irl/cartpole"])
+@pytest.mark.parametrize("name", ["irl/pendulum", "irl/cartpole", "irl/grid"])
 def test_ten_demonstrations_are_enough(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     report = ["--imitation.every_n_batches=1000", "--imitation.num_episodes=100", "--partition.methods=[importance]"]

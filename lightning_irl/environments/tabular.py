@@ -111,6 +111,9 @@ class TabularMDP(Environment):
         step = observation.argmax(-1), action, next_observation.argmax(-1)
         return self.rewards[step[: self.rewards.ndim]].to(observation.dtype)
 
+    def phase(self, observation: Tensor) -> None:
+        """None: a one-hot vector has no two coordinates to show."""
+
 
 class GridWorld(TabularMDP):
     """Go right (0), down (1), left (2) or up (3) on a grid; into a wall, stay.
