@@ -18,7 +18,6 @@ from lightning_irl.samples import Samples
 from lightning_irl.views.view import View
 
 LOG_Z_SPEED = 10.0  # learning rate of a learned log_z over the cost's
-FIRST_SOLVE, NEXT_SOLVE = 20, 4  # Newton steps for log_z from anywhere, and from the last batch's
 
 
 class GAN(View):
@@ -38,8 +37,6 @@ class GAN(View):
     Raises:
         ValueError: if the discriminator needs a density that the sampler does not have, or an option is not allowed.
     """
-
-    next_solve = NEXT_SOLVE
 
     def __init__(
         self,
@@ -113,9 +110,7 @@ class GAN(View):
         is_first, self._log_z_known = not self._log_z_known, True
         if self.log_z_by == "learned" and not is_first:
             return
-        num_steps = FIRST_SOLVE if is_first else self.next_solve
-        arguments = demo_cost, demo_log_q, sample_cost, sample_log_q
-        solved = objectives.optimal_log_z(*arguments, num_steps=num_steps, start=self.log_z.detach())
+        solved = objectives.optimal_log_z(demo_cost, demo_log_q, sample_cost, sample_log_q)
         with torch.no_grad():
             is_kept = torch.isfinite(self.log_z) if self.log_z_by == "learned" else torch.zeros_like(solved).bool()
             self.log_z.copy_(self.log_z.where(is_kept, solved))

@@ -13,7 +13,7 @@ from lightning_irl.event import Event
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples, count, select
 from lightning_irl.views.fusion import Fusion
-from lightning_irl.views.gan import FIRST_SOLVE, GAN
+from lightning_irl.views.gan import GAN
 from lightning_irl.views.guided_cost import GuidedCost
 
 
@@ -39,8 +39,6 @@ class IRL(GAN):
     Raises:
         ValueError: if an option is not allowed.
     """
-
-    next_solve = FIRST_SOLVE  # from one round to the next, log Z of trajectories moves by tens of nats
 
     def __init__(
         self,
