@@ -1,9 +1,9 @@
 """Train experts on the true reward with the project's own learner and write their demonstrations.
 
-    python benchmarks/make_experts.py pendulum cartpole grid
+    python benchmarks/make_experts.py pendulum cartpole grid linear_quadratic
 
-writes ``datamodules/experts/NAME.npz``: 40 episodes of the stochastic policy (200 in the grid), with rewards. The entropy is weighed
-by a small temperature, so that experts are good and not deterministic.
+writes ``datamodules/experts/NAME.npz``: 40 episodes of the stochastic policy (200 where the policy is solved for), with rewards. The
+entropy is weighed by a small temperature, so that experts are good and not deterministic.
 """
 
 from __future__ import annotations
@@ -21,14 +21,19 @@ from torch.utils.data import DataLoader
 from lightning_irl.batch import Batch
 from lightning_irl.costs import TrajectoryCost, TrueRewardCost
 from lightning_irl.datamodules import Demonstrations, write_npz
-from lightning_irl.environments import CartPole, Environment, GridWorld, Pendulum
+from lightning_irl.environments import CartPole, Environment, GridWorld, LinearQuadratic, Pendulum
 from lightning_irl.event import make_trajectory_event
-from lightning_irl.learners import PPO, SoftValueIteration
-from lightning_irl.policies import CategoricalPolicy, ClippedGaussianPolicy, TabularPolicy
+from lightning_irl.learners import PPO, SoftRiccati, SoftValueIteration
+from lightning_irl.policies import (
+    CategoricalPolicy,
+    ClippedGaussianPolicy,
+    TabularPolicy,
+    TimeVaryingLinearGaussianPolicy,
+)
 from lightning_irl.samplers import PolicySampler
 from lightning_irl.views import IRL
 
-EPISODES = {"grid": 200}  # 40 elsewhere
+EPISODES = {"grid": 200, "linear_quadratic": 200}  # 40 elsewhere
 FOLDER = Path(__file__).resolve().parent.parent / "datamodules" / "experts"
 TASKS: dict[str, dict[str, Any]] = {
     "pendulum": {
@@ -61,6 +66,19 @@ TASKS: dict[str, dict[str, Any]] = {
         "temperature": 0.3,
         "location": [0.0] * 16,
         "scale": [1.0] * 16,
+    },
+    "linear_quadratic": {
+        "environment": functools.partial(
+            LinearQuadratic, initial_mean=[1, 0], initial_covariance=[[0, 0], [0, 0]], action_cost=[[0.1]]
+        ),
+        "id": "LinearQuadratic",
+        "policy": TimeVaryingLinearGaussianPolicy,
+        "learner": SoftRiccati,
+        "horizon": 20,
+        "rounds": 1,
+        "temperature": 0.3,
+        "location": [0.0] * 2,
+        "scale": [1.0] * 2,
     },
 }
 

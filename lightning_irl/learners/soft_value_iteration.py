@@ -8,18 +8,15 @@ from torch import Tensor
 from lightning_irl.dynamic_programming.tabular import causal_backup
 from lightning_irl.environments.tabular import TabularMDP
 from lightning_irl.learners.base import Objective
-from lightning_irl.learners.score_function import ScoreFunction
+from lightning_irl.learners.solved import LEAST_LOG_PI, SolvedLearner
 from lightning_irl.policies.tabular import TabularPolicy
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.policy import PolicySampler
 from lightning_irl.samples import Samples
 from lightning_irl.trajectory import Trajectory
 
-LEAST_LOG_PI = -10.0  # log pi are tried from here to 0 to see whether the objective is linear in them
-SPREAD = 1e-3  # of its slope, above rounding
 
-
-class SoftValueIteration(ScoreFunction):
+class SoftValueIteration(SolvedLearner):
     r"""Gives the policy its optimum for the present cost, by the causal backup of the known world: no draws, no step size.
 
     .. math:: \min_\pi E_q[c/T] + E_q[\log q], \qquad
@@ -27,15 +24,11 @@ class SoftValueIteration(ScoreFunction):
 
     What a step costs and how much its log pi weighs is asked of the objective, for every state, action, next state and time, so any
     cost will do, and any positive entropy weight. The policy is soft-optimal for the true world; p_theta itself is out of its reach
-    unless start and next states are certain (see :mod:`~lightning_irl.dynamic_programming.tabular`). The optimizer of the sampler has
-    nothing to do. As a loss it is the score function's.
+    unless start and next states are certain (see :mod:`~lightning_irl.dynamic_programming.tabular`).
 
     Source: Ziebart 2010, Modeling purposeful adaptive behavior with the principle of maximum causal entropy (PhD thesis, Carnegie
     Mellon), chapter 9.
     """
-
-    is_stepwise = True
-    _is_linear = False
 
     def check(self, sampler: Sampler) -> None:
         if not isinstance(sampler, PolicySampler) or not isinstance(sampler.environment, TabularMDP):
@@ -83,17 +76,5 @@ class SoftValueIteration(ScoreFunction):
                 values = objective(steps, log_pi)
                 (slope,) = torch.autograd.grad(values.sum(), log_pi, materialize_grads=True, allow_unused=True)
             row.index_add_(0, cell, probability * (values - slope * log_pi).to(probability))
-        self._check_slope(slope)
+        self.check_slope(slope)
         return costs.view(horizon, world.num_states, world.num_actions), slope.to(probability).mean()
-
-    def _check_slope(self, slope: Tensor) -> None:
-        """Refuse an objective that is not linear in log pi; once, since looking waits for the device."""
-        if self._is_linear:
-            return
-        low, high = slope.min().item(), slope.max().item()
-        if low <= 0 or high - low > SPREAD * high:
-            raise ValueError(
-                "SoftValueIteration solves for an objective that is a cost plus a positive multiple of log pi; the multiple of this one "
-                f"is {low:.3g} to {high:.3g}: use generator_loss=sum, discriminator=density and an entropy_weight above 0"
-            )
-        self._is_linear = True
