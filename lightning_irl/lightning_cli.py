@@ -85,10 +85,16 @@ class CLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Carry the event from the data to the view, and add ``--init_from`` and ``--threads``."""
+        """Carry the event from the data to the view, and add ``--init_from``, ``--cost_from`` and ``--threads``."""
         parser.link_arguments("data.event", "model.init_args.event", apply_on="instantiate")
         parser.add_argument(
             "--init_from", type=str | None, default=None, help="checkpoint of any view whose pair to continue"
+        )
+        parser.add_argument(
+            "--cost_from",
+            type=str | None,
+            default=None,
+            help="checkpoint of any view whose cost to take, without its sampler",
         )
         parser.add_argument(
             "--threads",
@@ -178,11 +184,16 @@ class CLI(LightningCLI):
         if path := self.fields.get("ckpt_path"):
             is_resumed = self.fields is not self.config and self.config.subcommand == "fit"
             checks.check_checkpoint(Path(path), self.model, is_resumed)
-        elif path := self.fields.init_from:
-            try:
+            return
+        if self.fields.init_from and self.fields.cost_from:
+            raise UserError("--init_from takes the pair and --cost_from the cost alone; give one of them")
+        try:
+            if path := self.fields.init_from:
                 self.model.init_from(path)
-            except ValueError as error:
-                raise UserError(shorten(str(error))) from error
+            elif path := self.fields.cost_from:
+                self.model.cost_from(path)
+        except ValueError as error:
+            raise UserError(shorten(str(error))) from error
 
 
 class TrainingCLI(CLI):

@@ -26,6 +26,7 @@ from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
 from lightning_irl.views.guided_cost import GuidedCost
 
 OPTIMIZERS = ("cost", "sampler", "warm_start")
+SHAPED = "step_cost.cost."  # where a shaped cost of trajectories keeps its g
 CHECK_EVERY = 50  # batches between two looks at the record of non-finite values
 
 
@@ -87,6 +88,18 @@ def segment_length(event: Event, level: str | int) -> int | None:
             f"level is {level}, but segments of {length} steps do not divide a horizon of {event['horizon']}"
         )
     return length
+
+
+def _under(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
+    """The entries of a state under a prefix, without it."""
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _load(module: nn.Module, part: str, state: dict[str, Any], path: str) -> None:
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"the {part} in {path} is not this {type(module).__name__}: {error}") from None
 
 
 class View(pl.LightningModule, abc.ABC):
@@ -200,13 +213,24 @@ class View(pl.LightningModule, abc.ABC):
         """
         theirs = read_checkpoint(path)["state_dict"]
         for part, module in {"cost": self.cost, "sampler": self.sampler}.items():
-            state = {key.removeprefix(f"{part}."): v for key, v in theirs.items() if key.startswith(f"{part}.")}
-            try:
-                module.load_state_dict(state)
-            except RuntimeError as error:
-                raise ValueError(f"the {part} in {path} is not this {type(module).__name__}: {error}") from None
+            _load(module, part, _under(f"{part}.", theirs), path)
         with torch.no_grad():
             self.log_z.copy_(theirs["log_z"])
+
+    def cost_from(self, path: str) -> None:
+        """Take another view's ``cost`` alone, for a fresh sampler, perhaps in another environment.
+
+        Where the cost there is a shaped one and here it is not, its g is taken: what does not depend on the dynamics (Fu et al. 2018).
+
+        Raises:
+            ValueError: if the file is no checkpoint, or its cost has another architecture.
+        """
+        state = _under("cost.", read_checkpoint(path)["state_dict"])
+        part = _under(SHAPED, state)
+        if part and not _under(SHAPED, self.cost.state_dict()):
+            kept = {key: value for key, value in state.items() if not key.startswith("step_cost.")}
+            state = kept | {f"step_cost.{key}": value for key, value in part.items()}
+        _load(self.cost, "cost", state, path)
 
     @abc.abstractmethod
     def cost_loss(self, demonstrations: Samples, samples: Samples, log_q: Tensor | None) -> Tensor:
@@ -249,9 +273,11 @@ class View(pl.LightningModule, abc.ABC):
             found.append(f"entropy_weight is {self.entropy_weight}: the sampler's entropy counts that much")
         if self.likelihood_weight:
             found.append(f"likelihood_weight is {self.likelihood_weight}: the sampler also learns by likelihood")
-        if not self.cost_steps:
+        if not (self.cost_steps or self.sampler_steps):
+            found.append("cost_steps and sampler_steps are 0: the sampler learns by likelihood alone (behavioural cloning)")
+        elif not self.cost_steps:
             found.append("cost_steps is 0: the cost is fixed, and the sampler learns what it asks for")
-        if not self.sampler_steps:
+        elif not self.sampler_steps:
             found.append("sampler_steps is 0: the sampler is fixed, which is noise-contrastive estimation")
         return found + self.learner.departures()
 
@@ -359,6 +385,8 @@ class View(pl.LightningModule, abc.ABC):
             self._descending = name
             optimizer.step()
             optimizer.zero_grad()
+            # not logged where it is found: in an epoch's first batch Lightning drops what another hook has logged before
+            self.record(f"gradient/{name}_norm", self._norm)
 
     def record(self, key: str, value: Tensor, prog_bar: bool = False) -> None:
         """Log a scalar at the trainer's logging interval, without reading it back in between."""
@@ -378,7 +406,7 @@ class View(pl.LightningModule, abc.ABC):
         if self.clip_norm is not None:
             clip_grads_with_norm_(parameters, self.clip_norm, norm)
         self.finite.watch(f"gradient/{name}", norm, self._batch)
-        self.record(f"gradient/{name}_norm", norm)
+        self._norm = norm
 
     @property
     def _phase_batch(self) -> int:

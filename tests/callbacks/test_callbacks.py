@@ -42,6 +42,15 @@ def run(folder, view=GAN, sampler=GaussianMixtureSampler, loggers=(), data=None,
     return model, trainer, data
 
 
+def test_an_epochs_first_batch_is_logged_like_the_others(tmp_path):
+    run(tmp_path, callbacks=[])
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["gradient/cost_norm"]]
+    assert [row["step"] for row in rows] == [str(step) for step in range(8)]
+    for key in ("loss/cost", "loss/sampler", "gradient/sampler_norm", "partition/log_z_training"):
+        assert all(row[key] for row in rows), key
+
+
 def logged(folder):
     with (folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
