@@ -144,7 +144,9 @@ def random_return(view: View, num_episodes: int) -> float:
     """Mean true return of actions at random; NaN where actions have no bounds."""
     assert isinstance(view.sampler, PolicySampler)
     sampler = view.sampler.at_random()
-    return math.nan if sampler is None else float(sampler.rollout(max(num_episodes, 200)).rewards.sum(1).double().mean())
+    return (
+        math.nan if sampler is None else float(sampler.rollout(max(num_episodes, 200)).rewards.sum(1).double().mean())
+    )
 
 
 def discriminate(view: View, demonstrations: Trajectory, samples: Trajectory) -> dict[str, Tensor]:
