@@ -1,6 +1,6 @@
 """Tabular worlds, where everything is known: exact IRL timed, and guided cost learning from draws against the exact answers.
 
-    python benchmarks/tabular.py [--seeds 0 1 2] [--parts exact sampled]
+    python benchmarks/tabular.py [--seeds 0 1 2] [--parts exact sampled] [--worlds certain "slip 0.2"]
 
 Exact: state costs from the expert's occupancy, as the library ``imitation`` is given it on the same two worlds. L1 is the sum over
 states of the distance of visits summed over time, and per step the largest sum over states and actions of one step.
@@ -47,7 +47,11 @@ EXACT = {
     "random 100 x 4, horizon 20": (functools.partial(RandomMDP, seed=42), 20),
     "CliffWorld 4 x 7, horizon 40": (CliffWorld, 40),
 }
-WORLDS = {"certain": GridWorld(4, 4, start=[0, 0]), "slip 0.2": GridWorld(4, 4, slip=0.2, start=[0, 0])}
+WORLDS = {
+    "certain": GridWorld(4, 4, start=[0, 0]),
+    "slip 0.2": GridWorld(4, 4, slip=0.2, start=[0, 0]),
+    "slip 0.2, goal 6": GridWorld(4, 4, slip=0.2, goals=[[3, 3, 6.0]], start=[0, 0]),  # log_z far from soft_value
+}
 HORIZON, DEMONSTRATIONS, DRAWS, ROUNDS = 8, 1000, 500, 300
 LEARNERS: dict[str, Any] = {
     "PPO": (functools.partial(PPO, passes=4, minibatches=4), 1e-2),
@@ -149,6 +153,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--parts", nargs="+", default=["exact", "sampled"], choices=["exact", "sampled"])
     parser.add_argument("--learners", nargs="+", default=list(LEARNERS), choices=list(LEARNERS))
+    parser.add_argument("--worlds", nargs="+", default=list(WORLDS), choices=list(WORLDS))
     given = parser.parse_args()
     torch.set_num_threads(1)
     if "exact" in given.parts:
@@ -159,7 +164,8 @@ def main() -> None:
             end="",
         )
         print("| log_z - soft_value | CPU s |\n|---|---|---|---|---|---|---|---|---|")
-        for name, world in WORLDS.items():
+        for name in given.worlds:
+            world = WORLDS[name]
             for learner in given.learners:
                 for seed in given.seeds:
                     found = sampled(world, learner, seed)

@@ -1,5 +1,6 @@
 """Answers by backups through the horizon: tables, Riccati recursions, and IRL solved exactly."""
 
+from lightning_irl.dynamic_programming import riccati
 from lightning_irl.dynamic_programming.exact_irl import ExactIRL, maximum_causal_entropy, trajectory_maxent
 from lightning_irl.dynamic_programming.occupancy import (
     causal_entropy,
@@ -28,6 +29,7 @@ __all__ = [
     "model_occupancy",
     "model_transitions",
     "occupancy",
+    "riccati",
     "risk_seeking_backup",
     "soft_value",
     "state_visits",

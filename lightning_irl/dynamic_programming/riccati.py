@@ -84,7 +84,7 @@ class Quadratic(NamedTuple):
         """
         pulled = self.hessian @ root
         inner = torch.eye(root.shape[1]).to(root) + root.mT @ pulled
-        factor = _cholesky(inner, "noise brings more than the cost takes")
+        factor = _cholesky(inner, "log_z is infinite: noise brings more than the cost takes")
         weighted = torch.cholesky_solve(torch.cat([pulled.mT, (root.mT @ self.slope)[:, None]], 1), factor)
         by_hessian, by_slope = weighted[:, :-1], weighted[:, -1]
         return Quadratic(
@@ -188,7 +188,9 @@ def _backup(
         hessian = steps.hessian[time] + both.mT @ seen.hessian @ both
         slope = steps.slope[time] + both.mT @ seen.slope
         of_action, cross = hessian[size:, size:], hessian[size:, :size]
-        factor = _cholesky(of_action, f"at step {time} the cost does not hold the action")
+        factor = _cholesky(
+            of_action, f"the integral over actions is infinite: at step {time} the cost does not hold the action"
+        )
         gain, offset = -torch.cholesky_solve(cross, factor), -torch.cholesky_solve(slope[size:, None], factor)[:, 0]
         curved = hessian[:size, :size] + cross.mT @ gain
         value = Quadratic(
@@ -210,5 +212,5 @@ def _cholesky(matrix: Tensor, reason: str) -> Tensor:
     factor, failed = torch.linalg.cholesky_ex(matrix)
     if bool(failed):
         least = float(torch.linalg.eigvalsh(matrix).min())
-        raise ValueError(f"the partition function is infinite: {reason} (least curvature {least:.3g}, must be above 0)")
+        raise ValueError(f"{reason} (least curvature {least:.3g}, must be above 0)")
     return factor
