@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from lightning_irl.batch import Batch
 from lightning_irl.costs import TrajectoryCost, TrueRewardCost
 from lightning_irl.datamodules import Demonstrations, write_npz
-from lightning_irl.environments import CartPole, Environment, GridWorld, LinearQuadratic, Pendulum
+from lightning_irl.environments import CartPole, Environment, GridWorld, LinearQuadratic, Pendulum, PointMassMaze
 from lightning_irl.event import make_trajectory_event
 from lightning_irl.learners import PPO, SoftRiccati, SoftValueIteration
 from lightning_irl.policies import (
@@ -55,6 +55,16 @@ TASKS: dict[str, dict[str, Any]] = {
         "temperature": 0.02,
         "location": [0.0] * 4,
         "scale": [0.5, 0.5, 0.05, 0.5],
+    },
+    "maze": {
+        "environment": PointMassMaze,
+        "id": "PointMassMaze",
+        "policy": ClippedGaussianPolicy,
+        "horizon": 100,
+        "rounds": 100,
+        "temperature": 0.01,
+        "location": [0.25, 0.25, 0.0, 0.0],
+        "scale": [0.2, 0.2, 0.4, 0.4],
     },
     "grid": {
         "environment": functools.partial(GridWorld, 4, 4, start=[0, 0]),
