@@ -127,11 +127,12 @@ class LogImitation(Callback):
         limit = SMALL_GAP + gap.noise
         close = gap.gap <= limit
         evidence = [
-            f"of all features, {gap.name} differs most from held-out demonstrations', by {gap.gap:.2f} standard deviations "
+            f"of all features, {gap.name} differs most from the demonstrations', by {gap.gap:.2f} standard deviations "
             f"(limit {limit:.2f})"
         ]
         if "imitation/normalised_return_mode" in self.results:
-            evidence.append(f"normalised return {self.results['imitation/normalised_return_mode']:.2f}")
+            policy, mode = (self.results[f"imitation/normalised_return{name}"] for name in ("", "_mode"))
+            evidence.append(f"normalised return {policy:.2f}, of its mode {mode:.2f}")
         return f"{'converged' if close else 'not converged'}: " + "; ".join(evidence)
 
 
