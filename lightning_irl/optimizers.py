@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,7 +56,15 @@ class MuonAdam(Optimizer):
             self.parts.append(torch.optim.Adam(rest, lr=lr, betas=betas))
         if hidden:
             self.parts.append(torch.optim.Muon(hidden, lr=muon_lr, momentum=momentum, weight_decay=weight_decay))
-        super().__init__([group for part in self.parts for group in part.param_groups], {})
+        super().__init__([group for part in self.parts for group in part.param_groups], {"lr": lr})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Parameters that come later, such as a learned log_z, are Adam's whatever their shape."""
+        if len(self.param_groups) == len(self.parts):
+            part = torch.optim.Adam([param_group], lr=self.defaults["lr"])
+            self.parts.append(part)
+            (param_group,) = part.param_groups
+        super().add_param_group(param_group)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

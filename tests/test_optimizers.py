@@ -80,6 +80,16 @@ def test_what_is_whose(shape, kind):
     assert (parameter - before).abs().max() > 1e-5
 
 
+def test_what_is_added_later_is_adams():
+    parameter, later = nn.Parameter(torch.randn(32, 32)), nn.Parameter(torch.zeros(()))
+    optimizer = MuonAdam([parameter], lr=1e-2)
+    optimizer.add_param_group({"params": [later], "lr": 0.1})
+    parameter.grad, later.grad = torch.randn(32, 32), torch.tensor(3.0)
+    optimizer.step()
+    torch.testing.assert_close(later.detach(), torch.tensor(-0.1))  # Adam's first step is the learning rate
+    assert [type(part).__name__ for part in optimizer.parts] == ["Muon", "Adam"]
+
+
 def test_a_closure_is_called_with_gradients_and_its_loss_returned():
     parameter = nn.Parameter(torch.ones(3))
     optimizer = MuonAdam([parameter])

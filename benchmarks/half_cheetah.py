@@ -1,7 +1,7 @@
 """Imitation of HalfCheetah (MuJoCo, 1000 steps an episode): transition level, trajectory level and GAIL beside each other.
 
     pip install -e ".[mujoco]"
-    python benchmarks/mujoco.py --store half_cheetah [--runs transition trajectory gail] [--seed 0]
+    python benchmarks/half_cheetah.py --store half_cheetah [--runs transition trajectory gail] [--seed 0]
 
 An expert is trained on the true reward first, and its episodes become the demonstrations, ``STORE/expert.npz``. Every run has
 the same policy, learner and number of rounds; return of policy and mode are measured every few rounds on the same starts. CPU
