@@ -75,6 +75,13 @@ SETTINGS: dict[str, dict[str, list[str]]] = {
             "--model.init_args.num_samples",
             "64",
         ],
+        # no demonstrations and a constant cost: what the setting learns by itself
+        "control": [
+            "--model.init_args.cost.init_args.step_cost",
+            "LinearStepCost",
+            "--model.init_args.cost_steps",
+            "0",
+        ],
     },
 }
 

@@ -13,7 +13,7 @@ from lightning_irl.learners.base import Learner, Objective
 from lightning_irl.networks import mlp
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.policy import PolicySampler
-from lightning_irl.samples import Samples
+from lightning_irl.samples import Samples, select
 from lightning_irl.trajectory import Trajectory, cut
 
 
@@ -22,7 +22,10 @@ class PPO(Learner):
 
     The reward of a step is minus the objective, :math:`-c/T - \log \pi`, so that the entropy term is the objective's own and
     not a bonus beside it. Undiscounted by default; the critic sees the time left and nothing is bootstrapped at the horizon.
-    The value of an absorbed state is known, the cost of absorption times the time left, and is not learned.
+    The value of an absorbed state is known, the cost of absorption times the time left: it is not learned, and of other states the
+    critic learns what living is worth beyond it. Advantages are divided by their standard deviation where that is above one nat.
+    Below, they are left as they are, since in nats an advantage is what log pi should change by: where the objective prefers no
+    action, noise is not made a preference.
 
     Args:
         event: of the trajectories.
@@ -42,6 +45,7 @@ class PPO(Learner):
     scale: Tensor
     return_mean: Tensor
     return_variance: Tensor
+    absorbed_reward: Tensor
     rounds: Tensor
 
     def __init__(
@@ -72,6 +76,7 @@ class PPO(Learner):
         self.register_buffer("scale", per_observation(event["observation_scale"], event))
         self.register_buffer("return_mean", torch.zeros(()))
         self.register_buffer("return_variance", torch.ones(()))
+        self.register_buffer("absorbed_reward", torch.zeros(()))
         self.register_buffer("rounds", torch.zeros((), dtype=torch.long))
         self._order: Tensor | None = None
         self._descent = 0
@@ -90,20 +95,34 @@ class PPO(Learner):
         features = (observation.flatten(time.ndim) - self.location) / self.scale
         left = 1 - time.to(features.dtype) / self.horizon
         standard = self.critic(torch.cat([features, 2 * left[..., None] - 1], -1)).squeeze(-1)
-        return standard * self.return_variance.sqrt() + self.return_mean
+        value = standard * self.return_variance.sqrt() + self.return_mean
+        return value + self.absorbed_value(time) if self.event["absorbing"] else value
+
+    def absorbed_value(self, time: Tensor) -> Tensor:
+        """Return in the absorbing state from steps (...) on; (...), in nats."""
+        left = (self.horizon - time).to(self.absorbed_reward.dtype)
+        if self.discount < 1:
+            left = (1 - self.discount**left) / (1 - self.discount)
+        return self.absorbed_reward * left
 
     @torch.no_grad()
     def begin(self, sampler: Sampler, objective: Objective, samples: Samples) -> int:
         assert isinstance(sampler, PolicySampler)
         assert isinstance(samples, Trajectory)
         log_pi = sampler.step_log_prob(samples)
-        rewards = -objective(cut(samples, 1), log_pi.flatten()).view_as(log_pi)
+        steps = cut(samples, 1)
+        rewards = -objective(steps, log_pi.flatten()).view_as(log_pi)
+        if self.event["absorbing"]:
+            self.absorbed_reward.copy_(-objective(an_absorbed(steps), log_pi.new_zeros(1)).squeeze(0))
         values = self.value(samples.observations[:, :-1], samples.time)
         if self.event["absorbing"]:
-            values = torch.where(samples.absorbed, self._discounted_sum(rewards, samples.time), values)
+            values = torch.where(samples.absorbed, self.absorbed_value(samples.time), values)
         advantages = self.advantages(rewards, values)
         returns = advantages + values
-        self._update_statistics(returns[samples.mask] if self.event["absorbing"] else returns)
+        if self.event["absorbing"]:
+            self._update_statistics((returns - self.absorbed_value(samples.time))[samples.mask])
+        else:
+            self._update_statistics(returns)
         chosen = samples.mask.flatten().nonzero().squeeze(1) if self.event["absorbing"] else None
         fields = (
             samples.observations[:, :-1].flatten(0, 1),
@@ -115,16 +134,9 @@ class PPO(Learner):
         )
         self._steps = fields if chosen is None else tuple(field[chosen] for field in fields)
         advantage = self._steps[4]
-        self._steps = (*self._steps[:4], (advantage - advantage.mean()) / (advantage.std() + 1e-8), self._steps[5])
+        self._steps = (*self._steps[:4], (advantage - advantage.mean()) / advantage.std().clamp(min=1), self._steps[5])
         self._descent = 0
         return self.passes * self.minibatches
-
-    def _discounted_sum(self, rewards: Tensor, time: Tensor) -> Tensor:
-        """Return from each step on if its reward is paid for all the time left (B, T)."""
-        left = (self.horizon - time).to(rewards.dtype)
-        if self.discount == 1:
-            return rewards * left
-        return rewards * (1 - self.discount**left) / (1 - self.discount)
 
     def advantages(self, rewards: Tensor, values: Tensor) -> Tensor:
         """Generalised advantages (B, T) from rewards and values of the states acted in, both (B, T)."""
@@ -158,3 +170,10 @@ class PPO(Learner):
         surrogate = -torch.minimum(ratio * advantage, clipped * advantage).mean()
         error = (self.value(observation, time) - target).square().mean() / self.return_variance
         return surrogate + self.value_weight * error
+
+
+def an_absorbed(steps: Trajectory) -> Trajectory:
+    """A transition of the absorbing state, made from the first of transitions."""
+    one = select(steps, torch.zeros_like(steps.start[:1]))
+    assert isinstance(one, Trajectory)
+    return one._replace(mask=torch.zeros_like(one.mask), terminal=torch.ones_like(one.terminal))
