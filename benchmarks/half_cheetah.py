@@ -40,25 +40,7 @@ from lightning_irl.views import IRL
 ID, HORIZON = "HalfCheetah-v5", 1000
 TEMPERATURE = 0.1  # of the expert
 EPISODES, EVERY, JUDGED = 32, 10, 16  # a round; rounds between evaluations; episodes of an evaluation
-SCALE = [
-    0.1,
-    0.3,
-    0.5,
-    0.5,
-    0.5,
-    0.5,
-    0.5,
-    0.5,
-    2.0,
-    1.0,
-    2.0,
-    8.0,
-    8.0,
-    8.0,
-    8.0,
-    8.0,
-    8.0,
-]  # of what a runner observes
+SCALE = [0.1, 0.3, *[0.5] * 6, 2.0, 1.0, 2.0, *[8.0] * 6]  # of what a runner observes
 RUNS: dict[str, dict[str, Any]] = {
     "transition": {"level": "transition", "cost_steps": 16, "cost_batch": 4000},
     "trajectory": {"level": "trajectory", "objective": "guided_cost", "cost_steps": 2},
@@ -142,21 +124,19 @@ def fit(view: IRL, data: Any, rounds: int, store: Path, name: str) -> dict[str, 
     """Train, or go on with it, and write down the curve."""
     checkpoint, result = store / f"{name}.ckpt", store / f"{name}.json"
     clock = Clock(checkpoint)
-    trainer = pl.Trainer(
-        max_epochs=rounds // EVERY,
-        limit_train_batches=EVERY,
-        limit_val_batches=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[clock],
-    )
     with quiet():
-        if isinstance(data, pl.LightningDataModule):
-            trainer.fit(view, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
-        else:
-            trainer.fit(view, data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
+        trainer = pl.Trainer(
+            max_epochs=rounds // EVERY,
+            limit_train_batches=EVERY,
+            limit_val_batches=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[clock],
+        )
+        source = {"datamodule": data} if isinstance(data, pl.LightningDataModule) else {"train_dataloaders": data}
+        trainer.fit(view, **source, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
     found = {"name": name, "curve": clock.curve}
     result.write_text(json.dumps(found))
     return found
