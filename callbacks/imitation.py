@@ -40,7 +40,8 @@ class LogImitation(Callback):
     correlation of learned and true rewards on the policy's steps, and their EPIC distance.
 
     Without it: ``imitation/feature_gap`` (in standard deviations), the discriminator's accuracy and loss on held-out demonstrations
-    and fresh episodes, and ``imitation/discriminator_gap``, E_p[1 - D] - E_q[D].
+    and fresh episodes, and ``imitation/discriminator_gap``, E_p[1 - D] - E_q[D]; ``imitation/soft_value``, what the policy attains
+    of the learned cost and of entropy, which is another number than log Z and not above it.
 
     Args:
         every_n_batches: batches between two looks.
@@ -101,6 +102,7 @@ class LogImitation(Callback):
             rollout = sampler.rollout(self.num_episodes)
             gap = feature_gap(demonstrations, rollout.trajectory, view.event["num_actions"])
             found: dict[str, Any] = {"feature_gap": gap.gap} | discriminate(view, demonstrations, rollout.trajectory)
+            found |= attained_soft_value(view, rollout)
             if bool((rollout.rewards != 0).any()):
                 mode = sampler.rollout(self.num_episodes, deterministic=True)
                 found |= self._returns(trainer, view, rollout, mode) | compare_rewards(view, rollout)
@@ -148,6 +150,12 @@ def random_return(view: View, num_episodes: int) -> float:
     return (
         math.nan if sampler is None else float(sampler.rollout(max(num_episodes, 200)).rewards.sum(1).double().mean())
     )
+
+
+def attained_soft_value(view: View, rollout: Rollout) -> dict[str, Tensor]:
+    """-(E_q[c/T] + E_q[log q]) in nats, with its standard error; the best policy's is the soft value of the cost."""
+    values = -(view.energy(rollout.trajectory) + rollout.log_q.sum(1)).double()
+    return {"soft_value": values.mean(), "soft_value_stderr": values.std() / len(values) ** 0.5}
 
 
 def discriminate(view: View, demonstrations: Trajectory, samples: Trajectory) -> dict[str, Tensor]:

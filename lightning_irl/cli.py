@@ -8,6 +8,7 @@ import math
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
@@ -96,11 +97,16 @@ def run_verify(arguments: list[str]) -> int:
     if wants_json:
         print(json.dumps(finite(result.as_dict())))
     else:
-        Console().print(verification_table(result))
+        console = Console()
+        console.print(verification_table(result))
+        for departure in result.departures:
+            console.print(f"[yellow]not the paper's objective:[/] {departure}")
+        if not result.departures:
+            console.print("what this config trains is the paper's objective")
     return result.exit_code
 
 
-def finite(values: dict[str, float | str | None]) -> dict[str, float | str | None]:
+def finite(values: dict[str, Any]) -> dict[str, Any]:
     """The same in what JSON knows: null for a number that is not finite, with the reason."""
     bad = [name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)]
     reasons = [str(values["reason"])] * bool(values["reason"]) + [f"{name} is {values[name]}" for name in bad]
@@ -163,8 +169,8 @@ def verification_table(result: Verification) -> Table:
         ("log_z_optimum", "log_z solves E_p[1-D] = E_q[D] and equals its mixture estimate", "nats", True),
         ("gradient", "gradient of L_D is that of L_cost", "relative", True),
         ("generator_loss", "L_G = log_z + L_sampler, gradients too", "nats, relative", True),
-        ("trained_gradient", "what this view's cost_loss does, from the paper's", "relative", False),
-        ("trained_sampler_gradient", "what this view's sampler_loss does, from the paper's", "relative", False),
+        ("trained_gradient", "what this view's cost_loss does, from L_cost", "relative", False),
+        ("trained_sampler_gradient", "what this view's sampler_loss does, from L_sampler", "relative", False),
     ]
     table = Table(title="Distance from Finn et al. (2016)", caption=result.reason or None)
     for heading in ("", "fact", "unit", "distance", "verdict"):

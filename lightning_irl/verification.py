@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import mpmath
 import torch
@@ -33,9 +34,12 @@ class Verification:
             far below what float64 resolves: the norm is then at least a thousandth of that of E_p[grad c/T].
         generator_loss: fact 3; the sum of both usual generator losses against log_z + L_sampler, and their gradients in the
             sampler; the larger of the distance in nats and the relative distance of the gradients.
-        trained_gradient: gradient of this view's own ``cost_loss`` against the paper's; relative, shown, not judged.
-        trained_sampler_gradient: the same for ``sampler_loss``; None where the sampler has no parameters that learn.
+        trained_gradient: gradient of this view's own ``cost_loss`` against that of L_cost, of the nearer of its two forms (section
+            2.3: by importance, or by the mixture, which is L_D's); relative, shown, not judged.
+        trained_sampler_gradient: of ``sampler_loss`` against that of L_sampler, for PPO its first descent with its own normalised
+            advantages; None where the sampler has no parameters that learn.
         reason: why there is nothing to judge; empty otherwise.
+        departures: what in this view is not the paper's objective, one each; none where it is the paper's.
     """
 
     log_z_optimum: float | None
@@ -44,6 +48,7 @@ class Verification:
     trained_gradient: float | None
     trained_sampler_gradient: float | None
     reason: str = ""
+    departures: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -53,7 +58,7 @@ class Verification:
             return 2
         return int(not all(value is not None and value <= TOLERANCE for value in judged))
 
-    def as_dict(self) -> dict[str, float | str | None]:
+    def as_dict(self) -> dict[str, Any]:
         """The fields as plain data."""
         return asdict(self)
 
@@ -72,7 +77,8 @@ def verify(view: View, demonstrations: Samples, num_draws: int | None = None, se
     """
     if not view.sampler.has_density:
         name = type(view.sampler).__name__
-        return Verification(None, None, None, None, None, f"sampler {name} has no density, so there is no D to check")
+        reason = f"sampler {name} has no density, so there is no D to check"
+        return Verification(None, None, None, None, None, reason, tuple(view.departures()))
     view.double().eval()
     demonstrations = each(lambda part: part.to(view.device), doubled(demonstrations))
     num_draws = num_draws or count(demonstrations) + count(demonstrations) // 3 + 1
@@ -95,6 +101,8 @@ def verify(view: View, demonstrations: Samples, num_draws: int | None = None, se
     )
     paper = _gradient(objectives.maxent_cost_loss(demo_cost, mixture_log_z), parameters)
     adversarial = _gradient(discriminator_loss, parameters)
+    importance_log_z = objectives.importance_log_z(sample_cost, sample_log_q)
+    by_importance = _gradient(objectives.maxent_cost_loss(demo_cost, importance_log_z), parameters)
     with frozen(trainable(view.sampler)):
         trained = _gradient(view.cost_loss(demonstrations, samples, sample_log_q), parameters)
     floor = CANCELLATION * float(_gradient(demo_cost.mean(), parameters).norm())
@@ -104,8 +112,9 @@ def verify(view: View, demonstrations: Samples, num_draws: int | None = None, se
         log_z_optimum=max(abs(float(log_z) - truth), abs(float(mixture_log_z.detach()) - truth)),
         gradient=_relative(adversarial, paper, floor),
         generator_loss=generator_loss,
-        trained_gradient=_relative(trained, paper, floor),
+        trained_gradient=min(_relative(trained, paper, floor), _relative(trained, by_importance)),
         trained_sampler_gradient=trained_sampler,
+        departures=tuple(view.departures()),
     )
 
 

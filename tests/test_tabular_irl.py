@@ -6,6 +6,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from lightning_irl.callbacks.imitation import attained_soft_value
 from lightning_irl.costs import TabularStepCost, TrajectoryCost
 from lightning_irl.datamodules import Demonstrations, TrajectoryDataModule
 from lightning_irl.dynamic_programming import (
@@ -85,6 +86,8 @@ def test_draws_alone_come_to_the_exact_answers(name, learner):
         attained = causal_entropy(world, log_policy) - expected_cost(world, costs, log_policy)
         assert abs(estimate.log_z - float(log_z(world, costs, HORIZON))) < max(0.01, 5 * estimate.stderr)
         assert 0 <= float(soft_value(world, costs, HORIZON) - attained) + 1e-6 < 0.05
+        reported = attained_soft_value(view, view.sampler.rollout(5_000))
+        assert abs(reported["soft_value"] - attained) < max(1e-5, 4 * reported["soft_value_stderr"])
         assert (occupancy(world, log_policy) - occupancy(world, best)).abs().sum((1, 2)).max() < 0.05
         # and the cost itself is as good an explanation of the demonstrations as the best there is, but for what 400 draws a round leave
         exact = maximum_causal_entropy(world, trajectories, penalty=1 / 500)
