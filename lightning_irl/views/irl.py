@@ -75,6 +75,7 @@ class IRL(GAN):
 
     def train_pair(self, demonstrations: Samples) -> None:
         drawn, _ = self.sampler.sample(self.draws(demonstrations))
+        self.finite.watch_draws(drawn, self._batch)
         current = self.at_level(drawn)
         pool = self.fusion.pool(current)
         for _ in range(self.cost_steps):

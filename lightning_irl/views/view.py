@@ -201,7 +201,9 @@ class View(pl.LightningModule, abc.ABC):
             )
         self.register_buffer("log_z", torch.tensor(torch.nan))
         self._batch = 0  # batches so far, over resumes too; an int on the host, so that reading it waits for nothing
-        self.finite = FiniteMonitor([f"{kind}/{name}" for name in OPTIMIZERS for kind in ("loss", "gradient")])
+        self.finite = FiniteMonitor(
+            ["draws", *(f"{kind}/{name}" for name in OPTIMIZERS for kind in ("loss", "gradient"))]
+        )
         if compile:
             self.cost.compile()
 
@@ -361,6 +363,7 @@ class View(pl.LightningModule, abc.ABC):
     def train_pair(self, demonstrations: Samples) -> None:
         """What a batch after the warm start trains: the cost, and after ``cost_steps`` batches the sampler."""
         drawn, log_q = self.sampler.sample(self.draws(demonstrations))
+        self.finite.watch_draws(drawn, self._batch)
         samples = self.at_level(drawn)
         if samples is not drawn and log_q is not None:
             log_q = self.log_density(samples)
