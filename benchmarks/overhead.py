@@ -26,7 +26,6 @@ from lightning_irl.costs import ConvCost, MLPCost
 from lightning_irl.datamodules import DigitsDataModule, MemoryDataModule, ToyDataModule
 from lightning_irl.samplers import FlowSampler, Sampler
 from lightning_irl.views import EBM, GAN, View
-from lightning_irl.views.gan import FIRST_SOLVE, NEXT_SOLVE
 
 CASES: dict[str, dict[str, Any]] = {
     "2-D, batch 1024": {
@@ -83,7 +82,6 @@ def bare(kind: Callable[..., View], case: dict[str, Any]) -> float:
     cost, sampler = case["cost"](data.event), case["sampler"](data.event)
     cost_optimizer = torch.optim.Adam(cost.parameters(), lr=1e-3)
     sampler_optimizer = torch.optim.Adam(sampler.parameters(), lr=1e-3)
-    log_z, spent, num_steps = torch.tensor(torch.nan), 0.0, FIRST_SOLVE
     demonstrations, size = data.train_set(), data.batch_size
     before = time.process_time()
     for _ in range(case["batches"]):
@@ -94,8 +92,7 @@ def bare(kind: Callable[..., View], case: dict[str, Any]) -> float:
             with torch.no_grad():
                 demo_log_q = sampler.log_prob(demo)
             parts = demo_cost.detach(), demo_log_q, sample_cost.detach(), log_q
-            log_z = objectives.optimal_log_z(*parts, num_steps=num_steps, start=log_z)
-            num_steps = NEXT_SOLVE
+            log_z = objectives.optimal_log_z(*parts)
             logits = objectives.discriminator_logits
             loss = objectives.discriminator_loss(
                 logits(demo_cost, demo_log_q, log_z), logits(sample_cost, log_q, log_z)

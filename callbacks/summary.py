@@ -72,11 +72,10 @@ def partition_table(report: LogPartition) -> Table:
 def results_table(report: LogPartition) -> Table:
     """Likelihoods and divergences, with the method whose log Z they use."""
     best = best_estimate(report.estimates)
-    table = Table(
-        title="Likelihood"
-        + (f", model with log Z by {best.method}" if best else ", of the model unknown: no reliable log Z"),
-        title_justify="left",
+    title = "Likelihood, " + (
+        f"model with log Z by {best.method}" if best else "of the model unknown: no reliable log Z"
     )
+    table = Table(title=title, title_justify="left", min_width=len(title))
     for heading in ("", "value", "unit"):
         table.add_column(heading, justify="right" if heading == "value" else "left")
     for key, value in report.results.items():

@@ -181,13 +181,3 @@ def optimal_log_z(
         newton = log_z - value / slope
         log_z = newton.where((newton >= low) & (newton <= high), (low + high) / 2)
     return log_z
-
-
-def _balance(demo: Tensor, sample: Tensor) -> Tensor:
-    """Where the share of demonstrations (N,) below equals that of draws (M,) above; the middle, if that is an interval. A scalar."""
-    values, index = torch.cat([demo, sample]).sort()
-    num_demo, num_sample = demo.shape[0], sample.shape[0]
-    below = torch.where(index < num_demo, num_sample, num_demo).cumsum(0)
-    half = below.new_full((1,), num_demo * num_sample)
-    ends = torch.cat([torch.searchsorted(below, half), torch.searchsorted(below, half, right=True)])
-    return values.index_select(0, ends).mean()
