@@ -251,13 +251,14 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(11, 4 * len(tasks)), layout="constrained")
     panels = figure.subplots(len(tasks), 2, squeeze=False, sharey="row")
     colours = {name: f"C{index}" for index, name in enumerate(dict.fromkeys(row["setting"] for row in rows))}
+    named: set[str] = set()
     for (left, right), task in zip(panels, tasks, strict=True):
-        named: set[str] = set()
         for row in (row for row in rows if row["task"] == task):
             name = row["setting"]
-            look = {"color": colours[name], "linewidth": 1.2, "label": None if name in named else name}
+            look = {"color": colours[name], "linewidth": 1.2}
             scores = [max(point["score"], -0.3) for point in row["curve"]]
-            left.plot([point["seconds"] for point in row["curve"]], scores, **look)
+            label = None if name in named else name
+            left.plot([point["seconds"] for point in row["curve"]], scores, label=label, **look)
             if row["final"]["steps"]:
                 right.plot([point["steps"] for point in row["curve"]], scores, **look)
             named.add(name)
@@ -266,7 +267,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             axes.set(xscale="log", xlabel=label, ylim=(-0.3, 1.15))
             axes.grid(alpha=0.3)
         left.set_ylabel(f"{TASKS[task]['id']}, normalised return of the mode")
-        left.legend(frameon=False, fontsize=8)
+    figure.legend(loc="outside upper center", ncols=len(named), frameon=False)
     figure.savefig(path, dpi=120)
 
 
