@@ -273,6 +273,17 @@ def test_running_moments_of_the_returns():
     assert learner.return_variance.item() == pytest.approx(0.75 * variances[0] + 0.25 * variances[1], rel=1e-4)
 
 
+def train(sampler, learner, objective, rounds, num):
+    optimizer = torch.optim.Adam([*sampler.parameters(), *learner.parameters()], lr=3e-3)
+    for _ in range(rounds):
+        trajectory, _ = sampler.sample(num)
+        for _ in range(learner.begin(sampler, objective, trajectory)):
+            loss = learner.loss(sampler, objective, num)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+
 def test_a_constant_cost_teaches_nothing():
     """What the entropy term pays is the same for living and for absorption, and noise is not made a preference.
 
@@ -281,18 +292,11 @@ def test_a_constant_cost_teaches_nothing():
     """
     event = make_trajectory_event(200, [4], num_actions=2, absorbing=True, observation_scale=[0.5, 0.5, 0.05, 0.5])
     sampler, learner = PolicySampler(event, CartPole(), CategoricalPolicy), PPO(event)
-    optimizer = torch.optim.Adam([*sampler.parameters(), *learner.parameters()], lr=3e-3)
 
     def objective(steps, log_pi):
         return torch.where(steps.absorbed[:, 0], -math.log(2), 0.0) + log_pi
 
-    for _ in range(12):
-        trajectory, _ = sampler.sample(32)
-        for _ in range(learner.begin(sampler, objective, trajectory)):
-            loss = learner.loss(sampler, objective, 32)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    train(sampler, learner, objective, rounds=12, num=32)
     rollout = sampler.rollout(50)
     assert abs(rollout.trajectory.mask.sum(1).double().mean() - 22) < 4 * 1.7
     assert (-rollout.log_q[rollout.trajectory.mask]).mean() > math.log(2) - 0.02
@@ -313,19 +317,12 @@ def test_it_learns_to_balance():
     event = make_trajectory_event(100, [4], num_actions=2, absorbing=True, observation_scale=[0.5, 0.5, 0.05, 0.5])
     sampler = PolicySampler(event, CartPole(), CategoricalPolicy)
     learner = PPO(event, passes=4, minibatches=4)
-    optimizer = torch.optim.Adam([*sampler.parameters(), *learner.parameters()], lr=3e-3)
 
     def objective(steps, log_pi):
         return steps.absorbed[:, 0].float() + 0.01 * log_pi
 
     before = sampler.rollout(100).rewards.sum(1).mean()
-    for _ in range(12):
-        trajectory, _ = sampler.sample(64)
-        for _ in range(learner.begin(sampler, objective, trajectory)):
-            loss = learner.loss(sampler, objective, 64)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    train(sampler, learner, objective, rounds=12, num=64)
     after = sampler.rollout(100).rewards.sum(1).mean()
     assert before < 35
     assert after > 70
