@@ -189,7 +189,7 @@ def draw(curves: list[dict[str, Any]], store: Path) -> None:
         colour = f"C{list(RUNS).index(curve['name'].rpartition('_')[0])}"
         for kind, style in (("mode", "-"), ("stochastic", ":")):
             scores = [(point[kind] - low) / (high - low) for point in points]
-            label = f"{curve['name']}, {kind}"
+            label = f"{curve['name'].replace('_', ', seed ')}, {kind}"
             panels[0].plot([point["steps"] / 1e6 for point in points], scores, style, color=colour, label=label)
             panels[1].plot([point["seconds"] / 60 for point in points], scores, style, color=colour)
     for axes, label in zip(panels, ("environment steps, millions", "CPU minutes of training, one thread"), strict=True):
