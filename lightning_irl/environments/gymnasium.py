@@ -40,8 +40,8 @@ class GymnasiumEnvironment(Environment):
         id: of gymnasium, such as ``Hopper-v5``; ``module:Id-v0`` imports the module that registers it.
         factory: instead of an id, a function of num that makes a ``gymnasium.vector.VectorEnv`` of num environments, or its dotted
             path. Lift its time limit there. One integer seeds its resets. Its episodes that ended go on as its autoreset mode
-            has it, unobserved. EnvPool does: ``lambda num: envpool.make(ID, env_type="gymnasium", num_envs=num, seed=SEED,
-            max_episode_steps=HORIZON + 1)``, but takes its seed there alone and ignores that of a reset.
+            has it, unobserved. EnvPool's will do: ``lambda num: envpool.make(ID, env_type="gymnasium", num_envs=num, seed=SEED,
+            max_episode_steps=HORIZON + 1)``. They take their seed there alone, so a reset goes on from where they are.
         vectorization: of an id: ``sync`` (one process), ``async`` (one process for each episode: for slow environments),
             or ``vector_entry_point`` (the environment's own, where it has one).
         absorbing: whether it can end an episode; gymnasium does not tell. Such episodes have a mask, and the event must say so too.
@@ -170,6 +170,8 @@ class GymnasiumEnvironment(Environment):
 
     def _make_by_factory(self, num: int) -> Any:
         vector = _resolve(self.factory)(num)
+        if _is_envpool(vector):
+            vector = _EnvPool(vector)
         needed = "reset", "step", "close", "num_envs", "single_observation_space", "single_action_space"
         if missing := [name for name in needed if not hasattr(vector, name)]:
             raise ValueError(
@@ -383,6 +385,28 @@ class RolloutError(RuntimeError, UserError):
 
 class EpisodeError(Exception):
     """An episode failed; the text says which one, at which step and how."""
+
+
+class _EnvPool:
+    """EnvPool's environments (1.0) under the names of gymnasium's vector environments; an episode is reset in the step after its end."""
+
+    def __init__(self, pool: Any) -> None:
+        self.pool, self.num_envs = pool, len(pool)
+        self.single_observation_space, self.single_action_space = pool.observation_space, pool.action_space
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        found: tuple[Any, dict[str, Any]] = self.pool.reset()
+        return found
+
+    def step(self, actions: np.ndarray) -> Any:
+        return self.pool.step(actions)
+
+    def close(self) -> None:
+        self.pool.close()
+
+
+def _is_envpool(vector: Any) -> bool:
+    return hasattr(vector, "async_reset") and not hasattr(vector, "single_action_space")
 
 
 class _Episode:

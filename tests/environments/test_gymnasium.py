@@ -197,6 +197,43 @@ def test_a_factorys_environments_may_reset_themselves_as_they_like(mode):
     assert not environment.step(state, orders(3)).terminal.any()
 
 
+class Pool:
+    """What EnvPool 1.0 makes: spaces of one environment, a length, and resets without a seed."""
+
+    def __init__(self, vector):
+        self.vector = vector
+        self.observation_space, self.action_space = vector.single_observation_space, vector.single_action_space
+
+    def __len__(self):
+        return self.vector.num_envs
+
+    def async_reset(self):
+        raise NotImplementedError
+
+    def reset(self):
+        return self.vector.reset()
+
+    def step(self, action):
+        return self.vector.step(action)
+
+    def close(self):
+        self.vector.close()
+
+
+def test_envpools_environments_will_do():
+    environment = GymnasiumEnvironment(factory=lambda num: Pool(SyncVectorEnv([Obedient] * num)), absorbing=True)
+    state, start = environment.reset(3)
+    state, observation, reward, terminal = environment.step(state, orders(3, e1=END))
+    assert torch.equal(observation[:, 0], start[:, 0])
+    assert reward.tolist() == [1, 1, 1]
+    assert terminal.tolist() == [False, True, False]
+    state, observation, _, terminal = environment.step(state, orders(3))
+    assert observation[[0, 2], 1].tolist() == [2, 2]
+    assert terminal.tolist() == [False, True, False]
+    _, again = environment.reset(3)
+    assert (again[:, 1] == 0).all()
+
+
 def test_observations_do_not_change_when_gymnasium_writes_over_its_own():
     environment = GymnasiumEnvironment(factory=lambda num: SyncVectorEnv([Obedient] * num, copy=False))
     state, start = environment.reset(2, dtype=torch.float64)
