@@ -388,7 +388,7 @@ class EpisodeError(Exception):
 
 
 class _EnvPool:
-    """EnvPool's environments (1.0) under the names of gymnasium's vector environments; an episode is reset in the step after its end."""
+    """EnvPool's environments (1.0 to 1.2) under the names of gymnasium's vector environments; an episode is reset in the step after its end."""
 
     def __init__(self, pool: Any) -> None:
         self.pool, self.num_envs = pool, len(pool)

@@ -198,7 +198,7 @@ def test_a_factorys_environments_may_reset_themselves_as_they_like(mode):
 
 
 class Pool:
-    """What EnvPool 1.0 makes: spaces of one environment, a length, and resets without a seed."""
+    """What EnvPool 1.0 to 1.2 make: spaces of one environment, a length, and resets without a seed."""
 
     def __init__(self, vector):
         self.vector = vector
