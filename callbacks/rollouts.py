@@ -45,8 +45,10 @@ def rollout_figure(
     rollout, mode = sampler.rollout(num_episodes), sampler.rollout(1, deterministic=True)
     at_random = sampler.at_random()
     rewards = _rewards(view, [rollout, *([] if at_random is None else [at_random.rollout(num_episodes)])])
-    figure = Figure(figsize=(4.1 * (2 + len(rewards)), 6), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(4.4, 1.6))[:, 0]
+    has_scenes = environment.sketch(Figure().subplots(), mode.trajectory.observations[0, 0].cpu())
+    heights = (4.4, 1.6) if has_scenes else (4.4,)
+    figure = Figure(figsize=(4.1 * (2 + len(rewards)), sum(heights)), layout="constrained")
+    upper, *lower = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
     panels = upper.subplots(1, 2 + len(rewards), sharex=True, sharey=True)
     for axes, title, trajectory, colour in (
         (panels[0], "demonstrations", demonstrations, DEMONSTRATIONS),
@@ -63,10 +65,8 @@ def rollout_figure(
     for axes in panels:
         axes.set_xlabel(environment.phase_labels[0])
     panels[0].set_ylabel(environment.phase_labels[1])
-    strip = lower.subplots(1, FRAMES)
-    if not _show_frames(list(strip), environment, mode.trajectory):
-        lower.clear()
-        figure.set_size_inches(figure.get_figwidth(), 4.4)
+    if has_scenes:
+        _show_frames(list(lower[0].subplots(1, FRAMES)), environment, mode.trajectory)
     figure.suptitle(f"after {view.batches} batches", fontsize=11)
     return figure
 
@@ -113,13 +113,11 @@ def _show_lines(axes: Axes, environment: Environment, trajectory: Trajectory, nu
         axes.plot(*alive[0].numpy(), ".", color="black", markersize=3)
 
 
-def _show_frames(strip: list[Axes], environment: Environment, trajectory: Trajectory) -> bool:
+def _show_frames(strip: list[Axes], environment: Environment, trajectory: Trajectory) -> None:
     """Scenes of the first trajectory until its end, closer together at its start, where most happens."""
     last = int(trajectory.mask[0].sum())
     steps = (last * torch.linspace(0, 1, len(strip)) ** 2).round().long().tolist()
     for axes, step in zip(strip, steps, strict=True):
         axes.set_axis_off()
-        if not environment.sketch(axes, trajectory.observations[0, step].cpu()):
-            return False
+        environment.sketch(axes, trajectory.observations[0, step].cpu())
         axes.set_title(f"step {step}", fontsize=10)
-    return True

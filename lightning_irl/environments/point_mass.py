@@ -66,6 +66,7 @@ class PointMassMaze(Environment):
     action_low = (-1.0, -1.0)
     action_high = (1.0, 1.0)
     is_differentiable = True
+    phase_labels = ("x (m)", "y (m)")
 
     barrier: Tensor
     walls: Tensor
