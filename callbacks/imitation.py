@@ -21,6 +21,7 @@ from lightning_irl.metrics.imitation import (
     feature_gap,
     normalised_return,
     transitions_of,
+    visitation_distance,
 )
 from lightning_irl.objectives import discriminator_logits
 from lightning_irl.runs import run_folder
@@ -40,7 +41,8 @@ class LogImitation(Callback):
     correlation of learned and true rewards on the policy's steps, and their EPIC distance.
 
     Without it: ``imitation/feature_gap`` (in standard deviations), the discriminator's accuracy and loss on held-out demonstrations
-    and fresh episodes, and ``imitation/discriminator_gap``, E_p[1 - D] - E_q[D]; ``imitation/soft_value``, what the policy attains
+    and fresh episodes, and ``imitation/discriminator_gap``, E_p[1 - D] - E_q[D]; ``imitation/visitation_distance``, of
+    the states visited, in the plane that figures show; and ``imitation/soft_value``, what the policy attains
     of the learned cost and of entropy, which is another number than log Z and not above it.
 
     Args:
@@ -102,7 +104,7 @@ class LogImitation(Callback):
             rollout = sampler.rollout(self.num_episodes)
             gap = feature_gap(demonstrations, rollout.trajectory, view.event["num_actions"])
             found: dict[str, Any] = {"feature_gap": gap.gap} | discriminate(view, demonstrations, rollout.trajectory)
-            found |= attained_soft_value(view, rollout)
+            found |= attained_soft_value(view, rollout) | compare_visits(sampler, demonstrations, rollout.trajectory)
             if bool((rollout.rewards != 0).any()):
                 mode = sampler.rollout(self.num_episodes, deterministic=True)
                 found |= self._returns(trainer, view, rollout, mode) | compare_rewards(view, rollout)
@@ -150,6 +152,15 @@ def random_return(view: View, num_episodes: int) -> float:
     return (
         math.nan if sampler is None else float(sampler.rollout(max(num_episodes, 200)).rewards.sum(1).double().mean())
     )
+
+
+def compare_visits(sampler: PolicySampler, demonstrations: Trajectory, samples: Trajectory) -> dict[str, Tensor]:
+    """State visitation in the plane that figures show; nothing where the environment has none."""
+    environment = sampler.environment
+    first, second = (environment.phase(part.observations[:, :-1]) for part in (demonstrations, samples))
+    if first is None or second is None:
+        return {}
+    return {"visitation_distance": visitation_distance(first[demonstrations.mask], second[samples.mask])}
 
 
 def attained_soft_value(view: View, rollout: Rollout) -> dict[str, Tensor]:

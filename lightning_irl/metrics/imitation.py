@@ -118,3 +118,30 @@ def transitions_of(trajectory: Trajectory) -> Trajectory:
     """The steps in which an action was chosen, as segments of one step."""
     steps = cut(trajectory, 1)
     return Trajectory(*(part[steps.mask[:, 0]] for part in steps))
+
+
+def visitation_distance(first: Tensor, second: Tensor, cells: int = 12) -> Tensor:
+    """Total variation between where two sets of states are in a plane: 0 for the same shares of a grid's cells, 1 for none in common.
+
+    Args:
+        first: coordinates (N, 2).
+        second: coordinates (M, 2).
+        cells: of the grid, along either coordinate; it spans both sets.
+
+    Returns:
+        A scalar between 0 and 1. Few states differ by chance: the shares of n states in k cells by about sqrt(k / n).
+
+    Example:
+        >>> corners = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+        >>> visitation_distance(corners, corners[:1]).item()
+        0.5
+    """
+    both = torch.cat([first, second]).double()
+    low, high = both.amin(0), both.amax(0)
+    places = ((both - low) / (high - low).clamp(min=1e-12) * cells).long().clamp(max=cells - 1)
+    index = places[:, 0] * cells + places[:, 1]
+    counts = torch.zeros(2, cells**2, dtype=torch.float64, device=both.device)
+    for side, part in enumerate(index.split([len(first), len(second)])):
+        counts[side].scatter_add_(0, part, torch.ones_like(part, dtype=torch.float64))
+    shares = counts / counts.sum(1, keepdim=True)
+    return (shares[0] - shares[1]).abs().sum() / 2
