@@ -23,6 +23,7 @@ from lightning_irl.datamodules import MemoryDataModule
 from lightning_irl.environments import Environment
 from lightning_irl.errors import UserError, explain, shorten
 from lightning_irl.learners import Learner
+from lightning_irl.mcmc import Chains, Kernel
 from lightning_irl.policies import Policy
 from lightning_irl.quiet import hush_workers
 from lightning_irl.samplers import Sampler
@@ -37,6 +38,8 @@ NAMED = (
     Environment,
     Policy,
     Learner,
+    Chains,
+    Kernel,
     LightningDataModule,
     Callback,
     torch.optim.Optimizer,

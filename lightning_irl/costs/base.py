@@ -16,6 +16,7 @@ class Cost(nn.Module, abc.ABC):
 
     Attributes:
         event: what one sample looks like.
+        reference: a frozen sampler to which the cost is relative; None for a cost that stands alone.
     """
 
     def __init__(self, event: Event) -> None:
@@ -24,6 +25,7 @@ class Cost(nn.Module, abc.ABC):
         self.event = event
         self.shape = tuple(event["shape"])
         self.dimension = dimension(event)
+        self.reference: Sampler | None = None
 
     def start_from(self, sampler: Sampler) -> None:
         """Take what this cost needs from the sampler beside it; called by the view at the start and after the warm start.
@@ -31,6 +33,10 @@ class Cost(nn.Module, abc.ABC):
         Raises:
             ValueError: if the sampler lacks it.
         """
+
+    def relative(self, samples: Any, sampler: Sampler, log_q: Tensor) -> Tensor:
+        """c(samples) (B,), given log q (B,) of the samples under a sampler: what is relative to that very one need not score them again."""
+        return self(samples)  # type: ignore[no-any-return]
 
     @abc.abstractmethod
     def forward(self, samples: Any) -> Tensor:

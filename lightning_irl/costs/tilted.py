@@ -26,8 +26,6 @@ class TiltedCost(Cost):
         cost: factory of f, called with the event.
     """
 
-    reference: Sampler
-
     def __init__(self, event: Event, cost: Callable[[Event], Cost]) -> None:
         super().__init__(event)
         self.tilt = cost(event)
@@ -41,10 +39,17 @@ class TiltedCost(Cost):
 
     def train(self, mode: bool = True) -> TiltedCost:
         super().train(mode)
-        if hasattr(self, "reference"):
+        if self.reference is not None:
             self.reference.eval()  # its density is a constant of the cost: nothing in it may be random
         return self
 
     def forward(self, samples: Tensor) -> Tensor:
+        assert self.reference is not None
         tilt: Tensor = self.tilt(samples)
         return tilt - self.reference.log_prob(samples)
+
+    def relative(self, samples: Tensor, sampler: Sampler, log_q: Tensor) -> Tensor:
+        if sampler is not self.reference:
+            return super().relative(samples, sampler, log_q)
+        tilt: Tensor = self.tilt(samples)
+        return tilt - log_q

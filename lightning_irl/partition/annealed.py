@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from lightning_irl.event import Event
-from lightning_irl.partition import hmc
+from lightning_irl.mcmc import hmc
+from lightning_irl.mcmc.target import CostFunction
 from lightning_irl.partition.diagnostics import LogMean, effective_sample_size, log_mean_exp, pareto_k_hat
 from lightning_irl.partition.estimate import CONFIDENCE_95, PartitionEstimate
-from lightning_irl.partition.path import CostFunction, GeometricPath
+from lightning_irl.partition.path import GeometricPath
 from lightning_irl.partition.pilot import Schedule, pilot_schedule
 from lightning_irl.samplers.base import Sampler
 
@@ -302,7 +303,7 @@ def _choose(path: GeometricPath, samples: Tensor, log_weights: Tensor | None, nu
     chosen = torch.randperm(len(samples), device=samples.device)[:num_chains]
     offsets = torch.zeros(len(samples), dtype=torch.float64, device=samples.device)
     offsets = offsets if log_weights is None else log_weights.to(torch.float64)
-    return path.to_free(samples[chosen]), offsets[chosen]
+    return path.to_position(samples[chosen]), offsets[chosen]
 
 
 def _reverse_summary(log_weights: Tensor, offsets: Tensor) -> tuple[LogMean, float]:

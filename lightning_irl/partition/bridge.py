@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from lightning_irl.event import Event
+from lightning_irl.mcmc.target import CostFunction
 from lightning_irl.partition.diagnostics import chain_blocks, chain_effective_size, split_r_hat
 from lightning_irl.partition.draws import ModelDraws, as_model_draws, draw_model
 from lightning_irl.partition.estimate import PartitionEstimate
 from lightning_irl.partition.importance import importance_log_weights, log_ratios
-from lightning_irl.partition.path import CostFunction, require_density
+from lightning_irl.partition.path import require_density
 from lightning_irl.samplers.base import Sampler
 
 MIN_ESS = 40.0

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from lightning_irl.event import Event
-from lightning_irl.partition import hmc
+from lightning_irl.mcmc import hmc
+from lightning_irl.mcmc.kernel import init
+from lightning_irl.mcmc.target import CostFunction
 from lightning_irl.partition.annealed import AnnealedRun, annealed_run
 from lightning_irl.partition.diagnostics import effective_sample_size, split_r_hat
-from lightning_irl.partition.path import CostFunction
 from lightning_irl.samplers.base import Sampler
 
 
@@ -62,7 +63,7 @@ def draw_model(
 def continue_chains(run: AnnealedRun, draws_per_chain: int = 8, leapfrog_steps: int = 4) -> ModelDraws:
     """Move the chains of a forward run on at the model, with the step size and mass of its last temperature."""
     target = run.path.log_density(1.0)
-    state = hmc.init(run.free, target)
+    state = init(run.free, target)
     kept, values, acceptance = [run.samples], [state.log_density], 0.0
     for _ in range(draws_per_chain - 1):
         state, info = hmc.step(state, target, run.schedule.step_sizes[-1], leapfrog_steps, run.schedule.masses[-1])

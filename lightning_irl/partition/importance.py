@@ -7,9 +7,10 @@ import math
 import torch
 from torch import Tensor
 
+from lightning_irl.mcmc.target import CostFunction, relative_cost
 from lightning_irl.partition.diagnostics import effective_sample_size, log_mean_exp, pareto_k_hat
 from lightning_irl.partition.estimate import PartitionEstimate
-from lightning_irl.partition.path import CostFunction, require_density
+from lightning_irl.partition.path import require_density
 from lightning_irl.samplers.base import Sampler
 
 MIN_ESS = 100.0
@@ -52,15 +53,18 @@ def importance_log_weights(
     for done in range(0, num_samples, batch_size):
         samples, log_q = sampler.sample(min(batch_size, num_samples - done))
         assert log_q is not None
-        batches.append(-cost(samples).to(torch.float64) - log_q.to(torch.float64))
+        batches.append(-relative_cost(cost, samples, sampler, log_q).to(torch.float64) - log_q.to(torch.float64))
     return torch.cat(batches)
 
 
 @torch.no_grad()
 def log_ratios(cost: CostFunction, sampler: Sampler, samples: Tensor, batch_size: int = 4096) -> Tensor:
     """-c - log q (B,) at given samples (B, *shape), float64, in nats."""
-    parts = samples.split(batch_size)
-    return torch.cat([-cost(part).to(torch.float64) - sampler.log_prob(part).to(torch.float64) for part in parts])
+    ratios = []
+    for part in samples.split(batch_size):
+        log_q = sampler.log_prob(part)
+        ratios.append(-relative_cost(cost, part, sampler, log_q).to(torch.float64) - log_q.to(torch.float64))
+    return torch.cat(ratios)
 
 
 def summarise_importance(log_weights: Tensor, method: str = "importance") -> PartitionEstimate:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from lightning_irl.event import Event
-from lightning_irl.partition.hmc import HMCState, LogDensity, gradient_at, gradients_enabled
+from lightning_irl.mcmc.kernel import ChainState, LogDensity, gradient_at, gradients_enabled
+from lightning_irl.mcmc.target import BaseTarget, CostFunction, SampleTarget, Target
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.support import support_of
-
-CostFunction = Callable[..., Tensor]  # samples to (B,)
+from lightning_irl.samplers.transport import Transport
 
 
 class GeometricPath:
@@ -20,8 +17,9 @@ class GeometricPath:
 
     .. math:: \log \pi_\beta(x) = (1 - \beta) \log q(x) - \beta c(x)
 
-    Chains live on R^d: on a box, x goes through :func:`lightning_irl.support.support_of` and densities carry the
-    log-determinant, so that integrals are the same.
+    Chains live on R^d (:mod:`lightning_irl.mcmc.target`), and densities carry the log-determinant, so that integrals are the
+    same: in the base of q where a draw of it takes one pass (:class:`~lightning_irl.mcmc.target.BaseTarget`), else in the sample's
+    own coordinates.
 
     Args:
         cost: samples (B, *shape) -> (B,), already divided by the temperature, in nats.
@@ -34,59 +32,54 @@ class GeometricPath:
 
     def __init__(self, cost: CostFunction, start: Sampler, event: Event | None = None) -> None:
         require_density(start)
-        self.cost, self.start = cost, start
-        self.event = start.event if event is None else event
-        self.shape = tuple(self.event["shape"])
-        self.support = support_of(self.event)
+        self.start = start
+        self.target: Target
+        if isinstance(start, Transport) and start.is_one_pass:
+            self.target = BaseTarget(cost, start)
+        else:
+            self.target = SampleTarget(cost, start.event if event is None else event)
 
     def draw_start(self, num_samples: int) -> Tensor:
-        """Exact draws of q, free coordinates (B, d)."""
+        """Exact draws of q, positions (B, d)."""
         with torch.no_grad():
             samples, _ = self.start.sample(num_samples)
-        return self.to_free(samples)
+        return self.target.to_position(samples)
 
-    def to_free(self, samples: Tensor) -> Tensor:
-        """Samples (B, *shape) as free coordinates (B, d)."""
-        return self.support.unconstrain(samples.detach().reshape(len(samples), -1))[0]
+    def to_position(self, samples: Tensor) -> Tensor:
+        """Samples (B, *shape) as positions (B, d)."""
+        return self.target.to_position(samples)
 
-    def to_samples(self, free: Tensor) -> Tensor:
-        """Free coordinates (B, d) as samples (B, *shape)."""
-        with torch.no_grad():
-            return self.support.constrain(free)[0].reshape(len(free), *self.shape)
+    def to_samples(self, position: Tensor) -> Tensor:
+        """Positions (B, d) as samples (B, *shape)."""
+        return self.target.to_samples(position)
 
-    def ends(self, free: Tensor) -> tuple[Tensor, Tensor]:
-        """log q and -c in free coordinates, (B,) each."""
-        samples, log_det = self.support.constrain(free)
-        samples = samples.reshape(len(free), *self.shape)
-        return self.start.log_prob(samples) + log_det, log_det - self.cost(samples)
+    def ends(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """log q and -c at positions, (B,) each."""
+        return self.target.beside(self.start, position)
 
     def log_density(self, beta: float) -> LogDensity:
-        """The target at ``beta``: free (B, d) -> (B,)."""
+        """The target at ``beta``: positions (B, d) -> (B,)."""
         if beta >= 1:
-            return self._model
-        return lambda free: self._mix(beta, *self.ends(free))
-
-    def _model(self, free: Tensor) -> Tensor:
-        samples, log_det = self.support.constrain(free)
-        return log_det - self.cost(samples.reshape(len(free), *self.shape))
+            return self.target.log_density
+        return lambda position: self._mix(beta, *self.ends(position))
 
     @staticmethod
     def _mix(beta: float, log_q: Tensor, log_model: Tensor) -> Tensor:
         return (1 - beta) * log_q + beta * log_model if beta > 0 else log_q
 
-    def state(self, free: Tensor, beta: float) -> tuple[HMCState, Tensor]:
-        r"""Chains at ``free`` ready to move at ``beta``, and the weight of the path there.
+    def state(self, position: Tensor, beta: float) -> tuple[ChainState, Tensor]:
+        r"""Chains at ``position`` ready to move at ``beta``, and the weight of the path there.
 
         Returns:
             The state, and :math:`d \log \pi_\beta / d\beta = -c - \log q` (B,), float64, from the same evaluation.
         """
         with gradients_enabled():
-            position = free.clone().detach().requires_grad_(True)
+            position = position.clone().detach().requires_grad_(True)
             log_q, log_model = self.ends(position)
             value = self._mix(beta, log_q, log_model)
             gradient = gradient_at(value, position)
         slope = log_model.detach().to(torch.float64) - log_q.detach().to(torch.float64)
-        return HMCState(position.detach(), value.detach(), gradient), slope
+        return ChainState(position.detach(), value.detach(), gradient), slope
 
 
 def require_density(sampler: Sampler) -> None:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_irl.partition import hmc
+from lightning_irl.mcmc import hmc
+from lightning_irl.mcmc.kernel import ChainState
 from lightning_irl.partition.path import GeometricPath
 
 CONDITIONAL_ESS = 0.5
@@ -91,7 +92,7 @@ def pilot_schedule(
     return _spread(stages, num_temperatures)
 
 
-def _curvature(state: hmc.HMCState) -> Tensor:
+def _curvature(state: ChainState) -> Tensor:
     usable = state.gradient[torch.isfinite(state.gradient).all(-1)]
     if len(usable) == 0:
         return torch.ones_like(state.position[0])

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lightning_irl.event import Event, dimension, per_coordinate
+from lightning_irl.mcmc.target import CostFunction
 from lightning_irl.partition.estimate import PartitionEstimate
-from lightning_irl.partition.path import CostFunction
 
 NODES_PER_PANEL = 8
 INITIAL_HALF_WIDTH = 8.0

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from lightning_irl.event import Event, dimension
+from lightning_irl.mcmc.target import CostFunction
 from lightning_irl.objectives import mixture_log_density
 from lightning_irl.partition.annealed import annealed_run
 from lightning_irl.partition.bridge import bridge_log_ratios
 from lightning_irl.partition.draws import ModelDraws, continue_chains
 from lightning_irl.partition.estimate import CONFIDENCE_95, PartitionEstimate
 from lightning_irl.partition.importance import importance_log_weights, log_ratios, summarise_importance
-from lightning_irl.partition.path import CostFunction, require_density
+from lightning_irl.partition.path import require_density
 from lightning_irl.partition.quadrature import quadrature
 from lightning_irl.partition.training import discriminator, mixture
 from lightning_irl.samplers.base import Sampler

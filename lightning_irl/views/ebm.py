@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
+from lightning_irl import objectives
 from lightning_irl.costs.base import Cost
 from lightning_irl.event import Event
+from lightning_irl.mcmc.chains import Chains
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples
 from lightning_irl.views.guided_cost import GuidedCost
-from lightning_irl.views.view import View
+from lightning_irl.views.view import View, frozen, trainable
 
 
 class EBM(View):
@@ -22,18 +25,23 @@ class EBM(View):
 
     - ``importance``: from draws of q alone, log E_q[exp(-c/T)/q];
     - ``mixture``: from demonstrations and draws, log E_mu[exp(-c/T) / (1/2 p_hat + 1/2 q)];
-    - ``uniform``: every draw has the same weight (Kim and Bengio 2016), biased unless q is the model; needs no density.
+    - ``uniform``: every draw has the same weight (Kim and Bengio 2016), biased unless q is the model; needs no density;
+    - ``mcmc``: from ends of Markov chains at the model, whose start says what it is (contrastive divergence, persistent,
+      cooperative: :class:`~lightning_irl.mcmc.Chains`); needs no density. The gradient is E_p[grad c/T] - E_chains[grad c/T].
 
-    The sampler descends E_q[c/T] + E_q[log q].
+    The sampler descends E_q[c/T] + E_q[log q]; or it is taught by the chains, descending -E_chains[log q].
 
     Args:
         event: what one sample looks like; linked from the data module.
         cost: factory of the cost, called with the event.
         sampler: factory of the sampler, called with the event.
-        negative_phase: ``importance``, ``mixture`` or ``uniform``.
+        negative_phase: ``importance``, ``mixture``, ``uniform`` or ``mcmc``.
         p_hat: rough density of the demonstrations for ``mixture``: ``current`` (the model itself, exp(-c/T)/Z at the
             discriminator's optimum; the GAN's gradient), ``fitted`` (a Gaussian with each batch's mean and covariance), or a
             factory of a sampler whose density is held fixed.
+        chains: factory of the chains of ``mcmc``, called with the event.
+        sampler_learns_from: ``cost`` (the paper's loss, through its own draws) or ``chains`` (maximum likelihood of where they end:
+            cooperative learning).
         **options: of :class:`~lightning_irl.views.view.View`.
 
     Raises:
@@ -45,32 +53,87 @@ class EBM(View):
         event: Event,
         cost: Callable[[Event], Cost],
         sampler: Callable[[Event], Sampler],
-        negative_phase: Literal["importance", "mixture", "uniform"] = "importance",
+        negative_phase: Literal["importance", "mixture", "uniform", "mcmc"] = "importance",
         p_hat: Literal["current", "fitted"] | Callable[[Event], Sampler] = "current",
+        chains: Callable[[Event], Chains] = Chains,
+        sampler_learns_from: Literal["cost", "chains"] = "cost",
         **options: Any,
     ) -> None:
         super().__init__(event, cost, sampler, **options)
-        self.guided_cost = GuidedCost(event, negative_phase, p_hat)
+        self.guided_cost = GuidedCost(event, "uniform" if negative_phase == "mcmc" else negative_phase, p_hat)
+        self.chains = chains(event) if negative_phase == "mcmc" else None
+        if self.chains is not None:
+            self.chains.target(self.energy, self.sampler)  # raises here what could not run
+            self.finite.add("chains", self.chains.advice)
+        if sampler_learns_from not in ("cost", "chains"):
+            raise ValueError(f"sampler_learns_from is {sampler_learns_from!r}; allowed: cost, chains")
+        if sampler_learns_from == "chains" and not (self.chains and self.sampler.has_density):
+            raise ValueError(
+                "sampler_learns_from is chains: it needs negative_phase=mcmc, and a sampler with a density, such as FlowSampler"
+            )
+        self.sampler_learns_from = sampler_learns_from
         name = type(self.sampler).__name__
-        if not self.sampler.has_density and negative_phase != "uniform":
+        if not self.sampler.has_density and negative_phase not in ("uniform", "mcmc"):
             raise ValueError(
                 f"sampler {name} has no density; the EBM view needs one for negative_phase={negative_phase}: "
-                "use negative_phase=uniform or a sampler with a density, such as FlowSampler"
+                "use negative_phase=uniform or mcmc, or a sampler with a density, such as FlowSampler"
             )
-        if not self.sampler.has_density and self.entropy_weight:
+        if not self.sampler.has_density and self.entropy_weight and self.sampler_steps:
             raise ValueError(
                 f"sampler {name} has no density, so E_q[log q] is not known: "
                 "set entropy_weight=0 (no longer the paper's objective) or use a sampler with a density"
             )
 
     def departures(self) -> list[str]:
-        return super().departures() + self.guided_cost.departures()
+        found = super().departures()
+        if self.chains is None:
+            return found + self.guided_cost.departures()
+        found.append(
+            f"negative_phase is mcmc, from {self.chains.start}: exact only once {self.chains.steps} moves have forgotten their start"
+        )
+        if self.sampler_learns_from == "chains":
+            found.append("sampler_learns_from is chains: cooperative learning in place of L_sampler")
+        return found + self.chains.departures()
 
     def cost_loss(self, demonstrations: Samples, samples: Samples, log_q: Tensor | None) -> Tensor:
-        return self.guided_cost_loss(self.guided_cost, demonstrations, samples, log_q)
+        if self.chains is None:
+            return self.guided_cost_loss(self.guided_cost, demonstrations, samples, log_q)
+        assert isinstance(demonstrations, Tensor)
+        assert isinstance(samples, Tensor)
+        self.ends = self.run_chains(self.chains, demonstrations, samples)
+        demo_cost, end_cost = self.energies(demonstrations, self.ends)
+        self.finite.watch("chains", self.chains.watch(end_cost), self._batch)
+        self.record("chains/acceptance", self.chains.acceptance)
+        self.record("chains/step_size", self.chains.step_size)
+        if log_q is not None and self.is_logged:
+            with torch.no_grad():
+                self.log_z.copy_(objectives.importance_log_z(self.energy(samples), log_q))
+        return objectives.uniform_cost_loss(demo_cost, end_cost)
+
+    def run_chains(self, chains: Chains, demonstrations: Tensor, draws: Tensor) -> Tensor:
+        """Ends (M, *shape) of chains at the model; the cost is in eval mode meanwhile, so that what they target is one function."""
+        was_training = self.cost.training
+        self.cost.eval()
+        with frozen(trainable(self.cost)):
+            ends: Tensor = chains(self.energy, self.sampler, demonstrations, draws)
+        self.cost.train(was_training)
+        return ends
 
     def sampler_loss(self, demonstrations: Samples) -> Tensor:
-        loss = self.learner.loss(self.sampler, self.step_objective, self.draws(demonstrations))
+        if self.sampler_learns_from == "chains":
+            loss = self.likelihood_loss(self.ends)
+        else:
+            loss = self.learner.loss(self.sampler, self.step_objective, self.draws(demonstrations))
         if self.likelihood_weight:
             loss = loss + self.likelihood_weight * self.likelihood_loss(demonstrations)
         return loss
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        if self.chains is not None:
+            checkpoint["chains"] = self.chains.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        if self.chains is not None and "chains" in checkpoint:
+            self.chains.restore(checkpoint["chains"], self.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,21 @@ class FiniteMonitor(nn.Module):
 
     def __init__(self, terms: Sequence[str]) -> None:
         super().__init__()
+        self.terms: dict[str, int] = {}
+        self.advice: dict[str, Callable[[], str]] = {}
+        self._watch_terms(terms)
+
+    def add(self, term: str, advice: Callable[[], str]) -> None:
+        """Watch one more term, before training.
+
+        Args:
+            term: its name; of two that fail in the same batch it comes first.
+            advice: called when it failed: what led there, and what to do.
+        """
+        self._watch_terms([term, *self.terms])
+        self.advice[term] = advice
+
+    def _watch_terms(self, terms: Sequence[str]) -> None:
         self.terms = {term: index for index, term in enumerate(terms)}
         self.register_buffer("first_bad", torch.full((len(terms),), -1, dtype=torch.long), persistent=False)
         self.register_buffer("places", torch.full((len(terms), 2), -1, dtype=torch.long), persistent=False)
@@ -70,7 +85,9 @@ class FiniteMonitor(nn.Module):
         episode, step = self.places[self.terms[term]].tolist()
         where = f" (the observation at step {step} of episode {episode})" if step >= 0 else ""
         advice = "Lower the learning rate, set clip_norm, or look at the data"
-        if step >= 0:
+        if term in self.advice:
+            advice = self.advice[term]()
+        elif step >= 0:
             advice = "Look at the environment: its simulation blew up, or at the policy's actions"
         raise NonFiniteError(
             f"{term} was not finite at batch {seen[term]}{where}; training stops and nothing is saved from here on. "

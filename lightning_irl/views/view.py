@@ -22,6 +22,7 @@ from lightning_irl.learners import Learner, Reparameterised
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples, count, join
 from lightning_irl.trajectory import Trajectory, cut
+from lightning_irl.views.energy import Energy
 from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
 from lightning_irl.views.guided_cost import GuidedCost
 
@@ -302,10 +303,16 @@ class View(pl.LightningModule, abc.ABC):
         samples = self.at_level(drawn)
         return samples, log_q if samples is drawn or log_q is None else self.log_density(samples)
 
-    def energy(self, samples: Samples) -> Tensor:
-        """c/T of samples (B, *shape), at least in float32; (B,), in nats."""
-        cost = self.cost(samples)
-        return (cost if cost.dtype == torch.float64 else cost.float()) / self.temperature
+    @property
+    def energy(self) -> Energy:
+        """c/T, a function of samples (B, *shape) to (B,), in nats."""
+        return Energy(self.cost, self.temperature)
+
+    @property
+    def known_sampler(self) -> Sampler:
+        """The sampler that estimates of log Z start from: the frozen one to which the cost is relative, where this view's own is
+        frozen too; else this view's own."""
+        return self.sampler if self.sampler_steps or self.cost.reference is None else self.cost.reference
 
     def energies(self, demonstrations: Samples, samples: Samples) -> tuple[Tensor, Tensor]:
         """c/T of demonstrations (N,) and of draws (M,), by one call of the cost."""
@@ -395,8 +402,13 @@ class View(pl.LightningModule, abc.ABC):
 
     def record(self, key: str, value: Tensor, prog_bar: bool = False) -> None:
         """Log a scalar at the trainer's logging interval, without reading it back in between."""
-        if (self._batch + 1) % self.log_every == 0:
+        if self.is_logged:
             self.log(key, value.detach(), prog_bar=prog_bar)
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether this batch's scalars are logged."""
+        return (self._batch + 1) % self.log_every == 0
 
     @property
     def log_every(self) -> int:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 from torch import nn
 
-from lightning_irl.partition import hmc
-from lightning_irl.partition.path import GeometricPath
+from lightning_irl.mcmc import hmc
+from lightning_irl.mcmc.kernel import init
 
 
 def _run(log_density, position, steps, **options):
-    state = hmc.init(position, log_density)
+    state = init(position, log_density)
     kept = []
     for _ in range(steps):
         state, info = hmc.step(state, log_density, **options)
@@ -57,7 +56,7 @@ def test_mass_equals_a_change_of_scale():
 def test_kinetic_energy_is_summed_over_coordinates():
     # With exact draws, E[exp(-energy error)] = 1 whatever the step; a kinetic energy that forgets coordinates breaks it.
     x = torch.randn(20_000, 8, dtype=torch.float64)
-    state = hmc.init(x, lambda x: -x.square().sum(-1) / 2)
+    state = init(x, lambda x: -x.square().sum(-1) / 2)
     _, info = hmc.step(state, lambda x: -x.square().sum(-1) / 2, 0.5, 3)
     ratio = torch.exp(-info.energy_error)
     assert abs(float(ratio.mean()) - 1) < 4 * float(ratio.std()) / math.sqrt(len(ratio))
@@ -88,12 +87,3 @@ def test_never_moves_to_where_the_density_is_zero_or_unknown():
 
         kept, _ = _run(log_density, torch.rand(500, 1), 10, step_size=1.0)
         assert (kept > 0).all()
-
-
-def test_path_on_a_box_integrates_as_the_box_does(beta_pixels):
-    # At beta = 1 the free density is exp(-c) times the Jacobian: its integral over R is the beta function.
-    known = beta_pixels([1, 1, 1])
-    path = GeometricPath(known.cost, known.sampler)
-    free = torch.linspace(-25, 25, 20_001, dtype=torch.float64)[:, None]
-    integral = torch.trapezoid(path.log_density(1.0)(free).exp(), free[:, 0])
-    assert math.log(float(integral)) == pytest.approx(known.log_z, abs=1e-6)

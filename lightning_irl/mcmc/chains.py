@@ -1,0 +1,194 @@
+"""Chains at the model that give a cost its negative samples."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lightning_irl.event import Event
+from lightning_irl.mcmc.hmc import HMC
+from lightning_irl.mcmc.kernel import Kernel, each
+from lightning_irl.mcmc.target import BaseTarget, CostFunction, SampleTarget, Target
+from lightning_irl.samplers.base import Sampler
+from lightning_irl.samplers.broad import BroadSampler
+from lightning_irl.samplers.transport import Transport
+
+STARTS = ("persistent", "demonstrations", "sampler", "noise")
+COORDINATES = ("sample", "base")
+ADAPT_RATE = 0.1  # change of the log step size over the distance of the acceptance from its target
+LOOK_EVERY = 50  # runs between two in which the acceptance of a kernel without a correction is measured
+
+
+class Chains(nn.Module):
+    r"""Short runs of a Markov kernel at the model, from a start that is said.
+
+    - ``demonstrations``: contrastive divergence (Hinton 2002);
+    - ``persistent``: from where earlier runs ended, kept in a buffer (Tieleman 2008); a share of them restarts;
+    - ``sampler``: from draws of q (cooperative learning, Xie and others 2018, arXiv 1609.09408, where these chains teach q);
+    - ``noise``: from a broad distribution (Nijkamp and others 2019, arXiv 1903.12370).
+
+    Step sizes of a kernel with a target are adapted from run to run. The cost's parameters are held constant throughout. What a
+    process keeps is its own: it is no registered buffer, which one process would hand to the others. It fills with the ends of the
+    first runs, which all start anew.
+
+    Args:
+        event: what one sample looks like.
+        kernel: how chains move; by default :class:`~lightning_irl.mcmc.hmc.HMC`.
+        steps: moves of a run.
+        start: where runs start.
+        buffer_size: chains that are kept, of each process; for ``persistent``.
+        restart_share: share of a run's chains that start anew; for ``persistent``.
+        restart_from: where these start: ``sampler``, ``demonstrations`` or ``noise``.
+        coordinates: ``sample``: the sample's own, on a box through a sigmoid; ``base``: the base of a flow, the frozen one that
+            the cost is relative to if there is one, else the sampler.
+        energy_bound: largest c/T, in absolute value, that a chain may end at; beyond it training stops.
+
+    Attributes:
+        step_size: of the next run, a scalar.
+        acceptance: of the last run in which it was measured, a scalar.
+
+    Raises:
+        ValueError: if an option is not allowed.
+    """
+
+    step_size: Tensor
+    acceptance: Tensor
+    exploded: Tensor
+
+    def __init__(
+        self,
+        event: Event,
+        kernel: Kernel | None = None,
+        steps: int = 20,
+        start: Literal["persistent", "demonstrations", "sampler", "noise"] = "persistent",
+        buffer_size: int = 4096,
+        restart_share: float = 0.05,
+        restart_from: Literal["sampler", "demonstrations", "noise"] = "sampler",
+        coordinates: Literal["sample", "base"] = "sample",
+        energy_bound: float = 1e6,
+    ) -> None:
+        super().__init__()
+        if event["kind"] == "trajectory" or event["base_measure"] == "counting":
+            raise ValueError(
+                "chains move on continuous samples, these are "
+                f"{'trajectories' if event['kind'] == 'trajectory' else 'counted'}: use negative_phase=importance"
+            )
+        allowed = {
+            "start": (start, STARTS),
+            "restart_from": (restart_from, STARTS[1:]),
+            "coordinates": (coordinates, COORDINATES),
+        }
+        for name, (given, values) in allowed.items():
+            if given not in values:
+                raise ValueError(f"chains: {name} is {given!r}; allowed: {', '.join(values)}")
+        if steps < 1 or buffer_size < 1 or not 0 <= restart_share <= 1 or energy_bound <= 0:
+            raise ValueError(
+                f"chains: steps is {steps}, buffer_size {buffer_size}, restart_share {restart_share}, energy_bound {energy_bound}; "
+                "steps and buffer_size are at least 1, restart_share from 0 to 1, energy_bound above 0"
+            )
+        self.event, self.kernel, self.steps, self.start = event, kernel or HMC(), steps, start
+        self.buffer_size, self.restart_share, self.restart_from = buffer_size, restart_share, restart_from
+        self.coordinates, self.energy_bound = coordinates, energy_bound
+        self.noise = BroadSampler(event)
+        self.kept: Tensor | None = None
+        self._runs = 0
+        self.register_buffer("step_size", torch.tensor(float(self.kernel.step_size)))
+        self.register_buffer("acceptance", torch.tensor(torch.nan))
+        self.register_buffer("exploded", torch.full((2,), torch.nan), persistent=False)
+
+    def forward(self, cost: CostFunction, sampler: Sampler, demonstrations: Tensor, draws: Tensor) -> Tensor:
+        """Run chains at exp(-c).
+
+        Args:
+            cost: samples (B, *shape) -> (B,), already divided by the temperature, in nats; differentiable and deterministic.
+            sampler: the flow whose base gives the coordinates, if they are ``base``.
+            demonstrations: (N, *shape), where a start may come from.
+            draws: of the view's sampler (M, *shape), likewise; there are as many chains as draws.
+
+        Returns:
+            Ends of the chains (M, *shape), constant.
+        """
+        target = self.target(cost, sampler)
+        starts, index = self._starts(demonstrations, draws)
+        target_acceptance = self.kernel.target_acceptance
+        size = self.kernel.step_size if target_acceptance is None else self.step_size
+        run = Kernel.run if self._runs % LOOK_EVERY == 0 else type(self.kernel).run
+        position, acceptance = run(self.kernel, target.to_position(starts), target.log_density, self.steps, size)
+        samples = target.to_samples(position)
+        with torch.no_grad():
+            if target_acceptance is not None:
+                self.step_size.mul_(torch.exp(ADAPT_RATE * (acceptance - target_acceptance)))
+            self.acceptance.copy_(torch.where(torch.isnan(acceptance), self.acceptance, acceptance))
+            if index is not None:
+                self.kept[index] = samples  # type: ignore[index]
+            elif self.start == "persistent":
+                self.kept = (samples if self.kept is None else torch.cat([self.kept, samples]))[: self.buffer_size]
+        self._runs += 1
+        return samples
+
+    def target(self, cost: CostFunction, sampler: Sampler) -> Target:
+        """exp(-c) in this module's coordinates; a cost that is relative to a flow gives its base."""
+        if self.coordinates == "sample":
+            return SampleTarget(cost, self.event)
+        transport = getattr(cost, "reference", None) or sampler
+        if not isinstance(transport, Transport):
+            raise ValueError(
+                f"chains: coordinates is base, but {type(transport).__name__} has none; use coordinates=sample, or a flow"
+            )
+        return BaseTarget(cost, transport)
+
+    def _starts(self, demonstrations: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Where a run starts (M, *shape), and for kept chains their places in the buffer (M,)."""
+        if self.start != "persistent":
+            return self._fresh(self.start, demonstrations, draws), None
+        fresh = self._fresh(self.restart_from, demonstrations, draws)
+        if self.kept is None or len(self.kept) < max(self.buffer_size, len(draws)):
+            return fresh, None  # the buffer fills
+        index = torch.randperm(len(self.kept), device=draws.device)[: len(draws)]
+        is_fresh = torch.rand(len(draws), device=draws.device) < self.restart_share
+        return torch.where(each(is_fresh, draws), fresh, self.kept[index]), index
+
+    def _fresh(self, source: str, demonstrations: Tensor, draws: Tensor) -> Tensor:
+        """New starts (M, *shape), in random order."""
+        if source == "sampler":
+            return draws
+        if source == "noise":
+            return self.noise.sample(len(draws))[0].to(draws)
+        rounds = -(-len(draws) // len(demonstrations))
+        places = [torch.randperm(len(demonstrations), device=draws.device) for _ in range(rounds)]
+        return demonstrations[torch.cat(places)[: len(draws)]]
+
+    @torch.no_grad()
+    def watch(self, cost: Tensor) -> Tensor:
+        """Look whether chains exploded, given c/T at their ends (M,); notes the step size and acceptance that they had.
+
+        Returns:
+            The costs (M,), nan where they are beyond the bound.
+        """
+        is_bad = ~(cost.abs() <= self.energy_bound)
+        is_first = is_bad.any() & torch.isnan(self.exploded[0])
+        self.exploded.copy_(torch.where(is_first, torch.stack([self.step_size, self.acceptance]), self.exploded))
+        return torch.where(is_bad, torch.nan, cost)
+
+    def advice(self) -> str:
+        """What to do about chains that exploded; waits for the device."""
+        step_size, acceptance = self.exploded.tolist()
+        return (
+            f"Chains left c/T = +-{self.energy_bound:g} at step size {step_size:.3g}, acceptance {acceptance:.2f}: lower the step size, or "
+            "target a higher acceptance (HMC, MALA), regularise the cost (EnergyMagnitude, spectral norm), or lower its learning rate"
+        )
+
+    def departures(self) -> list[str]:
+        """What in these chains does not target the model, a line each."""
+        return self.kernel.departures()
+
+    def state(self) -> Any:
+        """What a checkpoint keeps beside the registered buffers."""
+        return {"kept": self.kept, "runs": self._runs}
+
+    def restore(self, state: Any, device: torch.device) -> None:
+        """Take back what :meth:`state` gave."""
+        kept = state["kept"]
+        self.kept, self._runs = None if kept is None else kept.to(device, copy=True), state["runs"]

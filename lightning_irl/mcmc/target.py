@@ -1,0 +1,129 @@
+"""The model as a density that chains can move on, in coordinates that cover all of R^d."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lightning_irl.event import Event
+from lightning_irl.samplers.base import Sampler
+from lightning_irl.samplers.transport import Transport, standard_normal_log_prob
+from lightning_irl.support import support_of
+
+CostFunction = Callable[..., Tensor]  # samples to (B,)
+
+
+def relative_cost(cost: CostFunction, samples: Tensor, sampler: Sampler, log_q: Tensor) -> Tensor:
+    """Cost of samples (B, *shape) whose log q (B,) under a sampler is known; (B,).
+
+    A cost that is relative to that very sampler (:meth:`lightning_irl.costs.Cost.relative`) need not score the samples again.
+    """
+    relative = getattr(cost, "relative", None)
+    value: Tensor = cost(samples) if relative is None else relative(samples, sampler, log_q)
+    return value
+
+
+class Target(abc.ABC):
+    """exp(-c) in coordinates on R^d, positions (B, d).
+
+    Args:
+        cost: samples (B, *shape) -> (B,), already divided by the temperature, in nats.
+        event: what a sample looks like.
+    """
+
+    def __init__(self, cost: CostFunction, event: Event) -> None:
+        self.cost, self.event = cost, event
+        self.shape = tuple(event["shape"])
+
+    @abc.abstractmethod
+    def to_position(self, samples: Tensor) -> Tensor:
+        """Samples (B, *shape) as positions (B, d)."""
+
+    @abc.abstractmethod
+    def constrain(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions as samples (B, *shape), with log |d sample / d position| (B,), in nats."""
+
+    @abc.abstractmethod
+    def log_density(self, position: Tensor) -> Tensor:
+        """log of exp(-c) at positions (B, d), as a density there; (B,), up to no constant, in nats."""
+
+    @abc.abstractmethod
+    def beside(self, start: Sampler, position: Tensor) -> tuple[Tensor, Tensor]:
+        """log densities (B,) of a sampler and of exp(-c) at positions, both as densities there."""
+
+    @torch.no_grad()
+    def to_samples(self, position: Tensor) -> Tensor:
+        """Positions (B, d) as samples (B, *shape)."""
+        return self.constrain(position)[0]
+
+
+class SampleTarget(Target):
+    """Coordinates are the sample's own; on a box, through :func:`lightning_irl.support.support_of`."""
+
+    def __init__(self, cost: CostFunction, event: Event) -> None:
+        super().__init__(cost, event)
+        self.support = support_of(event)
+
+    def to_position(self, samples: Tensor) -> Tensor:
+        return self.support.unconstrain(samples.detach().reshape(len(samples), -1))[0]
+
+    def constrain(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        samples, log_det = self.support.constrain(position)
+        return samples.reshape(len(position), *self.shape), log_det
+
+    def log_density(self, position: Tensor) -> Tensor:
+        samples, log_det = self.constrain(position)
+        return log_det - self.cost(samples)
+
+    def beside(self, start: Sampler, position: Tensor) -> tuple[Tensor, Tensor]:
+        samples, log_det = self.constrain(position)
+        log_q = start.log_prob(samples)
+        return log_q + log_det, log_det - relative_cost(self.cost, samples, start, log_q)
+
+
+class BaseTarget(Target):
+    r"""Coordinates are a transport's base: x = g(z), in which the transport is standard normal.
+
+    .. math:: \log \pi(z) = \log \left|\tfrac{\partial g}{\partial z}\right| - c(g(z))
+
+    Where the transport is near the model, this is near a standard normal, so that one step size fits every direction; modes that the
+    transport joins are joined for the chains.
+
+    Source: Hoffman and others, "NeuTra-lizing bad geometry in Hamiltonian Monte Carlo using neural transport" (2019), arXiv
+    1903.03704; Nijkamp and others, "MCMC should mix: learning energy-based model with neural transport latent space MCMC"
+    (2022), arXiv 2006.06897.
+
+    Args:
+        cost: samples (B, *shape) -> (B,), already divided by the temperature, in nats.
+        transport: whose base; its own parameters are held constant.
+    """
+
+    def __init__(self, cost: CostFunction, transport: Transport) -> None:
+        super().__init__(cost, transport.event)
+        self.transport = transport
+
+    @torch.no_grad()
+    def to_position(self, samples: Tensor) -> Tensor:
+        return self.transport.to_base(samples)[0]
+
+    def constrain(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        return self.transport.from_base(position)
+
+    def log_density(self, position: Tensor) -> Tensor:
+        return self._both(position)[1]
+
+    def beside(self, start: Sampler, position: Tensor) -> tuple[Tensor, Tensor]:
+        if start is self.transport:
+            return self._both(position)
+        samples, log_det = self.constrain(position)
+        log_q = start.log_prob(samples)
+        return log_q + log_det, log_det - relative_cost(self.cost, samples, start, log_q)
+
+    def _both(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        samples, log_det = self.constrain(position)
+        log_base = standard_normal_log_prob(position)
+        cost = relative_cost(self.cost, samples, self.transport, log_base - log_det)
+        return log_base, log_det - cost
