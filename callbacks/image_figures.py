@@ -77,8 +77,8 @@ def interpolation_figure(paths: Tensor, energies: Tensor, how: str, batch: int) 
     figure = Figure(figsize=(1.6 + 0.85 * columns, 0.9 + 1.2 * rows), layout="constrained")
     panels = figure.subplots(rows, 1, squeeze=False)[:, 0]
     for axes, images, energy in zip(panels, paths, energies.tolist(), strict=True):
-        _show_tiles(axes, [images], [f"{value:.1f}" for value in energy], ["c/T (nats)"])
-        axes.yaxis.set_tick_params(labelsize=8)
+        _show_tiles(axes, [images], [f"{value:.1f}" for value in energy], [""])
+    panels[-1].set_xlabel("below each image: its energy c/T (nats)")
     figure.suptitle(f"between two held-out demonstrations, straight in {how}; after {batch} batches", fontsize=11)
     return figure
 
@@ -105,7 +105,10 @@ def chain_figure(images: Tensor, energies: Tensor, title: str) -> Figure:
     tiles, curves = figure.subplots(2, 1, height_ratios=[upper, 2.4])
     shown = [chain[moments.to(chain.device)] for chain in images[:chains]]
     _show_tiles(
-        tiles, shown, [str(step) for step in moments.tolist()], [f"chain {index + 1}" for index in range(chains)]
+        tiles,
+        shown,
+        [f"{step}" if step else "step 0" for step in moments.tolist()],
+        [f"chain {index + 1}" for index in range(chains)],
     )
     tiles.set_title(title, fontsize=11)
     for index, energy in enumerate(energies.detach().cpu().double()):
@@ -127,7 +130,7 @@ def chain_figure(images: Tensor, energies: Tensor, title: str) -> Figure:
     return figure
 
 
-def histogram_figure(panels: dict[str, dict[str, Tensor]], batch: int, bins: int = 60) -> Figure:
+def histogram_figure(panels: dict[str, dict[str, Tensor]], batch: int, bins: int = 40) -> Figure:
     """Histograms of scores, a panel for each score, each group of samples with its own area of 1.
 
     The axis holds the middle 98 % of every group; what lies beyond is counted in the legend.
@@ -151,13 +154,14 @@ def histogram_figure(panels: dict[str, dict[str, Tensor]], batch: int, bins: int
             counts = torch.histogram(group[inside], grid).hist
             density = counts / (len(group) * (grid[1] - grid[0]))
             beyond = 1 - float(inside.double().mean())
-            label = f"{name} ({len(group)})" + (f", {beyond:.1%} beyond" if beyond > 0 else "")
+            label = f"{name} ({len(group)})" + (f", {beyond:.1%} beyond" if beyond >= 5e-4 else "")
             colour = COLOURS.get(name, "#2e7d32")
             axes.stairs(density.numpy(), grid.numpy(), color=colour, linewidth=1.4, label=label)
-            axes.stairs(density.numpy(), grid.numpy(), color=colour, alpha=0.12, fill=True)
+            axes.stairs(density.numpy(), grid.numpy(), color=colour, alpha=0.08, fill=True)
         axes.set(
             xlabel=score, ylabel="share of the group per nat", xlim=(grid[0].item(), grid[-1].item()), ylim=(0, None)
         )
+        axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the legend
         axes.legend(fontsize=8)
     figure.suptitle(f"after {batch} batches", fontsize=11)
     return figure

@@ -49,8 +49,9 @@ class LogOutOfDistribution(Callback):
         """Compare the two events before anything is trained."""
         if self.data is None or not isinstance(pl_module, View):
             return
-        self.data.prepare_data()
-        self.data.setup("test")
+        with torch.random.fork_rng(devices=[]):
+            self.data.prepare_data()
+            self.data.setup("test")
         check_other_event(pl_module.event, self.data.event, type(self.data).__name__)  # type: ignore[attr-defined]
 
     @rank_zero_only

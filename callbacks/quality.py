@@ -74,12 +74,18 @@ class LogQuality(Callback):
         self.results: dict[str, float] = {}
         self._judges: dict[str, ImageJudge] = {}
 
+    @property
+    def network_name(self) -> str:
+        """What the network is called in keys; empty before there is one."""
+        return self.network.name if self.network is not None else ""
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the network before anything is trained."""
         if not self._applies(trainer, pl_module) or self.features == TRAIN:
             return
         try:
-            self.network = InceptionFeatures() if self.features == INCEPTION else load_features(self.features)
+            with torch.random.fork_rng(devices=[]):  # a network is made with random weights, before it takes its own
+                self.network = InceptionFeatures() if self.features == INCEPTION else load_features(self.features)
         except (ValueError, ModuleNotFoundError) as error:
             raise UserError(f"quality.features: {error}") from error
 
@@ -211,9 +217,7 @@ def _neighbours(judge: ImageJudge, images: dict[str, Tensor], batch: int) -> Any
         order = found.distances.argsort()
         shown[source], distances[source] = part[:COLUMNS][order], found.distances[order]
         neighbours[source] = judge.training[found.places[order]]
-    some = torch.arange(min(len(training), judge.group), device=training.device)
-    usual = float(nearest(training[some], training, skip=some).distances.median())
-    return neighbour_figure(shown, neighbours, distances, usual, batch)
+    return neighbour_figure(shown, neighbours, distances, judge.usual_distance, batch)
 
 
 def _interpolations(view: View, demonstrations: Tensor) -> Any:

@@ -168,9 +168,10 @@ def nearest(samples: Tensor, among: Tensor, skip: Tensor | None = None) -> Neigh
         >>> nearest(points, points).distances.tolist(), nearest(points, points, torch.arange(3)).places.tolist()
         ([0.0, 0.0, 0.0], [1, 0, 1])
     """
-    places = []
+    centre = among.mean(0)  # far from 0, many distances at a time lose digits
+    places, centred = [], among - centre
     for start in range(0, len(samples), PIECE):
-        distances = torch.cdist(samples[start : start + PIECE], among)
+        distances = torch.cdist(samples[start : start + PIECE] - centre, centred)
         if skip is not None:
             distances.scatter_(1, skip[start : start + PIECE, None], torch.inf)
         places.append(distances.argmin(1))

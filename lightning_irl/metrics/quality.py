@@ -25,7 +25,8 @@ class ImageJudge:
     """Compares sets of images with training images, and says what held-out images score: the floor for draws.
 
     A Frechet distance is biased by the number of samples. Here every set is cut into groups of one size, so that its mean over groups
-    compares with that of held-out images. The other distances are without bias.
+    compares with that of held-out images. The other distances are without bias. Errors are those of independent images: among draws
+    that were resampled, or that are neighbours in a chain, they are too small.
 
     Args:
         network: whose features are compared; its name is part of the keys.
@@ -34,6 +35,9 @@ class ImageJudge:
         labels: classes of the held-out images (M,), where there are some; then class shares and confidence are judged too, if the
             network tells these classes apart.
         group: images in a group for the Frechet distance; at most M.
+
+    Attributes:
+        usual_distance: median distance of a training image to the nearest other, Euclidean in grey levels.
 
     Raises:
         ValueError: if the network is for images of another shape.
@@ -60,6 +64,7 @@ class ImageJudge:
         self._some = order[:LARGEST_KERNEL].to(training.device)
         flat = training.flatten(1)[self._some]
         self._kernel = gaussian_kernel([width * median_distance(flat) for width in WIDTHS])
+        self.usual_distance = float(nearest(flat, training.flatten(1), skip=self._some).distances.median())
 
     @torch.no_grad()
     def _features(self, images: Tensor) -> Tensor:
@@ -82,9 +87,7 @@ class ImageJudge:
         found: dict[str, Tensor | float] = {}
         for source, images in {HELD_OUT: self.held_out, **samples}.items():
             found |= {f"{key}/{source}": value for key, value in self.measure(images).items()}
-        some = self._some[: self.group]
-        flat = self.training.flatten(1)
-        found["nearest_of_training"] = nearest(flat[some], flat, skip=some).distances.median()
+        found["nearest_of_training"] = self.usual_distance
         probabilities = self.probabilities(self.held_out)
         if probabilities is not None and self.labels is not None:
             found["accuracy"] = (probabilities.argmax(1) == self.labels).double().mean()
