@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
@@ -137,11 +138,11 @@ class LogQuality(Callback):
         scalars = {f"quality/{key}": value for key, value in found.items()}
         self.results = {key: value for key, value in scalars.items() if math.isfinite(value)}
         publish_scalars(trainer, self.results, view.batches)
-        publish_figure(trainer, _neighbours(judge, images, view.batches), "quality/neighbours", view.batches)
+        publish_figure(trainer, neighbours(judge, images, view.batches), "quality/neighbours", view.batches)
         demonstrations = demonstrations_of(trainer, stage)
         assert isinstance(demonstrations, Tensor)
         publish_figure(
-            trainer, _interpolations(view, demonstrations.to(view.device)), "quality/interpolation", view.batches
+            trainer, interpolations(view, demonstrations.to(view.device)), "quality/interpolation", view.batches
         )
         report = {"stage": stage, "network": judge.network.name, "group": judge.group, "results": self.results}
         path = run_folder(trainer) / f"quality_{stage}.json"
@@ -169,7 +170,7 @@ class LogQuality(Callback):
                 save_features(self.network, path / f"{self.network.name}.pt")
             held_out = demonstrations_of(trainer, stage)
             assert isinstance(held_out, Tensor)
-            classes = getattr(getattr(data, "labels", None), stage, None)
+            classes = classes_of(data, stage)
             self._judges[stage] = ImageJudge(
                 self.network,
                 training,
@@ -181,19 +182,19 @@ class LogQuality(Callback):
 
 
 def data_name(data: Any) -> str:
-    """What a data module is called in a network's name: its class, or the file it read.
+    """What a data module is called in a network's name: its ``name`` where it has one, else its class.
 
     Example:
         >>> from lightning_irl.datamodules import DigitsDataModule
         >>> data_name(DigitsDataModule())
         'digits'
     """
-    name = type(data).__name__.removesuffix("DataModule").lower()
+    name = (getattr(data, "name", None) or type(data).__name__.removesuffix("DataModule")).lower()
     return "".join(letter for letter in name if letter.isascii() and letter.isalnum()) or "images"
 
 
 def training_images(data: Any, num: int | None) -> tuple[Tensor, Tensor | None]:
-    """Training images as served (N, C, H, W), and their labels where the data module has some.
+    """Training images as served (N, C, H, W), and their labels where the data module has a class for each.
 
     Args:
         data: a data module.
@@ -205,22 +206,29 @@ def training_images(data: Any, num: int | None) -> tuple[Tensor, Tensor | None]:
     served: Any = data.train_set()
     order = torch.randperm(len(served), generator=torch.Generator().manual_seed(0))[:num]
     parts = [served.__getitems__(part.tolist()).samples for part in order.split(1024)]
-    labels = getattr(data, "labels", None)
-    return torch.cat(parts), None if labels is None else labels.train[order]
+    classes = classes_of(data, "train")
+    return torch.cat(parts), None if classes is None else classes[order]
 
 
-def _neighbours(judge: ImageJudge, images: dict[str, Tensor], batch: int) -> Any:
+def classes_of(data: Any, part: str) -> Tensor | None:
+    """The class of each image (N,) of a part; None where there are none, or several attributes in their place."""
+    labels: Tensor | None = getattr(getattr(data, "labels", None), part, None)
+    return labels if labels is not None and labels.ndim == 1 else None
+
+
+def neighbours(judge: ImageJudge, images: dict[str, Tensor], batch: int) -> Figure:
+    """The first images of each source (B, C, H, W), in [0, 1], beside their nearest training images."""
     training = judge.training.flatten(1)
-    shown, neighbours, distances = {}, {}, {}
+    shown, nearby, distances = {}, {}, {}
     for source, part in images.items():
         found = nearest(part[:COLUMNS].flatten(1), training)
         order = found.distances.argsort()
         shown[source], distances[source] = part[:COLUMNS][order], found.distances[order]
-        neighbours[source] = judge.training[found.places[order]]
-    return neighbour_figure(shown, neighbours, distances, judge.usual_distance, batch)
+        nearby[source] = judge.training[found.places[order]]
+    return neighbour_figure(shown, nearby, distances, judge.usual_distance, batch)
 
 
-def _interpolations(view: View, demonstrations: Tensor) -> Any:
+def interpolations(view: View, demonstrations: Tensor) -> Figure:
     """Straight ways between demonstrations, in the sampler's base coordinates where it has some."""
     chosen = torch.randperm(len(demonstrations), device=demonstrations.device)[: 2 * PATHS]
     first, second = (

@@ -53,10 +53,10 @@ NAMED = (
 REPORTS = {
     "equivalence": LogEquivalence,
     "imitation": LogImitation,
-    "ood": LogOutOfDistribution,
     "partition": LogPartition,
     "quality": LogQuality,
     "samples": LogSamples,
+    "ood": LogOutOfDistribution,
 }
 
 

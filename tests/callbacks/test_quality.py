@@ -14,12 +14,13 @@ from pytorch_lightning.loggers import CSVLogger
 
 from lightning_irl.callbacks import LogOutOfDistribution, LogQuality, Summary
 from lightning_irl.callbacks.image_figures import chain_figure, histogram_figure
-from lightning_irl.callbacks.quality import training_images
+from lightning_irl.callbacks.quality import data_name, interpolations, training_images
 from lightning_irl.costs import ConvCost, MLPCost
 from lightning_irl.datamodules import ArrayDataModule, DigitsDataModule, ToyDataModule
+from lightning_irl.datamodules.memory import Splits
 from lightning_irl.errors import UserError
 from lightning_irl.metrics import FeatureNetwork, load_features, save_features
-from lightning_irl.samplers import FlowSampler, GaussianMixtureSampler, GeneratorSampler
+from lightning_irl.samplers import GaussianMixtureSampler, GeneratorSampler
 from lightning_irl.views import GAN
 
 DOCUMENTED = (Path(__file__).parent.parent.parent / "docs" / "keys.md").read_text()
@@ -68,7 +69,7 @@ def other_digits(folder, side=8, low=0.0, high=1.0):
 def test_two_epochs_on_digits_leave_documented_numbers_and_figures(tmp_path, capsys):
     other = LogOutOfDistribution(other_digits(tmp_path), num_samples=200)
     quality = LogQuality(num_samples=400, every_n_epochs=1)  # two groups of 200
-    _, trainer, data = run(tmp_path, [quality, other], sampler=FlowSampler)
+    _, trainer, data = run(tmp_path, [quality, other])
     values = logged(tmp_path)
     name = "digits-8x8-cnn64-seed0"
     assert {f"quality/frechet_{name}/{source}" for source in ("held_out", "sampler", "model")} <= set(values)
@@ -91,7 +92,7 @@ def test_two_epochs_on_digits_leave_documented_numbers_and_figures(tmp_path, cap
     said = capsys.readouterr().out
     assert f"features by {name}" in said
     assert "area under the ROC curve" in said
-    # draws of an untrained flow are far from digits, and a perfect sampler scores the held-out images' number
+    # draws of a sampler after four batches are far from digits, and a perfect sampler scores the held-out images' number
     assert values[f"quality/frechet_{name}/sampler"][-1] > 5 * values[f"quality/frechet_{name}/held_out"][-1]
     trainer.test(trainer.lightning_module, data, verbose=False)
     assert json.loads((tmp_path / "quality_test.json").read_text())["network"] == name
@@ -104,6 +105,44 @@ def test_looking_does_not_change_what_is_trained(tmp_path, network):
     unseen, _, _ = run(tmp_path / "unseen", [])
     for key, value in unseen.state_dict().items():
         assert torch.equal(value, looked.state_dict()[key]), key
+
+
+class StretchedSampler(GaussianMixtureSampler):
+    """Has base coordinates, in which a straight way is a curve in pixels: their squares."""
+
+    def to_base(self, samples):
+        return samples.flatten(1).square(), samples.new_zeros(len(samples))
+
+    def from_base(self, base):
+        return base.sqrt().view(-1, *self.shape), base.new_zeros(len(base))
+
+
+def test_interpolations_are_straight_in_the_samplers_base_where_it_has_one():
+    data = DigitsDataModule()
+    images = (data.splits.test + 0.5) / 17
+    torch.manual_seed(0)
+    chosen = images[torch.randperm(200)[:10]]
+    for sampler, middle in (
+        (StretchedSampler, ((chosen[0].square() + chosen[5].square()) / 2).sqrt()),
+        (GaussianMixtureSampler, (chosen[0] + chosen[5]) / 2),
+    ):
+        torch.manual_seed(0)
+        view = GAN(data.event, MLPCost, sampler)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            figure = interpolations(view, images)
+        picture = torch.as_tensor(figure.axes[0].images[0].get_array().data)[1:-1]
+        assert len(figure.axes) == 5
+        torch.testing.assert_close(picture[:, 51:59], middle[0])  # the sixth of eleven tiles of ten pixels
+        assert ("the sampler's base" in figure.get_suptitle()) is (sampler is StretchedSampler)
+
+
+def test_attributes_are_no_classes():
+    data = DigitsDataModule()
+    data.labels = Splits(*(torch.zeros(len(part), 40) for part in data.splits))
+    data.name = "fashion_mnist"
+    assert training_images(data, 5)[1] is None
+    assert data_name(data) == "fashionmnist"
 
 
 def test_more_sources_are_judged_by_name(tmp_path, network):
