@@ -87,6 +87,7 @@ class InceptionFeatures(nn.Module):
 
     Raises:
         ModuleNotFoundError: if torch-fidelity is not installed.
+        ValueError: if its weights are neither here nor to be had.
     """
 
     name = INCEPTION
@@ -100,8 +101,13 @@ class InceptionFeatures(nn.Module):
             self.network = NoTrainInceptionV3("inception-v3-compat", ["2048"])
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
-                "features: inception needs the package torch-fidelity, which fetches the network's weights once: "
+                "inception needs the package torch-fidelity, which fetches the network's weights once: "
                 "pip install torch-fidelity; or use features: train, a network trained on the data itself"
+            ) from error
+        except OSError as error:
+            raise ValueError(
+                f"the weights of inception cannot be fetched ({error}); connect once, or use features: train, a network trained on "
+                "the data itself"
             ) from error
 
     def forward(self, images: Tensor) -> Tensor:

@@ -169,6 +169,15 @@ def test_inception_says_what_to_install(monkeypatch):
         InceptionFeatures()
 
 
+def test_inception_without_its_weights_says_so(monkeypatch):
+    def unreachable(*_):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torchmetrics.image.fid.NoTrainInceptionV3", unreachable)
+    with pytest.raises(ValueError, match=r"weights of inception cannot be fetched \(no route to host\)"):
+        InceptionFeatures()
+
+
 def test_a_perfect_sampler_scores_the_floor_and_a_poor_one_does_not():
     """Digits held out twice over: one half plays the sampler. Noise and copies of one class are told."""
     (train, val, test), labels = digits()
