@@ -1,10 +1,21 @@
-"""Callbacks: partition function, imitation, samples, equivalence, summary; and the W&B logger."""
+"""Callbacks: partition function, imitation, samples, quality, other data, equivalence, summary; and the W&B logger."""
 
 from lightning_irl.callbacks.equivalence import LogEquivalence
 from lightning_irl.callbacks.imitation import LogImitation
+from lightning_irl.callbacks.out_of_distribution import LogOutOfDistribution
 from lightning_irl.callbacks.partition import LogPartition
+from lightning_irl.callbacks.quality import LogQuality
 from lightning_irl.callbacks.samples import LogSamples
 from lightning_irl.callbacks.summary import Summary
 from lightning_irl.callbacks.wandb import WandbLogger
 
-__all__ = ["LogEquivalence", "LogImitation", "LogPartition", "LogSamples", "Summary", "WandbLogger"]
+__all__ = [
+    "LogEquivalence",
+    "LogImitation",
+    "LogOutOfDistribution",
+    "LogPartition",
+    "LogQuality",
+    "LogSamples",
+    "Summary",
+    "WandbLogger",
+]

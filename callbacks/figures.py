@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchvision.utils import make_grid
 
+from lightning_irl.event import grey_levels
 from lightning_irl.samplers.resampling import resample
 from lightning_irl.views import View
 
@@ -39,11 +40,7 @@ def image_figure(view: View, demonstrations: Tensor, num_images: int = 64) -> Fi
 
 
 def _show_images(axes: Axes, images: Tensor, view: View) -> None:
-    event = view.event
-    if event["support"] == "real":
-        images = torch.sigmoid(images)  # images on all of R^d are logits of grey levels
-    else:
-        images = (images - event["low"]) / (event["high"] - event["low"])
+    images = grey_levels(images, view.event)
     grid = make_grid(images.detach().cpu().float(), nrow=math.ceil(math.sqrt(len(images))), padding=1, pad_value=0.5)
     axes.imshow(grid.clamp(0, 1).permute(1, 2, 0).numpy(), interpolation="nearest")
     axes.set_axis_off()

@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_irl.callbacks.imitation import LogImitation
+from lightning_irl.callbacks.out_of_distribution import LogOutOfDistribution
 from lightning_irl.callbacks.partition import LogPartition, best_estimate
+from lightning_irl.callbacks.quality import LogQuality
 from lightning_irl.runs import run_folder
 from lightning_irl.views import View
 
@@ -35,6 +37,13 @@ class Summary(Callback):
             if isinstance(callback, LogImitation) and callback.results:
                 console.print(imitation_table(callback))
                 console.print(callback.verdict)
+            if isinstance(callback, LogQuality) and callback.results:
+                console.print(quality_table(callback))
+            if isinstance(callback, LogOutOfDistribution) and callback.results:
+                found = ", ".join(
+                    f"{key.partition('auroc_')[2]} {value:.3f}" for key, value in callback.results.items()
+                )
+                console.print(f"out of distribution, area under the ROC curve by {found} (0.5: by chance)")
         if isinstance(pl_module, View):
             for departure in pl_module.departures():
                 console.print(f"[yellow]not the paper's objective:[/] {departure}")
@@ -95,4 +104,24 @@ def imitation_table(report: LogImitation) -> Table:
         if not key.endswith("_stderr"):
             error = report.results.get(f"{key}_stderr")
             table.add_row(key, f"{value:.3f}" + (f" +- {error:.3f}" if error is not None else ""))
+    return table
+
+
+def quality_table(report: LogQuality) -> Table:
+    """A row for each number about images, a column for each source; held-out images are what a perfect sampler would score."""
+    rows: dict[str, dict[str, str]] = {}
+    for key, value in report.results.items():
+        measure, _, source = key.removeprefix("quality/").partition("/")
+        if source and not measure.endswith("_stderr"):
+            error = report.results.get(f"quality/{measure}_stderr/{source}")
+            short = measure.partition("_" + report.network_name)[0]
+            rows.setdefault(short, {})[source] = f"{value:.3g}" + (f" +- {error:.2g}" if error is not None else "")
+    sources = list(dict.fromkeys(source for row in rows.values() for source in row))
+    title = f"Images, features by {report.network_name}"
+    table = Table(title=title, title_justify="left", min_width=len(title))
+    table.add_column("")
+    for source in sources:
+        table.add_column(source, justify="right")
+    for measure, row in rows.items():
+        table.add_row(measure, *(row.get(source, "-") for source in sources))
     return table

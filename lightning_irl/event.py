@@ -201,6 +201,18 @@ def per_observation(values: Sequence[float], event: Event) -> Tensor:
     return torch.tensor(values, dtype=torch.float32).expand(math.prod(event["observation_shape"])).clone()
 
 
+def grey_levels(images: Tensor, event: Event) -> Tensor:
+    """Images as served (B, C, H, W) as grey levels or colours in [0, 1]; those on all of R^d are taken for logits of these.
+
+    Example:
+        >>> grey_levels(torch.zeros(1, 1, 1, 1), make_event("image", [1, 1, 1])).item()
+        0.5
+    """
+    if event["support"] == "real":
+        return torch.sigmoid(images)
+    return (images - event["low"]) / (event["high"] - event["low"])
+
+
 def log_action_mass(event: Event) -> float:
     """log of all actions' mass under a trajectory event's base measure: the largest entropy of a policy, in nats; inf if unbounded.
 

@@ -17,7 +17,15 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_irl import checks, runs
-from lightning_irl.callbacks import LogEquivalence, LogImitation, LogPartition, LogSamples, Summary
+from lightning_irl.callbacks import (
+    LogEquivalence,
+    LogImitation,
+    LogOutOfDistribution,
+    LogPartition,
+    LogQuality,
+    LogSamples,
+    Summary,
+)
 from lightning_irl.costs import Cost, StepCost
 from lightning_irl.datamodules import MemoryDataModule
 from lightning_irl.environments import Environment
@@ -49,7 +57,9 @@ REPORTS = {
     "equivalence": LogEquivalence,
     "imitation": LogImitation,
     "partition": LogPartition,
+    "quality": LogQuality,
     "samples": LogSamples,
+    "ood": LogOutOfDistribution,
 }
 
 

@@ -1,0 +1,167 @@
+"""Figures that judge a model of images: nearest neighbours, interpolations, chains, and histograms of energies.
+
+Images are grey levels or colours in [0, 1]. Numbers stand beside the images they belong to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn.functional import pad
+
+from lightning_irl.callbacks.figures import DEMONSTRATIONS, DRAWS
+
+COLOURS = {
+    "training": DEMONSTRATIONS,
+    "test": "#5b9bd5",
+    "val": "#5b9bd5",
+    "sampler q": DRAWS,
+    "out of distribution": "#444444",
+}
+SHOWN = 0.01  # share of each group at either end of a histogram that is counted beyond its axis
+CHAINS, MOMENTS = 6, 12  # shown of chains
+
+
+def _show_tiles(axes: Axes, rows: Sequence[Tensor], below: Sequence[str], beside: Sequence[str]) -> None:
+    """Rows of K images (K, C, H, W), with a text below each column and one beside each row."""
+    tiles = [pad(row.detach().cpu().float().clamp(0, 1), (1, 1, 1, 1), value=0.5) for row in rows]
+    height, width = tiles[0].shape[2:]
+    picture = torch.cat([torch.cat(list(row), 2) for row in tiles], 1).permute(1, 2, 0)
+    axes.imshow(picture.numpy().squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_xticks([width * (index + 0.5) - 0.5 for index in range(len(rows[0]))], below, fontsize=8)
+    axes.set_yticks([height * (index + 0.5) - 0.5 for index in range(len(rows))], beside, fontsize=9)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def neighbour_figure(
+    samples: dict[str, Tensor], neighbours: dict[str, Tensor], distances: dict[str, Tensor], usual: float, batch: int
+) -> Figure:
+    """Samples of each source above their nearest training images, from the nearest to the farthest.
+
+    Args:
+        samples: images (K, C, H, W) by source.
+        neighbours: the nearest training image of each.
+        distances: to it (K,), Euclidean in grey levels.
+        usual: median distance of a training image to the nearest other.
+        batch: batches trained.
+    """
+    columns = max(len(images) for images in samples.values())
+    figure = Figure(figsize=(1.6 + 0.8 * columns, 0.6 + 2.15 * len(samples)), layout="constrained")
+    panels = figure.subplots(len(samples), 1, squeeze=False)[:, 0]
+    for axes, (source, images) in zip(panels, samples.items(), strict=True):
+        below = [f"{distance:.2f}" for distance in distances[source].tolist()]
+        _show_tiles(axes, [images, neighbours[source]], below, [source, "nearest in training"])
+    panels[-1].set_xlabel(
+        f"Euclidean distance in grey levels from 0 to 1; a training image is {usual:.2f} from the nearest other (median)"
+    )
+    figure.suptitle(f"after {batch} batches", fontsize=11)
+    return figure
+
+
+def interpolation_figure(paths: Tensor, energies: Tensor, how: str, batch: int) -> Figure:
+    """Ways from one demonstration (left) to another (right), each image with its energy below.
+
+    Args:
+        paths: (R, K, C, H, W).
+        energies: c/T of each image (R, K), in nats.
+        how: in what coordinates the ways are straight.
+        batch: batches trained.
+    """
+    rows, columns = paths.shape[:2]
+    figure = Figure(figsize=(1.6 + 0.85 * columns, 0.9 + 1.2 * rows), layout="constrained")
+    panels = figure.subplots(rows, 1, squeeze=False)[:, 0]
+    for axes, images, energy in zip(panels, paths, energies.tolist(), strict=True):
+        _show_tiles(axes, [images], [f"{value:.1f}" for value in energy], [""])
+    panels[-1].set_xlabel("below each image: its energy c/T (nats)")
+    figure.suptitle(f"between two held-out demonstrations, straight in {how}; after {batch} batches", fontsize=11)
+    return figure
+
+
+def chain_figure(images: Tensor, energies: Tensor, title: str) -> Figure:
+    """Samples along chains, and below them the energy of every state.
+
+    Args:
+        images: states (C, T, channels, H, W) of C chains.
+        energies: c/T of each (C, T), in nats.
+        title: what kind of chains.
+
+    Example:
+        >>> figure = chain_figure(torch.rand(2, 50, 1, 8, 8), torch.randn(2, 50), "chains")
+        >>> len(figure.axes)
+        2
+    """
+    chains, steps = min(len(images), CHAINS), images.shape[1]
+    moments = torch.linspace(0, steps - 1, min(MOMENTS, steps)).round().long()
+    aspect = images.shape[3] / images.shape[4]
+    width = 1.2 + 0.75 * len(moments)
+    upper = 0.75 * aspect * chains + 0.3
+    figure = Figure(figsize=(width, upper + 3), layout="constrained")
+    tiles, curves = figure.subplots(2, 1, height_ratios=[upper, 2.4])
+    shown = [chain[moments.to(chain.device)] for chain in images[:chains]]
+    _show_tiles(
+        tiles,
+        shown,
+        [f"{step}" if step else "step 0" for step in moments.tolist()],
+        [f"chain {index + 1}" for index in range(chains)],
+    )
+    tiles.set_title(title, fontsize=11)
+    for index, energy in enumerate(energies.detach().cpu().double()):
+        is_shown = index < chains
+        curves.plot(
+            energy.numpy(),
+            linewidth=1.2 if is_shown else 0.5,
+            color=f"C{index}" if is_shown else "0.75",
+            zorder=2 if is_shown else 1,
+            label=f"chain {index + 1}" if is_shown else None,
+        )
+        if is_shown:
+            curves.plot(moments.numpy(), energy[moments].numpy(), ".", color=f"C{index}", markersize=5)
+    curves.set(
+        xlabel="step of the chain (dots: the states shown)", ylabel="energy c/T (nats)", xlim=(0, max(steps - 1, 1))
+    )
+    curves.grid(alpha=0.3)
+    curves.legend(fontsize=8, ncols=min(chains, 6), loc="best")
+    return figure
+
+
+def histogram_figure(panels: dict[str, dict[str, Tensor]], batch: int, bins: int = 40) -> Figure:
+    """Histograms of scores, a panel for each score, each group of samples with its own area of 1.
+
+    The axis holds the middle 98 % of every group; what lies beyond is counted in the legend.
+
+    Args:
+        panels: by what the score is called, scores (N,) of each group.
+        batch: batches trained.
+        bins: of each panel.
+    """
+    figure = Figure(figsize=(5.2 * len(panels), 4.2), layout="constrained")
+    for axes, (score, groups) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        values = {name: group.detach().cpu().double() for name, group in groups.items()}
+        finite = [group[group.isfinite()] for group in values.values()]
+        ends = torch.tensor([SHOWN, 1 - SHOWN], dtype=torch.float64)
+        edges = torch.stack([group.quantile(ends) for group in finite if len(group)])
+        low, high = edges[:, 0].min().item(), edges[:, 1].max().item()
+        margin = 0.03 * (high - low) or 1.0
+        grid = torch.linspace(low - margin, high + margin, bins + 1, dtype=torch.float64)
+        for name, group in values.items():
+            inside = (group >= grid[0]) & (group <= grid[-1])
+            counts = torch.histogram(group[inside], grid).hist
+            density = counts / (len(group) * (grid[1] - grid[0]))
+            beyond = 1 - float(inside.double().mean())
+            label = f"{name} ({len(group)})" + (f", {beyond:.1%} beyond" if beyond >= 5e-4 else "")
+            colour = COLOURS.get(name, "#2e7d32")
+            axes.stairs(density.numpy(), grid.numpy(), color=colour, linewidth=1.4, label=label)
+            axes.stairs(density.numpy(), grid.numpy(), color=colour, alpha=0.08, fill=True)
+        axes.set(
+            xlabel=score, ylabel="share of the group per nat", xlim=(grid[0].item(), grid[-1].item()), ylim=(0, None)
+        )
+        axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the legend
+        axes.legend(fontsize=8)
+    figure.suptitle(f"after {batch} batches", fontsize=11)
+    return figure

@@ -1,0 +1,122 @@
+"""What cost and density say of data that was not trained on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+
+from lightning_irl.callbacks.image_figures import histogram_figure
+from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_scalars
+from lightning_irl.callbacks.quality import training_images
+from lightning_irl.errors import UserError
+from lightning_irl.event import Event
+from lightning_irl.metrics.distances import separation
+from lightning_irl.views import View
+
+PIECE = 1024  # samples scored at once
+ENERGY, SAMPLER, RATIO = "energy c/T (nats)", "$-$log q of the sampler (nats)", "c/T + log q (nats)"
+SCORES = {ENERGY: "energy", SAMPLER: "sampler", RATIO: "ratio"}
+
+
+class LogOutOfDistribution(Callback):
+    """Tells a second data module's test part from this one's by the cost, by -log q, and by their difference; for what it is worth.
+
+    ``ood/auroc_energy``, ``ood/auroc_sampler`` and ``ood/auroc_ratio``: the chance that a sample of the other data scores higher than
+    a held-out demonstration, by c/T, by -log q and by c/T + log q (minus the discriminator's logit, up to log Z). Reported without
+    promise: models of high likelihood are known to prefer simpler images of other data (Nalisnick et al. 2019, arXiv 1810.09136),
+    and nothing in training asks for more. ``ood/energy_histogram`` shows the scores of training, held-out and other data and of draws.
+
+    At the end of ``fit`` and in ``test``. Silent where no data is given.
+
+    Args:
+        data: what serves the other data, on the same support and of the same shape.
+        num_samples: of each group, at most.
+
+    Attributes:
+        results: what was logged last.
+    """
+
+    def __init__(self, data: LightningDataModule | None = None, num_samples: int = 2000) -> None:
+        self.data, self.num_samples = data, num_samples
+        self.results: dict[str, float] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Compare the two events before anything is trained."""
+        if self.data is None or not isinstance(pl_module, View):
+            return
+        with torch.random.fork_rng(devices=[]):
+            self.data.prepare_data()
+            self.data.setup("test")
+        check_other_event(pl_module.event, self.data.event, type(self.data).__name__)  # type: ignore[attr-defined]
+
+    @rank_zero_only
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._report(trainer, pl_module, "val")
+
+    @rank_zero_only
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._report(trainer, pl_module, "test")
+
+    def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self.data is None or not isinstance(pl_module, View) or getattr(trainer, "fast_dev_run", False):
+            return
+        view = pl_module
+        with aside(view, seed=view.batches), torch.no_grad():
+            training, _ = training_images(trainer.datamodule, self.num_samples)  # type: ignore[attr-defined]
+            held_out = demonstrations_of(trainer, stage)
+            assert isinstance(held_out, Tensor)
+            groups = {
+                "training": training,
+                stage: held_out[: self.num_samples],
+                "sampler q": view.sampler.sample(self.num_samples)[0],
+                "out of distribution": self._other(),
+            }
+            panels = {
+                score: {name: of(part) for name, part in groups.items()} for score, of in self._scores(view).items()
+            }
+        found = {
+            f"ood/auroc_{SCORES[score]}": float(separation(values[stage], values["out of distribution"]))
+            for score, values in panels.items()
+        }
+        self.results = {key: value for key, value in found.items() if math.isfinite(value)}
+        publish_scalars(trainer, self.results, view.batches)
+        publish_figure(trainer, histogram_figure(panels, view.batches), "ood/energy_histogram", view.batches)
+
+    def _other(self) -> Tensor:
+        assert self.data is not None
+        return torch.cat([batch.samples for batch in self.data.test_dataloader()])[: self.num_samples]
+
+    @staticmethod
+    def _scores(view: View) -> dict[str, Callable[[Tensor], Tensor]]:
+        """Scores (B,) of samples (B, *shape), by what they are called on an axis."""
+
+        def by_pieces(score: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+            return lambda samples: torch.cat([score(part.to(view.device)) for part in samples.split(PIECE)]).double()
+
+        found = {ENERGY: by_pieces(view.energy)}
+        if view.has_model:
+            found[SAMPLER] = by_pieces(lambda samples: -view.log_density(samples))
+            found[RATIO] = by_pieces(lambda samples: view.energy(samples) + view.log_density(samples))
+        return found
+
+
+def check_other_event(event: Event, other: Event, name: str) -> None:
+    """Refuse other data that the cost could not be asked about.
+
+    Raises:
+        UserError: naming what differs, and what to do.
+    """
+    if event["kind"] == "trajectory":
+        raise UserError("ood.data: trajectories cannot be compared; leave ood.data out")
+    for field in ("shape", "support", "low", "high"):
+        mine, theirs = event.get(field), other.get(field)
+        if mine != theirs:
+            raise UserError(
+                f"ood.data: {name} serves samples of {field} {theirs}, the run's data has {mine}; give data of the same "
+                "shape on the same support"
+            )

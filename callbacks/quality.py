@@ -1,0 +1,248 @@
+"""Whether draws are good images, in numbers that need no log Z."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+
+from lightning_irl.callbacks.image_figures import interpolation_figure, neighbour_figure
+from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_scalars
+from lightning_irl.datamodules.memory import MemoryDataModule
+from lightning_irl.errors import UserError
+from lightning_irl.event import grey_levels
+from lightning_irl.metrics.distances import nearest
+from lightning_irl.metrics.features import (
+    INCEPTION,
+    FeatureNetwork,
+    InceptionFeatures,
+    load_features,
+    save_features,
+    train_features,
+)
+from lightning_irl.metrics.quality import ImageJudge
+from lightning_irl.runs import run_folder
+from lightning_irl.samplers.resampling import resample
+from lightning_irl.views import View
+
+TRAIN = "train"
+POOL = 8  # draws of the sampler for each draw of the model
+COLUMNS, PATHS, STEPS = 12, 5, 11  # of the figures
+
+
+class LogQuality(Callback):
+    """Judges draws of the sampler and of the model as images, beside held-out images: at the end of ``fit`` and in ``test``.
+
+    The Frechet and kernel distances of a named network's features, the discrepancy of pixels, distances to the nearest training
+    image, and what a classifier makes of them; every number also of held-out images, which is what a perfect sampler would score.
+    Draws of the model are the sampler's, resampled by their weights: where ``quality/ess`` is small they are few images many times
+    over, and their numbers say little.
+
+    Off by default, with ``num_samples`` 0, since it trains a network of its own (seconds on digits, minutes on larger data).
+    Silent where samples are not images of three dimensions.
+
+    Args:
+        num_samples: draws of each source; 0 for no report.
+        every_n_epochs: epochs between two reports in ``fit``; 0 for one at the end alone.
+        features: ``train`` for a network trained on the training images, saved in the run's folder; the path of one saved by an
+            earlier run; or ``inception`` for torch-fidelity's, whose Frechet distance is called FID elsewhere.
+        num_training: training images used, drawn at random; all by default.
+        seed: of the network.
+
+    Attributes:
+        results: what the last report logged.
+    """
+
+    def __init__(
+        self,
+        num_samples: int = 0,
+        every_n_epochs: int = 0,
+        features: str = TRAIN,
+        num_training: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        if num_samples < 0 or num_samples == 1:
+            raise ValueError(f"quality num_samples is {num_samples}; give 0 for no report, or at least 2 draws")
+        self.num_samples, self.every_n_epochs, self.features = num_samples, every_n_epochs, features
+        self.num_training, self.seed = num_training, seed
+        self.network: FeatureNetwork | InceptionFeatures | None = None
+        self.results: dict[str, float] = {}
+        self._judges: dict[str, ImageJudge] = {}
+
+    @property
+    def network_name(self) -> str:
+        """What the network is called in keys; empty before there is one."""
+        return self.network.name if self.network is not None else ""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the network before anything is trained."""
+        if not self._applies(trainer, pl_module) or self.features == TRAIN:
+            return
+        try:
+            with torch.random.fork_rng(devices=[]):  # a network is made with random weights, before it takes its own
+                self.network = InceptionFeatures() if self.features == INCEPTION else load_features(self.features)
+        except (ValueError, ModuleNotFoundError) as error:
+            raise UserError(f"quality.features: {error}") from error
+
+    @rank_zero_only
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        due = self.every_n_epochs and epoch % self.every_n_epochs == 0 and epoch != trainer.max_epochs
+        if due and not trainer.sanity_checking and trainer.state.fn == "fit":
+            self._report(trainer, pl_module, "val")
+
+    @rank_zero_only
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._report(trainer, pl_module, "val")
+
+    @rank_zero_only
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._report(trainer, pl_module, "test")
+
+    def _applies(self, trainer: Trainer, pl_module: LightningModule) -> bool:
+        return (
+            self.num_samples > 0
+            and isinstance(pl_module, View)
+            and pl_module.event["kind"] == "image"
+            and len(pl_module.event["shape"]) == 3
+            and not getattr(trainer, "fast_dev_run", False)
+        )
+
+    @torch.inference_mode(False)  # a network is trained, which Lightning's test loop forbids
+    def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if not self._applies(trainer, pl_module):
+            return
+        assert isinstance(pl_module, View)
+        with aside(pl_module, seed=pl_module.batches), torch.no_grad():
+            self.look(trainer, pl_module, stage)
+
+    def look(self, trainer: Trainer, view: View, stage: str, samples: dict[str, Tensor] | None = None) -> None:
+        """Judge draws, log what is found, and show it.
+
+        Args:
+            trainer: of the run.
+            view: what is judged.
+            stage: ``val`` or ``test``: the part held out.
+            samples: more sets of images as served (B, C, H, W), by the name of where they come from, such as chains.
+        """
+        judge = self._judge(trainer, view, stage)
+        draws, found = self.sources(view)
+        images = {name: grey_levels(part, view.event) for name, part in {**draws, **(samples or {})}.items()}
+        found |= judge.judge(images)
+        scalars = {f"quality/{key}": value for key, value in found.items()}
+        self.results = {key: value for key, value in scalars.items() if math.isfinite(value)}
+        publish_scalars(trainer, self.results, view.batches)
+        publish_figure(trainer, neighbours(judge, images, view.batches), "quality/neighbours", view.batches)
+        demonstrations = demonstrations_of(trainer, stage)
+        assert isinstance(demonstrations, Tensor)
+        publish_figure(
+            trainer, interpolations(view, demonstrations.to(view.device)), "quality/interpolation", view.batches
+        )
+        report = {"stage": stage, "network": judge.network.name, "group": judge.group, "results": self.results}
+        path = run_folder(trainer) / f"quality_{stage}.json"
+        path.write_text(json.dumps(report, indent=1))
+
+    def sources(self, view: View) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """Draws to be judged (num_samples, *shape) by source, as served; and ``ess``, the share of draws behind the model's."""
+        draws: dict[str, Tensor] = {"sampler": view.sampler.sample(self.num_samples)[0]}
+        if not view.has_model:
+            return draws, {}
+        pool = POOL * self.num_samples
+        draws["model"], share = resample(view.energy, view.sampler, self.num_samples, pool=pool)
+        return draws, {"ess": share}
+
+    def _judge(self, trainer: Trainer, view: View, stage: str) -> ImageJudge:
+        """What compares, made once for each part held out."""
+        if stage not in self._judges:
+            data = trainer.datamodule  # type: ignore[attr-defined]
+            training, labels = training_images(data, self.num_training)
+            training = grey_levels(training.to(view.device), view.event)
+            if self.network is None:
+                path = run_folder(trainer) / "features"
+                known = None if labels is None else labels.to(view.device)
+                self.network = train_features(training, known, data=data_name(data), seed=self.seed)
+                save_features(self.network, path / f"{self.network.name}.pt")
+            held_out = demonstrations_of(trainer, stage)
+            assert isinstance(held_out, Tensor)
+            classes = classes_of(data, stage)
+            self._judges[stage] = ImageJudge(
+                self.network,
+                training,
+                grey_levels(held_out.to(view.device), view.event),
+                None if classes is None else classes.to(view.device),
+                group=self.num_samples,
+            )
+        return self._judges[stage]
+
+
+def data_name(data: Any) -> str:
+    """What a data module is called in a network's name: its ``name`` where it has one, else its class.
+
+    Example:
+        >>> from lightning_irl.datamodules import DigitsDataModule
+        >>> data_name(DigitsDataModule())
+        'digits'
+    """
+    name = (getattr(data, "name", None) or type(data).__name__.removesuffix("DataModule")).lower()
+    return "".join(letter for letter in name if letter.isascii() and letter.isalnum()) or "images"
+
+
+def training_images(data: Any, num: int | None) -> tuple[Tensor, Tensor | None]:
+    """Training images as served (N, C, H, W), and their labels where the data module has a class for each.
+
+    Args:
+        data: a data module.
+        num: of the images, drawn at random; None for all.
+    """
+    if not isinstance(data, MemoryDataModule):
+        images = torch.cat([batch.samples for batch in data.train_dataloader()])
+        return images[:num], None
+    served: Any = data.train_set()
+    order = torch.randperm(len(served), generator=torch.Generator().manual_seed(0))[:num]
+    parts = [served.__getitems__(part.tolist()).samples for part in order.split(1024)]
+    classes = classes_of(data, "train")
+    return torch.cat(parts), None if classes is None else classes[order]
+
+
+def classes_of(data: Any, part: str) -> Tensor | None:
+    """The class of each image (N,) of a part; None where there are none, or several attributes in their place."""
+    labels: Tensor | None = getattr(getattr(data, "labels", None), part, None)
+    return labels if labels is not None and labels.ndim == 1 else None
+
+
+def neighbours(judge: ImageJudge, images: dict[str, Tensor], batch: int) -> Figure:
+    """The first images of each source (B, C, H, W), in [0, 1], beside their nearest training images."""
+    training = judge.training.flatten(1)
+    shown, nearby, distances = {}, {}, {}
+    for source, part in images.items():
+        found = nearest(part[:COLUMNS].flatten(1), training)
+        order = found.distances.argsort()
+        shown[source], distances[source] = part[:COLUMNS][order], found.distances[order]
+        nearby[source] = judge.training[found.places[order]]
+    return neighbour_figure(shown, nearby, distances, judge.usual_distance, batch)
+
+
+def interpolations(view: View, demonstrations: Tensor) -> Figure:
+    """Straight ways between demonstrations, in the sampler's base coordinates where it has some."""
+    chosen = torch.randperm(len(demonstrations), device=demonstrations.device)[: 2 * PATHS]
+    first, second = (
+        demonstrations[chosen[: len(chosen) // 2]],
+        demonstrations[chosen[len(chosen) // 2 :][: len(chosen) // 2]],
+    )
+    sampler: Any = view.sampler
+    has_base = hasattr(sampler, "to_base")
+    if has_base:
+        first, second = sampler.to_base(first)[0], sampler.to_base(second)[0]
+    share = torch.linspace(0, 1, STEPS, device=first.device).view(1, STEPS, *[1] * (first.ndim - 1))
+    ways = (torch.lerp(first[:, None], second[:, None], share)).flatten(0, 1)
+    if has_base:
+        ways = sampler.from_base(ways)[0]
+    energies = view.energy(ways).view(-1, STEPS)
+    paths = grey_levels(ways, view.event).view(-1, STEPS, *view.event["shape"])
+    return interpolation_figure(paths, energies, "the sampler's base" if has_base else "pixels", view.batches)
