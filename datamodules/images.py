@@ -112,7 +112,7 @@ class ImageDataModule(MemoryDataModule):
         if isinstance(source.images.train, Tensor):
             parts = Splits(*(convert(part, size, grey) for part in source.images))
         else:
-            parts = open_files(source, size, grey, 0 if name == "celeba" else memory_limit)
+            parts = open_files(source, size, grey, memory_limit, is_published=name == "celeba")
         shape = parts.train.shape[1:]
         if self.augment and self.augment.max_shift >= min(shape[1:]):
             raise ValueError(
@@ -161,14 +161,17 @@ def convert(levels: Tensor, size: int | None, grey: bool | None) -> Tensor:
     return levels.contiguous()
 
 
-def open_files(source: Source, size: int | None, grey: bool | None, memory_limit: int) -> Splits:
-    """Image files of each part, read now if all are within ``memory_limit`` bytes, otherwise when they are served."""
+def open_files(source: Source, size: int | None, grey: bool | None, memory_limit: int, is_published: bool) -> Splits:
+    """Image files of each part, read now if all are within ``memory_limit`` bytes, otherwise when they are served.
+
+    Every header is looked at; of published files, which are many and alike, the first.
+    """
     names = [name for part in source.images for name in part]
-    found = survey(source.root, names if memory_limit else names[:1], must_match=size is None)
+    found = survey(source.root, names[:1] if is_published else names, must_match=size is None)
     channels = 1 if grey or (grey is None and found.is_grey) else 3
     shape = [channels, *(found.size if size is None else (size, size))]
     parts = Splits(*(ImageFiles(source.root, part, shape, is_resized=size is not None) for part in source.images))
-    if sum(part.shape.numel() for part in parts) > memory_limit:
+    if is_published or sum(part.shape.numel() for part in parts) > memory_limit:
         return parts
     return Splits(*(part.read() for part in parts))
 
