@@ -52,7 +52,7 @@ def serve(unit: Tensor, num_levels: int, transform: str, alpha: float = 0.0) -> 
         alpha: of :math:`\text{logit}(\alpha + (1 - 2 \alpha) x)`; with 0, x is kept 1e-6 from 0 and 1.
 
     Source:
-        Dinh et al. 2017, arXiv 1605.08803, section 4.1; with 1 - 2 alpha, as Papamakarios et al. 2017, arXiv 1705.07057, section 4.
+        Dinh et al. 2017, arXiv 1605.08803, section 4.1, with 1 - alpha; symmetric as Papamakarios et al. 2017, arXiv 1705.07057.
 
     Example:
         >>> served, log_det = serve(torch.full((1, 1, 1, 1), 0.5), 256, "logit", alpha=0.05)

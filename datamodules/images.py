@@ -71,7 +71,7 @@ class ImageDataModule(MemoryDataModule):
         UserError: if an image cannot be read, also in a worker (it names the file), or a download fails.
 
     Example:
-        >>> ImageDataModule("fashion_minst", root="/usr/share/datasets/fashion-mnist")
+        >>> ImageDataModule("fashion_minst", root="data")
         Traceback (most recent call last):
         ValueError: no images named 'fashion_minst'; did you mean fashion_mnist?
     """
