@@ -3,6 +3,7 @@
 from lightning_irl.datamodules.array import ArrayDataModule
 from lightning_irl.datamodules.demonstrations import Demonstrations, read_npz, write_npz
 from lightning_irl.datamodules.digits import DigitsDataModule
+from lightning_irl.datamodules.images import ImageDataModule
 from lightning_irl.datamodules.importers import read_huggingface, read_minari
 from lightning_irl.datamodules.memory import MemoryDataModule
 from lightning_irl.datamodules.toy import ToyDataModule
@@ -12,6 +13,7 @@ __all__ = [
     "ArrayDataModule",
     "Demonstrations",
     "DigitsDataModule",
+    "ImageDataModule",
     "MemoryDataModule",
     "ToyDataModule",
     "TrajectoryDataModule",

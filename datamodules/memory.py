@@ -77,9 +77,16 @@ class MemoryDataModule(pl.LightningDataModule):
         steps_per_epoch: batches in an epoch; by default one pass over the training part.
         seed: of the order in which the training part is served.
 
+    Attributes:
+        num_workers: processes that cut batches; by default none, as they slow down what is in memory.
+        pin_memory: whether batches are in page-locked memory.
+
     Raises:
         ValueError: if a batch is larger than the training part, or the data holds NaN or Inf.
     """
+
+    num_workers = 0
+    pin_memory = False
 
     def __init__(
         self, event: Event, splits: Splits, batch_size: int, steps_per_epoch: int | None = None, seed: int = 0
@@ -93,8 +100,8 @@ class MemoryDataModule(pl.LightningDataModule):
             )
         for name, part in splits._asdict().items():
             if not isinstance(part, Tensor):
-                continue  # trajectories are checked where they are read, which can name the step
-            bad = int((~torch.isfinite(part)).flatten(1).any(1).sum())
+                continue  # trajectories and files are checked where they are read, which can name the step or the file
+            bad = int((~torch.isfinite(part)).flatten(1).any(1).sum()) if part.is_floating_point() else 0
             if bad:
                 raise ValueError(f"{bad} of {len(part)} demonstrations for {name} hold NaN or Inf; remove or mend them")
             if list(part.shape[1:]) != event["shape"]:
@@ -131,6 +138,9 @@ class MemoryDataModule(pl.LightningDataModule):
             sampler=order,
             collate_fn=_as_fetched,
             drop_last=True,
+            # Not persistent: workers are seeded each epoch from the process's generator, which a checkpoint restores.
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
         )
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -143,4 +153,10 @@ class MemoryDataModule(pl.LightningDataModule):
         return self._in_order(self.test_set())
 
     def _in_order(self, demonstrations: Dataset[Batch]) -> DataLoader[Batch]:
-        return DataLoader(demonstrations, batch_size=self.batch_size, collate_fn=_as_fetched)
+        return DataLoader(
+            demonstrations,
+            batch_size=self.batch_size,
+            collate_fn=_as_fetched,
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+        )

@@ -79,6 +79,10 @@ def explain(message: str, options: Iterable[str] = (), classes: Iterable[type] =
         return f"{where}: no class {name}{reason}; {did_you_mean(name.rsplit('.', 1)[-1], names, hint)}"
     if found := re.match(r"unrecognized arguments: (.*)", text):
         return f"{found[1]} is no option; a config is given as --config NAME_OR_PATH, a field as --FIELD VALUE"
+    if text.startswith("the following arguments are required") and owner:
+        return (
+            f"{where}: {owner.rsplit('.', 1)[-1]} needs {text.partition(': ')[2]}; give each, as --{where}.FIELD VALUE"
+        )
     if text.startswith("the following arguments are required"):
         return f"{text}; give a config, as --config NAME: `lightning-irl configs` lists what ships"
     text = re.sub(r"Expected an? <class '(?:\w+\.)*(\w+)'>", r"expected \1", text)

@@ -27,7 +27,7 @@ def count(samples: Samples) -> int:
         >>> count(torch.zeros(5, 2))
         5
     """
-    return len(samples if isinstance(samples, Tensor) else samples[0])
+    return len(samples[0] if isinstance(samples, tuple) else samples)
 
 
 def join(parts: Sequence[Samples]) -> Samples:

@@ -105,6 +105,13 @@ def test_unknown_verb(capsys):
         (["--threads=0"], ["threads", "0"]),
         (["--data.name=moons"], ["'moons' is not known", "two_moons"]),
         (["--model.cost_optimizer=Adam", "--model.cost_optimizer.lr=-1"], ["Invalid learning rate: -1"]),
+        (["--data=ImageDataModule"], ["data: ImageDataModule needs name, root", "--data.FIELD VALUE"]),
+        (
+            ["--data=ImageDataModule", "--data.name=mnits", "--data.root=."],
+            ["no images named 'mnits'", "did you mean mnist"],
+        ),
+        (["--data=ImageDataModule", "--data.name=svhn", "--data.root=."], ["train_32x32.mat", "data.download=true"]),
+        (["--data=ImageDataModule", "--data.name=folder", "--data.root=nowhere"], ["no folder nowhere", "data.root"]),
         # what Lightning refuses with two optimizers
         (["--trainer.gradient_clip_val=1"], ["gradient_clip_val", "--model.clip_norm"]),
         (["--trainer.accumulate_grad_batches=2"], ["accumulate_grad_batches", "--model.accumulate"]),

@@ -8,7 +8,8 @@ import torch
 
 from lightning_irl.batch import Batch
 from lightning_irl.datamodules import ArrayDataModule, DigitsDataModule, MemoryDataModule, ToyDataModule
-from lightning_irl.datamodules.digits import LEVELS, serve
+from lightning_irl.datamodules.dequantised import serve
+from lightning_irl.datamodules.digits import LEVELS
 from lightning_irl.datamodules.memory import EpochSampler, Splits
 from lightning_irl.event import make_event
 
