@@ -8,6 +8,7 @@ from lightning_irl.samplers.gaussian import GaussianSampler
 from lightning_irl.samplers.generator import GeneratorSampler
 from lightning_irl.samplers.mixture import GaussianMixtureSampler
 from lightning_irl.samplers.policy import PolicySampler, Rollout
+from lightning_irl.samplers.transport import Transport
 
 __all__ = [
     "BroadSampler",
@@ -19,4 +20,5 @@ __all__ = [
     "PolicySampler",
     "Rollout",
     "Sampler",
+    "Transport",
 ]

@@ -15,8 +15,8 @@ from zuko.lazy import LazyComposedTransform
 from zuko.transforms import MonotonicAffineTransform, MonotonicRQSTransform
 
 from lightning_irl.event import Event, per_coordinate
-from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.gaussian import BOX_SCALE
+from lightning_irl.samplers.transport import Transport, standard_normal_log_prob
 from lightning_irl.support import RealSupport, support_of
 
 COUPLING_FROM = 5  # an autoregressive flow samples in d passes; above this dimension coupling (one pass) is the default
@@ -24,11 +24,11 @@ SPLINE_BOUND = 8.0  # of the spline on a real support, in standard deviations of
 START_NEAR_IDENTITY = 0.1  # factor on the last layer of every transform's network at the start
 
 
-class FlowSampler(Sampler):
-    r"""q is the density of x = T^{-1}(z), T a stack of masked autoregressive or coupling transforms (zuko).
+class FlowSampler(Transport):
+    r"""q is the density of x = T^{-1}(z), T a stack of masked autoregressive or coupling transforms (zuko), z standard normal.
 
-    On a real support z is standard normal and x is standardised by the training data. On a box either x is the sigmoid of such
-    a flow, or (``native``) splines map the box to itself and z is uniform there.
+    On a real support x is standardised by the training data. On a box either x is the sigmoid of such a flow, or (``native``)
+    splines map the box to itself, on which the normal distribution function makes z uniform first.
 
     Args:
         event: what one sample looks like.
@@ -120,27 +120,32 @@ class FlowSampler(Sampler):
             mask = (torch.arange(self.dimension) + index) % 2 == 0
         return GeneralCouplingTransform(self.dimension, mask=mask.flatten(), **options)
 
-    @torch.no_grad()
-    def sample(self, num_samples: int) -> tuple[Tensor, Tensor]:
-        return self.rsample(num_samples)
-
-    def rsample(self, num_samples: int) -> tuple[Tensor, Tensor]:
-        base = self.scale.new_empty(num_samples, self.dimension)
-        base = base.uniform_(-1, 1) if self.is_uniform else base.normal_()
-        standard, log_det = self.flow().inv.call_and_ladj(base)
+    def from_base(self, base: Tensor) -> tuple[Tensor, Tensor]:
+        start, start_log_det = _uniform_of_normal(base) if self.is_uniform else (base, base.new_zeros(len(base)))
+        standard, flow_log_det = self.flow().inv.call_and_ladj(start)
         samples, support_log_det = self.support.constrain(self.location + self.scale * standard)
-        log_q = self._base_log_prob(base) - log_det - self.scale.log().sum() - support_log_det
-        return samples.view(num_samples, *self.shape), log_q
+        log_det = start_log_det + flow_log_det + self.scale.log().sum() + support_log_det
+        return samples.view(len(base), *self.shape), log_det
 
-    def log_prob(self, samples: Tensor) -> Tensor:
+    def to_base(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         free, support_log_det = self.support.unconstrain(samples.flatten(1))
-        base, log_det = self.flow().call_and_ladj((free - self.location) / self.scale)
-        return self._base_log_prob(base) + log_det - self.scale.log().sum() + support_log_det
-
-    def _base_log_prob(self, base: Tensor) -> Tensor:
+        base, flow_log_det = self.flow().call_and_ladj((free - self.location) / self.scale)
+        log_det = support_log_det - self.scale.log().sum() + flow_log_det
         if self.is_uniform:
-            return base.new_full((len(base),), -self.dimension * math.log(2))
-        return -base.square().sum(-1) / 2 - self.dimension / 2 * math.log(2 * math.pi)
+            base = _normal_of_uniform(base)
+            log_det = log_det - _uniform_of_normal(base)[1]
+        return base, log_det
+
+
+def _uniform_of_normal(base: Tensor) -> tuple[Tensor, Tensor]:
+    """Map standard normal coordinates to uniform ones on [-1, 1], with log |d uniform / d normal|."""
+    return torch.erf(base / math.sqrt(2)), standard_normal_log_prob(base) + base.shape[-1] * math.log(2)
+
+
+def _normal_of_uniform(uniform: Tensor) -> Tensor:
+    """The inverse; an edge is moved inward by one rounding, so that its normal coordinate is finite (5.4 in single precision)."""
+    edge = 1 - torch.finfo(uniform.dtype).eps / 2
+    return math.sqrt(2) * torch.erfinv(uniform.clamp(-edge, edge))
 
 
 def _activation(dropout: float) -> nn.Module:

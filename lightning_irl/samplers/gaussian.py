@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from lightning_irl.event import Event, per_coordinate
-from lightning_irl.samplers.base import Sampler
+from lightning_irl.samplers.transport import Transport
 from lightning_irl.support import support_of
 
 BOX_SCALE = 1.7  # a logistic variable with this standard deviation of its logit is close to uniform on the box
 
 
-class GaussianSampler(Sampler):
+class GaussianSampler(Transport):
     r"""x = m + L z with z standard normal; on a box, its sigmoid.
 
     Starts at the training data's location with ``width`` times its scale. L is lower-triangular with a positive diagonal.
@@ -45,23 +45,14 @@ class GaussianSampler(Sampler):
         """The lower-triangular square root L of the covariance (d, d)."""
         return self.off_diagonal.tril(-1) + torch.diag(self.log_diagonal.exp())
 
-    @torch.no_grad()
-    def sample(self, num_samples: int) -> tuple[Tensor, Tensor]:
-        return self.rsample(num_samples)
+    def from_base(self, base: Tensor) -> tuple[Tensor, Tensor]:
+        samples, support_log_det = self.support.constrain(self.mean + base @ self.root().T)
+        return samples.view(len(base), *self.shape), self.log_diagonal.sum() + support_log_det
 
-    def rsample(self, num_samples: int) -> tuple[Tensor, Tensor]:
-        noise = torch.randn(num_samples, self.dimension, dtype=self.mean.dtype, device=self.mean.device)
-        samples, log_det = self.support.constrain(self.mean + noise @ self.root().T)
-        return samples.view(num_samples, *self.shape), self._log_prob(noise) - log_det
-
-    def log_prob(self, samples: Tensor) -> Tensor:
-        free, log_det = self.support.unconstrain(samples.flatten(1))
-        noise = torch.linalg.solve_triangular(self.root(), (free - self.mean).T, upper=False).T
-        return self._log_prob(noise) + log_det
-
-    def _log_prob(self, noise: Tensor) -> Tensor:
-        constant = self.dimension / 2 * math.log(2 * math.pi)
-        return -noise.square().sum(-1) / 2 - self.log_diagonal.sum() - constant
+    def to_base(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        free, support_log_det = self.support.unconstrain(samples.flatten(1))
+        base = torch.linalg.solve_triangular(self.root(), (free - self.mean).T, upper=False).T
+        return base, support_log_det - self.log_diagonal.sum()
 
 
 @torch.no_grad()
