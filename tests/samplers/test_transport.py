@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lightning_irl.event import make_event
-from lightning_irl.samplers import FlowSampler, GaussianSampler, Transport
+from lightning_irl.samplers import FlowSampler, GaussianSampler, MultiscaleFlow, Transport
 
 LOW, HIGH = -1.0, 3.0
 EVENTS = {
@@ -20,6 +20,7 @@ EVENTS = {
 }
 small = {"transforms": 2, "hidden": [8]}
 spline, affine = partial(FlowSampler, bins=5, **small), partial(FlowSampler, transform="affine", **small)
+multiscale = partial(MultiscaleFlow, steps=3, hidden=6)
 TRANSPORTS = {
     "gaussian": GaussianSampler,
     "spline": partial(spline, coupling=False),
@@ -28,10 +29,14 @@ TRANSPORTS = {
     "affine coupling": partial(affine, coupling=True),
     "native spline": partial(spline, coupling=False, native=True),
     "native coupling": partial(spline, coupling=True, native=True),
+    "multiscale spline": partial(multiscale, bins=5),
+    "multiscale affine": partial(multiscale, transform="affine"),
 }
 
 
 def is_buildable(name, kind):
+    if "multiscale" in name:
+        return EVENTS[kind]["kind"] == "image"
     return "native" not in name or EVENTS[kind]["support"] == "box"
 
 
