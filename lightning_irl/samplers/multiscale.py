@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -31,15 +31,15 @@ class MultiscaleFlow(Transport):
         event: what one sample looks like, of shape [C, H, W].
         transform: ``spline`` (an affine transform, then a rational-quadratic spline; Durkan et al. 2019, arXiv 1906.04032) or
             ``affine`` (Dinh et al. 2017, arXiv 1605.08803).
-        scales: number of scales; H and W must be divisible by 2 as often.
-        steps: coupling steps at each scale.
-        hidden: channels inside each conditioner.
+        steps: coupling steps at each scale, the finest first; H and W must be divisible by 2 as often as there are scales.
+        hidden: channels inside the conditioners of each scale, the finest first.
         blocks: residual blocks of each conditioner.
         bins: pieces of each spline.
         dropout: share of hidden units dropped while the sampler is in training mode, which views use for likelihood terms alone.
 
     Raises:
-        ValueError: if ``transform`` is neither, the event is no image, or its sides are not divisible as often as ``scales`` asks.
+        ValueError: if ``transform`` is neither, the event is no image, or its sides are not divisible as often as there
+            are scales, or ``steps`` and ``hidden`` differ in length.
 
     Source:
         Dinh et al. 2017, arXiv 1605.08803; Kingma and Dhariwal 2018, arXiv 1807.03039.
@@ -58,9 +58,8 @@ class MultiscaleFlow(Transport):
         self,
         event: Event,
         transform: Literal["spline", "affine"] = "spline",
-        scales: int = 2,
-        steps: int = 4,
-        hidden: int = 32,
+        steps: Sequence[int] = (2, 4),
+        hidden: Sequence[int] = (32, 64),
         blocks: int = 1,
         bins: int = 8,
         dropout: float = 0.0,
@@ -70,21 +69,29 @@ class MultiscaleFlow(Transport):
             raise ValueError(f"MultiscaleFlow transform is {transform!r}; allowed: spline, affine")
         self.support = support_of(event)
         pieces = bins if transform == "spline" else 0
-        self.shapes = _scale_shapes(self.shape, scales)
+        if len(steps) != len(hidden) or min(steps, default=0) < 1:
+            raise ValueError(
+                f"MultiscaleFlow steps is {list(steps)} and hidden {list(hidden)}; give each a positive number per scale"
+            )
+        self.shapes = _scale_shapes(self.shape, len(steps))
         self.scales = nn.ModuleList(
-            _Scale(_Coupling(shape, index, hidden, blocks, pieces, dropout) for index in reversed(range(steps)))
-            for shape in self.shapes
+            _Scale(_Coupling(shape, index, width, blocks, pieces, dropout) for index in reversed(range(count)))
+            for shape, count, width in zip(self.shapes, steps, hidden, strict=True)
         )
         self._standardise(event)
 
     def _standardise(self, event: Event) -> None:
-        location, scale = per_coordinate(event["location"], event), per_coordinate(event["scale"], event)
+        """One location and scale per channel: with one per pixel, a convolution would see a value mean something else at each."""
+        channels = per_coordinate(event["location"], event).view(self.shape[0], -1)
+        scales = per_coordinate(event["scale"], event).view(self.shape[0], -1)
+        location, variance = channels.mean(1, keepdim=True), scales.square().mean(1, keepdim=True)
+        scale = (variance + channels.var(1, keepdim=True, correction=0)).sqrt()
         if event["support"] == "box":
             margin = 0.01 * (event["high"] - event["low"])  # a mean at an edge has no logit
             inside = location.clamp(event["low"] + margin, event["high"] - margin)
-            location, scale = self.support.unconstrain(inside[None])[0][0], torch.full_like(scale, BOX_SCALE)
-        self.register_buffer("location", location)
-        self.register_buffer("scale", scale)
+            location, scale = self.support.unconstrain(inside)[0], torch.full_like(scale, BOX_SCALE)
+        self.register_buffer("location", location.expand_as(channels).flatten())
+        self.register_buffer("scale", scale.expand_as(channels).flatten())
 
     def from_base(self, base: Tensor) -> tuple[Tensor, Tensor]:
         sizes = [math.prod(shape) // 2 for shape in self.shapes]
@@ -119,10 +126,10 @@ def _scale_shapes(shape: tuple[int, ...], scales: int) -> list[tuple[int, int, i
     if len(shape) != 3:
         raise ValueError(f"MultiscaleFlow needs images [C, H, W], the event's shape is {list(shape)}; use FlowSampler")
     channels, height, width = shape
-    if scales < 1 or height % 2**scales or width % 2**scales:
+    if height % 2**scales or width % 2**scales:
         raise ValueError(
-            f"MultiscaleFlow scales is {scales} and images are {height} x {width}; both sides must be divisible by "
-            f"2^scales = {2**scales} and scales at least 1: lower scales, or pad the images"
+            f"MultiscaleFlow has {scales} scales for images of {height} x {width}; both sides must be divisible by {2**scales}: "
+            "give steps and hidden for fewer scales"
         )
     return [(channels * 2 ** (2 + index), height >> (1 + index), width >> (1 + index)) for index in range(scales)]
 
@@ -205,6 +212,7 @@ class _Conditioner(nn.Module):
         with torch.no_grad():
             for parameter in self.last.parameters():
                 parameter.mul_(START_NEAR_IDENTITY)
+        self.to(memory_format=torch.channels_last)  # twice as fast on a CPU
 
     def forward(self, kept: Tensor) -> Tensor:
         found = self.first(kept) + self.place  # a class's embedding would be added here

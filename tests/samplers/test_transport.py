@@ -20,7 +20,7 @@ EVENTS = {
 }
 small = {"transforms": 2, "hidden": [8]}
 spline, affine = partial(FlowSampler, bins=5, **small), partial(FlowSampler, transform="affine", **small)
-multiscale = partial(MultiscaleFlow, steps=3, hidden=6)
+multiscale = partial(MultiscaleFlow, steps=[2, 3], hidden=[6, 6])
 TRANSPORTS = {
     "gaussian": GaussianSampler,
     "spline": partial(spline, coupling=False),
