@@ -90,8 +90,8 @@ class MultiscaleFlow(Transport):
             margin = 0.01 * (event["high"] - event["low"])  # a mean at an edge has no logit
             inside = location.clamp(event["low"] + margin, event["high"] - margin)
             location, scale = self.support.unconstrain(inside)[0], torch.full_like(scale, BOX_SCALE)
-        self.register_buffer("location", location.expand_as(channels).flatten())
-        self.register_buffer("scale", scale.expand_as(channels).flatten())
+        self.register_buffer("location", location.expand_as(channels).flatten().clone())
+        self.register_buffer("scale", scale.expand_as(channels).flatten().clone())
 
     def from_base(self, base: Tensor) -> tuple[Tensor, Tensor]:
         sizes = [math.prod(shape) // 2 for shape in self.shapes]
