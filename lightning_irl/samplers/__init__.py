@@ -7,6 +7,7 @@ from lightning_irl.samplers.flow import FlowSampler
 from lightning_irl.samplers.gaussian import GaussianSampler
 from lightning_irl.samplers.generator import GeneratorSampler
 from lightning_irl.samplers.mixture import GaussianMixtureSampler
+from lightning_irl.samplers.multiscale import MultiscaleFlow
 from lightning_irl.samplers.policy import PolicySampler, Rollout
 from lightning_irl.samplers.transport import Transport
 
@@ -17,6 +18,7 @@ __all__ = [
     "GaussianMixtureSampler",
     "GaussianSampler",
     "GeneratorSampler",
+    "MultiscaleFlow",
     "PolicySampler",
     "Rollout",
     "Sampler",

@@ -16,6 +16,7 @@ from lightning_irl.samplers import (
     GaussianMixtureSampler,
     GaussianSampler,
     GeneratorSampler,
+    MultiscaleFlow,
     Sampler,
 )
 from lightning_irl.samplers.gaussian import matched_log_prob
@@ -44,6 +45,7 @@ SAMPLERS = {
     "native coupling": partial(spline, coupling=True, native=True),
     "defensive spline": partial(DefensiveSampler, sampler=spline, share=0.2),
     "defensive mixture": partial(DefensiveSampler, sampler=mixture, share=0.2),
+    "multiscale": partial(MultiscaleFlow, steps=[2, 2], hidden=[8, 8], bins=5),
     "generator": GeneratorSampler,
 }
 DENSE = [name for name in SAMPLERS if name != "generator"]
@@ -56,6 +58,8 @@ def over(names, *kinds):
 
 
 def is_buildable(name, kind):
+    if name == "multiscale":
+        return EVENTS[kind]["kind"] == "image"
     return "native" not in name or EVENTS[kind]["support"] == "box"
 
 
