@@ -16,7 +16,7 @@ from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_sc
 from lightning_irl.event import dimension
 from lightning_irl.metrics import KLOnGrid
 from lightning_irl.partition import PartitionEstimate, estimate_all
-from lightning_irl.partition.report import METHODS
+from lightning_irl.partition.report import DEFAULT_METHODS
 from lightning_irl.runs import run_folder
 from lightning_irl.samples import Samples, each
 from lightning_irl.views import View
@@ -36,6 +36,7 @@ class LogPartition(Callback):
         leapfrog_steps: of each of their Hamiltonian moves.
         broad_width: standard deviation of the broad start over the training data's; it finds mass within about three of these.
         methods: which estimates to make at the end, of those that apply.
+        repetitions: of all of them, from scratch; errors are then no less than what repeating shows.
 
     Attributes:
         estimates: at the end, one for each method.
@@ -50,11 +51,12 @@ class LogPartition(Callback):
         num_temperatures: int = 200,
         leapfrog_steps: int = 4,
         broad_width: float = 4.0,
-        methods: Sequence[str] = METHODS,
+        methods: Sequence[str] = DEFAULT_METHODS,
+        repetitions: int = 1,
     ) -> None:
         self.every_n_epochs, self.num_samples = every_n_epochs, num_samples
         self.num_chains, self.num_temperatures, self.leapfrog_steps = num_chains, num_temperatures, leapfrog_steps
-        self.broad_width, self.methods = broad_width, methods
+        self.broad_width, self.methods, self.repetitions = broad_width, methods, repetitions
         self.estimates: list[PartitionEstimate] = []
         self.results: dict[str, float] = {}
 
@@ -67,7 +69,7 @@ class LogPartition(Callback):
         # A last epoch is estimated in full by on_train_end.
         with aside(view, seed=view.batches):
             estimates = estimate_all(
-                view.energy, view.sampler, view.event, num_samples=self.num_samples, methods=["importance"]
+                view.energy, view.known_sampler, view.event, num_samples=self.num_samples, methods=["importance"]
             )
         publish_scalars(trainer, estimate_scalars(estimates), view.batches)
 
@@ -105,7 +107,7 @@ class LogPartition(Callback):
         """Every estimate that applies to a view, given N demonstrations for those that use them."""
         return estimate_all(
             view.energy,
-            view.sampler,
+            view.known_sampler,
             view.event,
             demonstrations,
             self.num_samples,
@@ -114,6 +116,7 @@ class LogPartition(Callback):
             leapfrog_steps=self.leapfrog_steps,
             broad_width=self.broad_width,
             methods=self.methods,
+            repetitions=self.repetitions,
         )
 
     def _likelihoods(self, trainer: Trainer, view: View, stage: str) -> dict[str, float]:

@@ -7,7 +7,7 @@ from lightning_irl.partition.draws import ModelDraws, continue_chains, draw_mode
 from lightning_irl.partition.estimate import PartitionEstimate
 from lightning_irl.partition.importance import importance
 from lightning_irl.partition.quadrature import quadrature
-from lightning_irl.partition.report import estimate_all, reconcile
+from lightning_irl.partition.report import estimate_all, pool, reconcile
 from lightning_irl.partition.training import discriminator, mixture
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "log_mean_exp",
     "mixture",
     "pareto_k_hat",
+    "pool",
     "quadrature",
     "reconcile",
     "split_r_hat",

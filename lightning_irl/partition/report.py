@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from scipy.stats import chi2
 from torch import Tensor
 
 from lightning_irl.event import Event, dimension
 from lightning_irl.mcmc.target import CostFunction
 from lightning_irl.objectives import mixture_log_density
-from lightning_irl.partition.annealed import annealed_run
+from lightning_irl.partition.annealed import AnnealedRun, annealed_run
 from lightning_irl.partition.bridge import bridge_log_ratios
+from lightning_irl.partition.diagnostics import log_mean_exp
 from lightning_irl.partition.draws import ModelDraws, continue_chains
 from lightning_irl.partition.estimate import CONFIDENCE_95, PartitionEstimate
 from lightning_irl.partition.importance import importance_log_weights, log_ratios, summarise_importance
@@ -24,7 +26,17 @@ from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
 from lightning_irl.samples import Samples, pieces
 
-METHODS = ("quadrature", "annealed_broad", "annealed", "bridge", "importance", "discriminator", "mixture")
+METHODS = (
+    "quadrature",
+    "annealed_broad",
+    "annealed",
+    "annealed_reverse",
+    "bridge",
+    "importance",
+    "discriminator",
+    "mixture",
+)
+DEFAULT_METHODS = tuple(name for name in METHODS if name != "annealed_reverse")  # which costs as much again
 # Of trajectories only actions could move along an annealed path, and through states that the environment alone makes.
 TRAJECTORY_METHODS = ("importance", "discriminator", "mixture")
 # A pair of honest estimates differs by more than this many joint errors once in 370 times; a report makes about six
@@ -54,12 +66,13 @@ def estimate_all(
     draws_per_chain: int = 8,
     broad_width: float = 4.0,
     batch_size: int = 4096,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = DEFAULT_METHODS,
+    repetitions: int = 1,
 ) -> list[PartitionEstimate]:
     """Estimate log Z in every way that applies, and reconcile the results.
 
     For trajectories: ``importance`` and the training quantities. Else ``quadrature`` for one or two coordinates; ``annealed`` from the sampler and ``annealed_broad`` from a broad start;
-    ``bridge`` between the sampler and the model draws in which either annealing ended (the broad one, unless that
+    ``annealed_reverse`` back to the sampler from where the chains of ``annealed`` have moved on to; ``bridge`` between the sampler and the model draws in which either annealing ended (the broad one, unless that
     failed); ``importance``; and, with demonstrations, ``discriminator`` and ``mixture`` (with the current model as
     p_hat).
 
@@ -78,13 +91,36 @@ def estimate_all(
         batch_size: samples evaluated at once.
         methods: which to run; the bridge needs one of the annealed ones. What finds a mode that the sampler misses is
             ``annealed_broad`` or ``quadrature``: without them the rest can only be judged by what the sampler sees.
+        repetitions: of everything, with fresh draws, chains and schedules; :func:`pool` makes one estimate a method of them, whose
+            error is no less than what repeating shows.
 
     Returns:
-        Estimates in the order quadrature, annealed_broad, annealed, bridge, importance, discriminator, mixture.
+        Estimates in the order of ``METHODS``.
 
     Raises:
         ValueError: if the sampler has no density, or a method is unknown.
     """
+    if repetitions < 1:
+        raise ValueError(f"repetitions is {repetitions}; it must be at least 1")
+    if repetitions > 1:
+        runs = [
+            estimate_all(
+                cost,
+                sampler,
+                event,
+                demonstrations,
+                num_samples,
+                num_chains=num_chains,
+                num_temperatures=num_temperatures,
+                leapfrog_steps=leapfrog_steps,
+                draws_per_chain=draws_per_chain,
+                broad_width=broad_width,
+                batch_size=batch_size,
+                methods=methods,
+            )
+            for _ in range(repetitions)
+        ]
+        return reconcile([pool(repeated) for repeated in zip(*runs, strict=True)])
     if unknown := set(methods) - set(METHODS):
         raise ValueError(f"methods has {sorted(unknown)}; allowed: {', '.join(METHODS)}")
     require_density(sampler)
@@ -108,6 +144,8 @@ def estimate_all(
         draws = continue_chains(trusted, draws_per_chain, leapfrog_steps)
         at_model = log_ratios(cost, sampler, draws.samples.flatten(0, 1), batch_size).reshape(draws.samples.shape[:2])
         found["bridge"] = bridge_log_ratios(log_weights, at_model, draws)
+        if "annealed" in runs and "annealed_reverse" in methods:
+            found["annealed_reverse"] = _reversed(cost, sampler, event, runs["annealed"], draws, leapfrog_steps)
         if trusted.estimate.method == "annealed_broad" and trusted.estimate.reliable:
             largest = float(log_weights.max())
             found["importance"] = _check_unseen(found["importance"], at_model, draws, largest)
@@ -118,6 +156,61 @@ def estimate_all(
         for estimate in _training_quantities(cost, sampler, demonstrations, num_samples, batch_size):
             found[estimate.method] = estimate
     return reconcile([found[name] for name in METHODS if name in found and name in methods])
+
+
+def _reversed(
+    cost: CostFunction, sampler: Sampler, event: Event, run: AnnealedRun, draws: ModelDraws, leapfrog_steps: int
+) -> PartitionEstimate:
+    """Back along the schedule of a forward run, from the last draws of chains at the model."""
+    return annealed_run(
+        cost,
+        sampler,
+        event,
+        len(draws.log_weights),
+        leapfrog_steps=leapfrog_steps,
+        direction="reverse",
+        model_samples=draws.samples[:, -1],
+        model_log_weights=draws.log_weights,
+        model_samples_are="chains",
+        schedule=run.schedule,
+    ).estimate
+
+
+def pool(repeated: Sequence[PartitionEstimate]) -> PartitionEstimate:
+    r"""One estimate of independent repetitions: the log of the mean of their Z.
+
+    Its standard error is the larger of what the repetitions' own errors make and what their spread makes, the latter by the
+    delta method. Where they spread by more than their own errors allow (a chi-square's 99.9 %), those errors did not know
+    something and the estimate is not reliable.
+
+    Args:
+        repeated: estimates by one method.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    first = repeated[0]
+    values = torch.tensor([estimate.log_z for estimate in repeated], dtype=torch.float64)
+    own = torch.tensor([estimate.stderr for estimate in repeated], dtype=torch.float64)
+    number = len(repeated)
+    mean = log_mean_exp(values)
+    weights = torch.softmax(values, 0)
+    claimed = float((weights * own).square().sum().sqrt())
+    doubts = [estimate.reason for estimate in repeated if not estimate.reliable and estimate.certifies][:1]
+    if number > 1 and math.isfinite(claimed):
+        spread = float(((values - values.mean()) / own).square().sum())
+        if spread > float(chi2.ppf(0.999, number - 1)):
+            doubts.append(f"{number} repetitions spread by {float(values.std()):.2g} nats, more than their own errors allow")
+    return replace(
+        first,
+        log_z=mean.value,
+        stderr=max(claimed, mean.stderr) if number > 1 else first.stderr,
+        ess=sum(estimate.ess for estimate in repeated),
+        k_hat=max(estimate.k_hat for estimate in repeated),
+        num_samples=sum(estimate.num_samples for estimate in repeated),
+        reliable=first.certifies and not doubts,
+        reason="; ".join(doubts) if doubts else first.reason,
+    )
 
 
 def reconcile(estimates: Sequence[PartitionEstimate]) -> list[PartitionEstimate]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from lightning_irl.partition import PartitionEstimate, estimate_all, reconcile
+from lightning_irl.partition import PartitionEstimate, estimate_all, pool, reconcile
 
 
 def _estimate(method: str, log_z: float, stderr: float = 0.01, **changes) -> PartitionEstimate:
@@ -125,3 +126,26 @@ def test_training_quantities_neither_judge_nor_are_judged():
 def test_interval():
     low, high = _estimate("importance", 1.0, 0.1).interval
     assert (low, high) == pytest.approx((0.804, 1.196))
+
+
+def test_repetitions_are_pooled_as_means_of_z():
+    # Z = 1 and 3 have the mean 2; weights 1/4 and 3/4 of own errors 0.1 and 0.2.
+    pooled = pool([_estimate("annealed", 0.0, 0.1), _estimate("annealed", math.log(3.0), 0.2)])
+    assert pooled.log_z == pytest.approx(math.log(2.0))
+    # The spread, 2^(1/2) over a mean of 2, over 2^(1/2) repetitions, is 0.5; more than their own errors.
+    assert pooled.stderr == pytest.approx(0.5)
+    assert not pooled.reliable
+    assert "2 repetitions spread by 0.78 nats" in pooled.reason
+
+
+def test_repetitions_that_agree_stay_reliable_with_no_less_than_their_own_error():
+    pooled = pool([_estimate("annealed", 1.0, 0.1), _estimate("annealed", 1.0, 0.1)])
+    assert pooled.reliable
+    assert pooled.stderr == pytest.approx(0.1 / math.sqrt(2))
+
+
+def test_one_unreliable_repetition_is_told():
+    bad = replace(_estimate("annealed", 1.0, 0.1), reliable=False, reason="few chains")
+    pooled = pool([_estimate("annealed", 1.0, 0.1), bad])
+    assert not pooled.reliable
+    assert pooled.reason == "few chains"
