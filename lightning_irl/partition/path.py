@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event
+from lightning_irl.event import Event, require_continuous
 from lightning_irl.partition.hmc import HMCState, LogDensity, gradient_at, gradients_enabled
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.support import support_of
@@ -29,13 +29,14 @@ class GeometricPath:
         event: what a sample looks like; default the sampler's.
 
     Raises:
-        ValueError: if the sampler has no density.
+        ValueError: if the sampler has no density, or the event is one of discrete levels, where nothing has a gradient.
     """
 
     def __init__(self, cost: CostFunction, start: Sampler, event: Event | None = None) -> None:
         require_density(start)
         self.cost, self.start = cost, start
         self.event = start.event if event is None else event
+        require_continuous(self.event, "an annealed path")
         self.shape = tuple(self.event["shape"])
         self.support = support_of(self.event)
 

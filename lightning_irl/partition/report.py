@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event, dimension
+from lightning_irl.event import Event, is_counted
 from lightning_irl.objectives import mixture_log_density
 from lightning_irl.partition.annealed import annealed_run
 from lightning_irl.partition.bridge import bridge_log_ratios
@@ -17,7 +17,7 @@ from lightning_irl.partition.draws import ModelDraws, continue_chains
 from lightning_irl.partition.estimate import CONFIDENCE_95, PartitionEstimate
 from lightning_irl.partition.importance import importance_log_weights, log_ratios, summarise_importance
 from lightning_irl.partition.path import CostFunction, require_density
-from lightning_irl.partition.quadrature import quadrature
+from lightning_irl.partition.quadrature import quadrature, quadrature_applies
 from lightning_irl.partition.training import discriminator, mixture
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
@@ -26,6 +26,8 @@ from lightning_irl.samples import Samples, pieces
 METHODS = ("quadrature", "annealed_broad", "annealed", "bridge", "importance", "discriminator", "mixture")
 # Of trajectories only actions could move along an annealed path, and through states that the environment alone makes.
 TRAJECTORY_METHODS = ("importance", "discriminator", "mixture")
+# Discrete levels have no gradient for a chain to follow; few enough states can be summed over.
+COUNTED_METHODS = ("quadrature", *TRAJECTORY_METHODS)
 # A pair of honest estimates differs by more than this many joint errors once in 370 times; a report makes about six
 # pairs.
 CONTRADICTION = 3.0
@@ -57,7 +59,8 @@ def estimate_all(
 ) -> list[PartitionEstimate]:
     """Estimate log Z in every way that applies, and reconcile the results.
 
-    For trajectories: ``importance`` and the training quantities. Else ``quadrature`` for one or two coordinates; ``annealed`` from the sampler and ``annealed_broad`` from a broad start;
+    For trajectories: ``importance`` and the training quantities. For images and points of discrete levels: the same, and as
+    ``quadrature`` the exact sum over at most 2^20 states. Else ``quadrature`` for one or two coordinates; ``annealed`` from the sampler and ``annealed_broad`` from a broad start;
     ``bridge`` between the sampler and the model draws in which either annealing ended (the broad one, unless that
     failed); ``importance``; and, with demonstrations, ``discriminator`` and ``mixture`` (with the current model as
     p_hat).
@@ -90,9 +93,11 @@ def estimate_all(
     event = sampler.event if event is None else event
     if event["kind"] == "trajectory":
         methods = [name for name in methods if name in TRAJECTORY_METHODS]
+    elif is_counted(event):
+        methods = [name for name in methods if name in COUNTED_METHODS]
     log_weights = importance_log_weights(cost, sampler, num_samples, batch_size)
     found = {"importance": summarise_importance(log_weights)}
-    if "quadrature" in methods and dimension(event) <= 2:
+    if "quadrature" in methods and quadrature_applies(event):
         found["quadrature"] = quadrature(cost, event, batch_size=batch_size)
     runs = {}
     for name in ("annealed_broad", "annealed"):

@@ -1,5 +1,6 @@
 """q: Sampler and its kinds."""
 
+from lightning_irl.samplers.autoregressive import AutoregressiveSampler
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
 from lightning_irl.samplers.defensive import DefensiveSampler
@@ -10,6 +11,7 @@ from lightning_irl.samplers.mixture import GaussianMixtureSampler
 from lightning_irl.samplers.policy import PolicySampler, Rollout
 
 __all__ = [
+    "AutoregressiveSampler",
     "BroadSampler",
     "DefensiveSampler",
     "FlowSampler",
