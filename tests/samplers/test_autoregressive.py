@@ -101,7 +101,7 @@ def test_no_gradient_in_the_samples_and_none_off_the_lattice():
     log_q = sampler.log_prob(samples)
     (gradient,) = torch.autograd.grad(log_q.sum(), samples, allow_unused=True)
     assert gradient is None
-    for moved in (samples + 0.5, samples + 4.0):  # a level is 4/3 wide
+    for moved in (samples + 0.5, samples + 4.0, samples * math.nan, samples + math.inf):  # a level is 4/3 wide
         assert (sampler.log_prob(moved) == -math.inf).all()
         assert (BroadSampler(sampler.event).log_prob(moved) == -math.inf).all()
     assert torch.equal(sampler.log_prob(samples.float()), log_q)  # rounding is not off the lattice
