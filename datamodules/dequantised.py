@@ -2,7 +2,7 @@ r"""Images of integer grey levels, served as continuous ones, and what that does
 
 Raw data are grey levels 0 to L - 1 plus uniform noise, on [0, L) in every coordinate (dequantised). They are served as
 :math:`x = \text{raw} / L` on the unit box (``scale``), or as :math:`\text{logit}(\alpha + (1 - 2 \alpha) x)` on all of R^d
-(``logit``). A batch carries ``log_det`` = log |d served / d raw|, so that
+(``logit``); or without noise, as the middles (k + 1/2) / L of their levels (``discrete``). A batch carries ``log_det`` = log |d served / d raw|, so that
 
 .. math:: -(\log p(\text{served}) + \text{log\_det}) / (d \log 2)
 
@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 from lightning_irl.batch import Batch
 from lightning_irl.event import Event, make_event
 
-TRANSFORMS = ("scale", "logit")
+TRANSFORMS = ("scale", "logit", "discrete")
 LOGIT_EDGE = 1e-6  # nearest to 0 and 1 where alpha is 0, of which the logit is infinite
 COUNTED_AT_ONCE = 1024  # images
 
@@ -45,10 +45,12 @@ def check_serving(transform: str, alpha: float = 0.0) -> None:
 def serve(unit: Tensor, num_levels: int, transform: str, alpha: float = 0.0) -> Batch:
     r"""Images on the unit box (B, C, H, W) as served, with log |d served / d raw| (B,) in nats, raw being in grey levels.
 
+    Discrete images are counted, raw and served: probabilities do not change with the scale, and the log-determinant is 0.
+
     Args:
         unit: dequantised images over ``num_levels``, in [0, 1].
         num_levels: number of grey levels L.
-        transform: ``scale`` or ``logit``.
+        transform: ``scale``, ``logit`` or ``discrete``.
         alpha: of :math:`\text{logit}(\alpha + (1 - 2 \alpha) x)`; with 0, x is kept 1e-6 from 0 and 1.
 
     Source:
@@ -59,6 +61,8 @@ def serve(unit: Tensor, num_levels: int, transform: str, alpha: float = 0.0) -> 
         >>> served.item(), round(log_det.item(), 4) == round(math.log(0.9 / 0.25 / 256), 4)
         (0.0, True)
     """
+    if transform == "discrete":
+        return Batch(unit, unit.new_zeros(len(unit)))
     size = unit[0].numel()
     log_det = unit.new_full((len(unit),), -math.log(num_levels) * size)
     if transform == "scale":
@@ -86,9 +90,18 @@ def image_event(levels: Tensor, num_levels: int, transform: str, alpha: float = 
     served = serve(middles.view(-1, 1, 1, 1), num_levels, transform, alpha).samples.flatten()
     mean = (counts * served).sum() / counts.sum()
     variance = (counts * (served - mean).square()).sum() / (counts.sum() - 1)
-    support = "box" if transform == "scale" else "real"
     location, scale = mean.float().tolist(), variance.sqrt().float().tolist()
-    return make_event("image", levels.shape[1:], support=support, location=[location], scale=[scale])
+    return make_event("image", levels.shape[1:], location=[location], scale=[scale], **served_as(transform, num_levels))
+
+
+def served_as(transform: str, num_levels: int) -> dict[str, Any]:
+    """Support and base measure of an event of images served that way."""
+    is_counted = transform == "discrete"
+    return {
+        "support": "real" if transform == "logit" else "box",
+        "base_measure": "counting" if is_counted else "lebesgue",
+        "levels": num_levels if is_counted else None,
+    }
 
 
 class SeededNoise:
@@ -122,7 +135,7 @@ class DequantisedImages(Dataset[Batch]):
     Args:
         levels: integers from 0 to ``num_levels`` - 1; a tensor, or what gives one for a list of indices.
         num_levels: number of grey levels.
-        transform: ``scale`` or ``logit``.
+        transform: ``scale``, ``logit`` or ``discrete`` (the middle of each level's part of the unit box, without noise).
         noise: fixed uniform noise in [0, 1), shaped like ``levels``, or what gives it for a list of indices; None for fresh
             noise each time.
         alpha: of the logit.
@@ -152,7 +165,10 @@ class DequantisedImages(Dataset[Batch]):
         if self.augment is not None:
             levels = self.augment(levels)
         levels = levels.float()
-        noise = torch.rand_like(levels) if self.noise is None else self.noise[indices]
+        if self.transform == "discrete":
+            noise = torch.full_like(levels, 0.5)
+        else:
+            noise = torch.rand_like(levels) if self.noise is None else self.noise[indices]
         return serve((levels + noise) / self.num_levels, self.num_levels, self.transform, self.alpha)
 
 

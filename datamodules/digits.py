@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightning_irl.batch import Batch
-from lightning_irl.datamodules.dequantised import DequantisedImages, check_serving, resized, serve
+from lightning_irl.datamodules.dequantised import DequantisedImages, check_serving, resized, serve, served_as
 from lightning_irl.datamodules.memory import MemoryDataModule, Splits
 from lightning_irl.event import make_event
 
@@ -25,13 +25,15 @@ class DigitsDataModule(MemoryDataModule):
     r"""Handwritten digits, 8x8, 17 grey levels, of scikit-learn (UCI, CC BY 4.0); nothing is downloaded.
 
     A fixed, stratified split: 1,397 for training, 200 for validation, 200 for tests. Images are dequantised with uniform noise,
-    fresh in training, fixed by seed in validation and test, and served on the unit box or through a logit.
+    fresh in training, fixed by seed in validation and test, and served on the unit box or through a logit; or served as they are,
+    17 discrete levels at (k + 1/2) / 17, of base measure counting.
 
     Bits per dimension of the dequantised images, :math:`-(\log p + \text{log\_det}) / (d \log 2)`, are an upper bound on those
-    of the discrete images (Theis et al. 2016, arXiv 1511.01844).
+    of the discrete images (Theis et al. 2016, arXiv 1511.01844). Those of ``discrete`` images, :math:`-\log p / (d \log 2)` with
+    a probability p, are the discrete bits themselves, no bound.
 
     Args:
-        transform: ``scale`` to the box [0, 1], or ``logit`` to all of R^d.
+        transform: ``scale`` to the box [0, 1], ``logit`` to all of R^d, or ``discrete``.
         batch_size: demonstrations in a batch, over all processes.
         steps_per_epoch: batches in an epoch; by default one pass over the training part.
         seed: of the order, and of the noise in validation and test.
@@ -53,7 +55,7 @@ class DigitsDataModule(MemoryDataModule):
 
     def __init__(
         self,
-        transform: Literal["scale", "logit"] = "scale",
+        transform: Literal["scale", "logit", "discrete"] = "scale",
         batch_size: int = 128,
         steps_per_epoch: int | None = None,
         seed: int = 0,
@@ -77,9 +79,13 @@ class DigitsDataModule(MemoryDataModule):
             parts = [resized(part * ((LEVELS_RESIZED - 1) / (LEVELS - 1)), size) for part in parts]
         # In single precision, to the last bit as in the runs of docs/measured.md.
         served = serve((parts[0].float() + 0.5) / self.num_levels, self.num_levels, transform).samples
-        support = "box" if transform == "scale" else "real"
-        location, scale = [served.mean().item()], [served.std().item()]
-        event = make_event("image", parts[0].shape[1:], support=support, location=location, scale=scale)
+        event = make_event(
+            "image",
+            parts[0].shape[1:],
+            location=[served.mean().item()],
+            scale=[served.std().item()],
+            **served_as(transform, self.num_levels),
+        )
         super().__init__(event, Splits(*parts), batch_size, steps_per_epoch, seed)
 
     def train_set(self) -> Dataset[Batch]:

@@ -85,7 +85,7 @@ class ImageDataModule(MemoryDataModule):
         grey: bool | None = None,
         augment: Sequence[str] = (),
         max_shift: int = 2,
-        transform: Literal["scale", "logit"] = "scale",
+        transform: Literal["scale", "logit", "discrete"] = "scale",
         alpha: float | None = None,
         batch_size: int = 128,
         steps_per_epoch: int | None = None,

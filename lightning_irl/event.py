@@ -28,10 +28,15 @@ def make_event(
     low: float = 0.0,
     high: float = 1.0,
     base_measure: str = "lebesgue",
+    levels: int | None = None,
     location: Sequence[float] = (0.0,),
     scale: Sequence[float] = (1.0,),
 ) -> Event:
     """Describe one sample.
+
+    A counted sample (``base_measure`` ``counting``) has a probability, not a density: each coordinate is one of n ``levels``,
+    served as the middle of the n equal parts of the box, low + (high - low) (k + 1/2) / n with k = 0 .. n - 1. It is thereby
+    a point of the box, which every cost takes as it is.
 
     Args:
         kind: ``point`` or ``image``; trajectories have :func:`make_trajectory_event`.
@@ -40,6 +45,7 @@ def make_event(
         low: lower edge of the box; unused on ``real``.
         high: upper edge of the box; unused on ``real``.
         base_measure: what densities are with respect to: ``lebesgue``, ``counting`` or ``clipped``.
+        levels: values of a coordinate that is counted, at least 2; for ``counting`` alone, which needs a box.
         location: mean of the training data, one value or one per coordinate (flattened).
         scale: standard deviation of the training data, one value or one per coordinate (flattened).
 
@@ -49,6 +55,8 @@ def make_event(
     Example:
         >>> make_event("point", [2])["support"]
         'real'
+        >>> make_event("image", [1, 8, 8], support="box", base_measure="counting", levels=17)["levels"]
+        17
     """
     event: Event = {
         "kind": kind,
@@ -60,6 +68,8 @@ def make_event(
     }
     if support == "box":
         event |= {"low": float(low), "high": float(high)}
+    if levels is not None:
+        event["levels"] = levels
     validate_event(event)
     return event
 
@@ -147,8 +157,27 @@ def validate_event(event: Event) -> None:
         raise ValueError(f"event scale has a value <= 0 ({min(event['scale'])}); a coordinate of the data is constant")
     if event["support"] == "box" and not event["low"] < event["high"]:
         raise ValueError(f"event box is [{event['low']}, {event['high']}]; low must be below high")
+    _validate_levels(event)
     if event["kind"] == "trajectory":
         _validate_trajectory(event)
+
+
+def _validate_levels(event: Event) -> None:
+    levels = event.get("levels")
+    if not is_counted(event):
+        if levels is not None:
+            raise ValueError(
+                f"event has {levels} levels, kind {event['kind']} and base measure {event['base_measure']}; only points and "
+                "images with base_measure=counting have levels"
+            )
+        return
+    if not isinstance(levels, int) or isinstance(levels, bool) or levels < 2:
+        raise ValueError(
+            f"event counts {event['kind']}s and its levels is {levels!r}; give the number of values of a coordinate, an int of "
+            "at least 2, such as levels=256"
+        )
+    if event["support"] != "box":
+        raise ValueError(f"event counts levels on support {event['support']!r}; they are points of a box: support=box")
 
 
 def _validate_trajectory(event: Event) -> None:
@@ -179,6 +208,29 @@ def _validate_trajectory(event: Event) -> None:
             raise ValueError(f"event {field} has {len(event[field])} values; give 1 or one per coordinate")
     if min(event["observation_scale"]) <= 0:
         raise ValueError(f"event observation_scale has a value <= 0: {min(event['observation_scale'])}")
+
+
+def is_counted(event: Event) -> bool:
+    """Whether samples are points or images of discrete levels, whose densities are probabilities.
+
+    Example:
+        >>> is_counted(make_event("image", [1, 8, 8], support="box"))
+        False
+    """
+    return event["kind"] != "trajectory" and event["base_measure"] == "counting"
+
+
+def require_continuous(event: Event, what: str) -> None:
+    """Refuse an event of discrete levels, for ``what`` needs a density on R^d or its gradient.
+
+    Raises:
+        ValueError: naming ``what``, the levels and what to use.
+    """
+    if is_counted(event):
+        raise ValueError(
+            f"{what} is for continuous samples, and the event counts {event['levels']} levels in each coordinate; "
+            "use AutoregressiveSampler, and importance or quadrature for log Z"
+        )
 
 
 def dimension(event: Event) -> int:

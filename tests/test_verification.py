@@ -1,5 +1,7 @@
 """The three facts hold on real parts, and each kind of mistake is caught."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -7,7 +9,17 @@ from lightning_irl import objectives
 from lightning_irl.cli import main
 from lightning_irl.costs import MLPCost
 from lightning_irl.datamodules import ToyDataModule
-from lightning_irl.samplers import FlowSampler, GaussianMixtureSampler, GaussianSampler, GeneratorSampler
+from lightning_irl.event import make_event
+from lightning_irl.lattice import Lattice
+from lightning_irl.learners import ScoreFunction
+from lightning_irl.samplers import (
+    AutoregressiveSampler,
+    BroadSampler,
+    FlowSampler,
+    GaussianMixtureSampler,
+    GaussianSampler,
+    GeneratorSampler,
+)
 from lightning_irl.verification import TOLERANCE, verify
 from lightning_irl.views import EBM, GAN
 
@@ -42,6 +54,22 @@ def test_an_entropy_weight_shows_in_the_trained_sampler_gradient():
     assert len(result.departures) == 1
     assert "entropy_weight is 0.5" in result.departures[0]
     assert result.trained_sampler_gradient > 1e-3
+
+
+@pytest.mark.parametrize("view", [GAN, EBM])
+@pytest.mark.parametrize("likelihood", ["categorical", "logistics"])
+def test_facts_hold_on_discrete_pixels(view, likelihood):
+    """Sampler gradients by the score function; a sharper cost than the start's, so that no gradient is near zero by itself."""
+    event = make_event("image", [2, 3, 3], support="box", base_measure="counting", levels=4, scale=[0.2])
+    sampler = partial(AutoregressiveSampler, features=6, blocks=2, likelihood=likelihood)
+    demonstrations = BroadSampler(event).sample(60)[0] ** 2
+    lattice = Lattice(event)
+    demonstrations = lattice.to_samples(lattice.to_levels(demonstrations)[0], torch.float32)
+    result = verify(view(event, MLPCost, sampler, learner=ScoreFunction), demonstrations)
+    assert result.exit_code == 0
+    assert result.trained_gradient <= TOLERANCE
+    assert result.trained_sampler_gradient <= TOLERANCE
+    assert not result.departures
 
 
 def wrong_sign(cost, log_q, log_z):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_irl.event import Event
+from lightning_irl.event import Event, require_continuous
 from lightning_irl.mcmc.hmc import HMC
 from lightning_irl.mcmc.kernel import Kernel, each
 from lightning_irl.mcmc.target import BaseTarget, CostFunction, SampleTarget, Target
@@ -70,11 +70,9 @@ class Chains(nn.Module):
         energy_bound: float = 1e6,
     ) -> None:
         super().__init__()
-        if event["kind"] == "trajectory" or event["base_measure"] == "counting":
-            raise ValueError(
-                "chains move on continuous samples, these are "
-                f"{'trajectories' if event['kind'] == 'trajectory' else 'counted'}: use negative_phase=importance"
-            )
+        if event["kind"] == "trajectory":
+            raise ValueError("chains move on points and images, these are trajectories: use negative_phase=importance")
+        require_continuous(event, "a chain")
         allowed = {
             "start": (start, STARTS),
             "restart_from": (restart_from, STARTS[1:]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event
+from lightning_irl.event import Event, require_continuous
 from lightning_irl.mcmc.kernel import ChainState, LogDensity, gradient_at, gradients_enabled
 from lightning_irl.mcmc.target import BaseTarget, CostFunction, SampleTarget, Target
 from lightning_irl.samplers.base import Sampler
@@ -27,17 +27,19 @@ class GeometricPath:
         event: what a sample looks like; default the sampler's.
 
     Raises:
-        ValueError: if the sampler has no density.
+        ValueError: if the sampler has no density, or the event is one of discrete levels, where nothing has a gradient.
     """
 
     def __init__(self, cost: CostFunction, start: Sampler, event: Event | None = None) -> None:
         require_density(start)
+        event = start.event if event is None else event
+        require_continuous(event, "an annealed path")
         self.start = start
         self.target: Target
         if isinstance(start, Transport) and start.is_one_pass:
             self.target = BaseTarget(cost, start)
         else:
-            self.target = SampleTarget(cost, start.event if event is None else event)
+            self.target = SampleTarget(cost, event)
 
     def draw_start(self, num_samples: int) -> Tensor:
         """Exact draws of q, positions (B, d)."""

@@ -10,7 +10,7 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor
 
-from lightning_irl.event import Event, dimension
+from lightning_irl.event import Event, is_counted
 from lightning_irl.mcmc.target import CostFunction
 from lightning_irl.objectives import mixture_log_density
 from lightning_irl.partition.annealed import AnnealedRun, annealed_run
@@ -20,7 +20,7 @@ from lightning_irl.partition.draws import ModelDraws, continue_chains
 from lightning_irl.partition.estimate import CONFIDENCE_95, PartitionEstimate
 from lightning_irl.partition.importance import importance_log_weights, log_ratios, summarise_importance
 from lightning_irl.partition.path import require_density
-from lightning_irl.partition.quadrature import quadrature
+from lightning_irl.partition.quadrature import quadrature, quadrature_applies
 from lightning_irl.partition.training import discriminator, mixture
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
@@ -39,6 +39,8 @@ METHODS = (
 DEFAULT_METHODS = tuple(name for name in METHODS if name != "annealed_reverse")  # which costs as much again
 # Of trajectories only actions could move along an annealed path, and through states that the environment alone makes.
 TRAJECTORY_METHODS = ("importance", "discriminator", "mixture")
+# Discrete levels have no gradient for a chain to follow; few enough states can be summed over.
+COUNTED_METHODS = ("quadrature", *TRAJECTORY_METHODS)
 # A pair of honest estimates differs by more than this many joint errors once in 370 times; a report makes about six
 # pairs.
 CONTRADICTION = 3.0
@@ -71,8 +73,10 @@ def estimate_all(
 ) -> list[PartitionEstimate]:
     """Estimate log Z in every way that applies, and reconcile the results.
 
-    For trajectories: ``importance`` and the training quantities. Else ``quadrature`` for one or two coordinates; ``annealed`` from the sampler and ``annealed_broad`` from a broad start;
-    ``annealed_reverse`` back to the sampler from where the chains of ``annealed`` have moved on to; ``bridge`` between the sampler and the model draws in which either annealing ended (the broad one, unless that
+    For trajectories: ``importance`` and the training quantities. For images and points of discrete levels: the same, and as
+    ``quadrature`` the exact sum over at most 2^20 states. Else ``quadrature`` for one or two coordinates; ``annealed`` from the
+    sampler and ``annealed_broad`` from a broad start; ``annealed_reverse`` back to the sampler from where the chains of
+    ``annealed`` have moved on to; ``bridge`` between the sampler and the model draws in which either annealing ended (the broad one, unless that
     failed); ``importance``; and, with demonstrations, ``discriminator`` and ``mixture`` (with the current model as
     p_hat).
 
@@ -127,9 +131,11 @@ def estimate_all(
     event = sampler.event if event is None else event
     if event["kind"] == "trajectory":
         methods = [name for name in methods if name in TRAJECTORY_METHODS]
+    elif is_counted(event):
+        methods = [name for name in methods if name in COUNTED_METHODS]
     log_weights = importance_log_weights(cost, sampler, num_samples, batch_size)
     found = {"importance": summarise_importance(log_weights)}
-    if "quadrature" in methods and dimension(event) <= 2:
+    if "quadrature" in methods and quadrature_applies(event):
         found["quadrature"] = quadrature(cost, event, batch_size=batch_size)
     runs = {}
     for name in ("annealed_broad", "annealed"):
@@ -200,7 +206,9 @@ def pool(repeated: Sequence[PartitionEstimate]) -> PartitionEstimate:
     if number > 1 and math.isfinite(claimed):
         spread = float(((values - values.mean()) / own).square().sum())
         if spread > float(chi2.ppf(0.999, number - 1)):
-            doubts.append(f"{number} repetitions spread by {float(values.std()):.2g} nats, more than their own errors allow")
+            doubts.append(
+                f"{number} repetitions spread by {float(values.std()):.2g} nats, more than their own errors allow"
+            )
     return replace(
         first,
         log_z=mean.value,

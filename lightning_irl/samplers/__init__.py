@@ -1,5 +1,6 @@
 """q: Sampler and its kinds."""
 
+from lightning_irl.samplers.autoregressive import AutoregressiveSampler
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
 from lightning_irl.samplers.defensive import DefensiveSampler
@@ -12,6 +13,7 @@ from lightning_irl.samplers.policy import PolicySampler, Rollout
 from lightning_irl.samplers.transport import Transport
 
 __all__ = [
+    "AutoregressiveSampler",
     "BroadSampler",
     "DefensiveSampler",
     "FlowSampler",

@@ -14,7 +14,7 @@ from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.lazy import LazyComposedTransform
 from zuko.transforms import MonotonicAffineTransform, MonotonicRQSTransform
 
-from lightning_irl.event import Event, per_coordinate
+from lightning_irl.event import Event, per_coordinate, require_continuous
 from lightning_irl.samplers.gaussian import BOX_SCALE
 from lightning_irl.samplers.transport import Transport, standard_normal_log_prob
 from lightning_irl.support import RealSupport, support_of
@@ -67,6 +67,7 @@ class FlowSampler(Transport):
         native: bool = False,
     ) -> None:
         super().__init__(event)
+        require_continuous(event, "FlowSampler")
         if transform not in ("spline", "affine"):
             raise ValueError(f"FlowSampler transform is {transform!r}; allowed: spline, affine")
         on_box = event["support"] == "box"

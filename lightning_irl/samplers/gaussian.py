@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lightning_irl.event import Event, per_coordinate
+from lightning_irl.event import Event, per_coordinate, require_continuous
 from lightning_irl.samplers.transport import Transport
 from lightning_irl.support import support_of
 
@@ -33,6 +33,7 @@ class GaussianSampler(Transport):
 
     def __init__(self, event: Event, width: float = 1.0) -> None:
         super().__init__(event)
+        require_continuous(event, "GaussianSampler")
         self.support = support_of(event)
         on_box = event["support"] == "box"
         location = torch.zeros(self.dimension) if on_box else per_coordinate(event["location"], event)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event, per_coordinate
+from lightning_irl.event import Event, per_coordinate, require_continuous
 from lightning_irl.networks import mlp
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.support import support_of
@@ -20,6 +20,9 @@ class GeneratorSampler(Sampler):
         event: what one sample looks like.
         latent: number of coordinates of z.
         hidden: sizes of the hidden layers.
+
+    Raises:
+        ValueError: if the event is one of discrete levels.
 
     Example:
         >>> from lightning_irl.event import make_event
@@ -34,6 +37,7 @@ class GeneratorSampler(Sampler):
 
     def __init__(self, event: Event, latent: int = 32, hidden: Sequence[int] = (128, 128)) -> None:
         super().__init__(event)
+        require_continuous(event, "GeneratorSampler")
         self.support = support_of(event)
         self.latent = latent
         self.network = mlp([latent, *hidden, self.dimension])

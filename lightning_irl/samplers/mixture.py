@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from lightning_irl.event import Event, per_coordinate
+from lightning_irl.event import Event, per_coordinate, require_continuous
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.gaussian import BOX_SCALE
 from lightning_irl.support import support_of
@@ -30,6 +30,7 @@ class GaussianMixtureSampler(Sampler):
 
     def __init__(self, event: Event, components: int = 16, width: float = 1.0) -> None:
         super().__init__(event)
+        require_continuous(event, "GaussianMixtureSampler")
         self.support = support_of(event)
         on_box = event["support"] == "box"
         location = torch.zeros(self.dimension) if on_box else per_coordinate(event["location"], event)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_irl import objectives
-from lightning_irl.event import Event
+from lightning_irl.event import Event, require_continuous
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.gaussian import matched_log_prob
 from lightning_irl.samples import Samples
@@ -27,7 +27,7 @@ class GuidedCost(nn.Module):
         p_hat: for ``mixture``: ``current``, ``fitted``, or a factory of a sampler whose density is held fixed.
 
     Raises:
-        ValueError: if an option is not allowed, or p_hat has no density.
+        ValueError: if an option is not allowed, p_hat has no density, or a Gaussian cannot be fitted to such samples.
     """
 
     def __init__(
@@ -45,6 +45,8 @@ class GuidedCost(nn.Module):
             raise ValueError(
                 "p_hat is fitted, a Gaussian, but the samples are trajectories; use p_hat=current or the class_path of a sampler"
             )
+        if p_hat == "fitted":
+            require_continuous(event, "p_hat=fitted, a Gaussian,")
         self.event, self.negative_phase = event, negative_phase
         self.p_hat = p_hat if isinstance(p_hat, str) else p_hat(event).requires_grad_(False)
         if isinstance(self.p_hat, Sampler) and not self.p_hat.has_density:

@@ -12,6 +12,8 @@ from lightning_irl.datamodules.dequantised import serve
 from lightning_irl.datamodules.digits import LEVELS
 from lightning_irl.datamodules.memory import EpochSampler, Splits
 from lightning_irl.event import make_event
+from lightning_irl.lattice import Lattice
+from lightning_irl.metrics import BitsPerDim
 
 # ---- order
 
@@ -78,7 +80,7 @@ def test_an_epoch_is_as_long_as_asked():
 # ---- digits
 
 
-@pytest.mark.parametrize("transform", ["scale", "logit"])
+@pytest.mark.parametrize("transform", ["scale", "logit", "discrete"])
 def test_digits_are_split_once_and_for_all(transform):
     first, other = DigitsDataModule(transform), DigitsDataModule(transform, seed=9)
     assert [len(part) for part in first.splits] == [1397, 200, 200]
@@ -91,7 +93,8 @@ def test_digits_are_split_once_and_for_all(transform):
     everything = torch.cat(list(first.splits))
     assert everything.unique().tolist() == list(range(LEVELS))
     assert first.event["shape"] == [1, 8, 8]
-    assert first.event["support"] == ("box" if transform == "scale" else "real")
+    assert first.event["support"] == ("real" if transform == "logit" else "box")
+    assert first.event["base_measure"] == ("counting" if transform == "discrete" else "lebesgue")
 
 
 def test_the_split_is_the_one_that_results_were_made_with():
@@ -142,6 +145,23 @@ def test_levels_are_recovered(transform):
     )  # uniform; 4 standard errors
 
 
+def test_discrete_digits_are_their_levels_without_noise_and_without_log_det():
+    data = DigitsDataModule("discrete", batch_size=64)
+    lattice = Lattice(data.event)
+    for name in ("train", "val", "test"):
+        batch = next(iter(getattr(data, f"{name}_dataloader")()))
+        levels, is_on_lattice = lattice.to_levels(batch.samples)
+        assert is_on_lattice.all()
+        assert (batch.log_det == 0).all()
+        assert torch.equal(batch.samples, lattice.to_samples(levels, torch.float32))
+        if name != "train":
+            assert torch.equal(levels.float(), getattr(data.splits, name)[:64])
+    uniform = math.prod(data.event["shape"]) * math.log(LEVELS)
+    bits = BitsPerDim(dimension=64)
+    bits.update(-torch.full((64,), uniform), batch.log_det)
+    assert bits.compute().item() == pytest.approx(math.log2(LEVELS))
+
+
 @pytest.mark.parametrize("transform", ["scale", "logit"])
 def test_log_det_is_the_jacobians(transform):
     """log |d served / d raw|, raw in grey levels, against autograd; in double precision."""
@@ -178,7 +198,7 @@ def test_bits_per_dimension_of_uniform_noise():
 
 
 def test_an_unknown_transform_is_refused():
-    with pytest.raises(ValueError, match="transform is 'tanh'; allowed: scale, logit"):
+    with pytest.raises(ValueError, match="transform is 'tanh'; allowed: scale, logit, discrete"):
         DigitsDataModule("tanh")
 
 

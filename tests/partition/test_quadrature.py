@@ -28,6 +28,22 @@ def test_box(shape, beta_pixels):
     assert abs(quadrature(known.cost, known.event).log_z - known.log_z) < 2e-4
 
 
+def test_discrete_levels_are_summed_over():
+    """Independent pixels: log Z is the sum of each one's log of a sum; and a number of states that is too many."""
+    event = make_event("image", [1, 2, 3], support="box", base_measure="counting", levels=4)
+    weights = torch.arange(6.0).view(1, 2, 3)
+    estimate = quadrature(lambda x: (x * weights).flatten(1).sum(1), event, batch_size=1000)
+    middles = (torch.arange(4).double() + 0.5) / 4
+    expected = torch.logsumexp(-weights.double().view(6, 1) * middles, 1).sum().item()
+    assert estimate.log_z == pytest.approx(expected, abs=1e-5)
+    assert estimate.reliable
+    assert estimate.num_samples == 4**6
+    assert "all 4096 states" in estimate.reason
+    event = make_event("point", [11], support="box", base_measure="counting", levels=4)
+    with pytest.raises(ValueError, match=r"at most 1048576 states and the event has 4\^11; use importance"):
+        quadrature(lambda x: x.sum(1), event)
+
+
 def test_enlarges_until_nothing_changes():
     event = make_event("point", [1], location=[-3.0])
     estimate = quadrature(lambda x: ((x - 30) / 5).square().sum(-1) / 2, event)

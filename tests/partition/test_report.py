@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lightning_irl.partition import PartitionEstimate, estimate_all, pool, reconcile
+from lightning_irl.event import make_event
+from lightning_irl.partition import PartitionEstimate, annealed, estimate_all, pool, reconcile
+from lightning_irl.samplers import BroadSampler
 
 
 def _estimate(method: str, log_z: float, stderr: float = 0.01, **changes) -> PartitionEstimate:
@@ -69,6 +71,28 @@ def test_image_on_a_box(beta_pixels):
     assert set(estimates) == {"annealed_broad", "annealed", "bridge", "importance"}
     for estimate in estimates.values():
         assert abs(estimate.log_z - known.log_z) < 4 * estimate.stderr
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [([1, 2, 2], ["quadrature", "importance"]), ([1, 4, 4], ["importance"])]
+)
+def test_discrete_levels_are_summed_over_or_weighed_but_not_annealed(shape, expected):
+    event = make_event("image", shape, support="box", base_measure="counting", levels=5)
+    sampler = BroadSampler(event)
+    demonstrations = sampler.sample(100)[0]
+
+    def cost(samples):
+        return 0.5 * (samples.flatten(1) - 0.2).sin().sum(1)
+
+    estimates = estimate_all(cost, sampler, demonstrations=demonstrations)
+    assert [estimate.method for estimate in estimates] == [*expected, "discriminator", "mixture"]
+    assert all(estimate.reliable for estimate in estimates[: len(expected)])
+    middles = (torch.arange(5) + 0.5) / 5 - 0.2
+    log_z = math.prod(shape) * torch.logsumexp(-0.5 * middles.sin(), 0).item()
+    for estimate in estimates[: len(expected)]:
+        assert abs(estimate.log_z - log_z) < 4 * estimate.stderr + 1e-5
+    with pytest.raises(ValueError, match=r"annealed path is for continuous samples, and the event counts 5 levels"):
+        annealed(cost, sampler)
 
 
 def test_unknown_method_is_refused(skew_normal):

@@ -10,6 +10,7 @@ from scipy.stats import chi2
 from lightning_irl.costs import QuadraticCost
 from lightning_irl.event import make_event
 from lightning_irl.samplers import (
+    AutoregressiveSampler,
     BroadSampler,
     DefensiveSampler,
     FlowSampler,
@@ -29,10 +30,12 @@ EVENTS = {
     "plane": make_event("point", [2], location=LOCATION, scale=SCALE),
     "box": make_event("point", [2], support="box", low=LOW, high=HIGH, location=[0.5, 2.0], scale=[0.8, 0.5]),
     "digits": make_event("image", [1, 8, 8], support="box", location=[0.3], scale=[0.4]),
+    "levels": make_event("image", [2, 3, 2], support="box", low=LOW, high=HIGH, base_measure="counting", levels=3),
 }
 small = {"transforms": 2, "hidden": [8]}
 mixture = partial(GaussianMixtureSampler, components=3)
 spline, affine = partial(FlowSampler, bins=5, **small), partial(FlowSampler, transform="affine", **small)
+autoregressive = partial(AutoregressiveSampler, features=6, blocks=2)
 SAMPLERS = {
     "broad": BroadSampler,
     "gaussian": GaussianSampler,
@@ -47,6 +50,9 @@ SAMPLERS = {
     "defensive mixture": partial(DefensiveSampler, sampler=mixture, share=0.2),
     "multiscale": partial(MultiscaleFlow, steps=[2, 2], hidden=[8, 8], bins=5),
     "generator": GeneratorSampler,
+    "autoregressive": autoregressive,
+    "autoregressive logistics": partial(autoregressive, likelihood="logistics", components=2),
+    "defensive autoregressive": partial(DefensiveSampler, sampler=autoregressive, share=0.2),
 }
 DENSE = [name for name in SAMPLERS if name != "generator"]
 LEARNING = [name for name in DENSE if name != "broad"]
@@ -58,6 +64,8 @@ def over(names, *kinds):
 
 
 def is_buildable(name, kind):
+    if kind == "levels" or "autoregressive" in name:
+        return kind == "levels" and ("autoregressive" in name or name == "broad")
     if name == "multiscale":
         return EVENTS[kind]["kind"] == "image"
     return "native" not in name or EVENTS[kind]["support"] == "box"
@@ -75,13 +83,17 @@ def build(name, kind, dtype=torch.float64, seed=0):
     return sampler
 
 
-@over(SAMPLERS, "line", "interval", "plane", "box", "digits")
+@over(SAMPLERS, "line", "interval", "plane", "box", "digits", "levels")
 @pytest.mark.parametrize(
     ("method", "dtype"), [("sample", torch.float32), ("sample", torch.float64), ("rsample", torch.float64)]
 )
 def test_draws_come_with_their_own_density(name, kind, method, dtype):
     sampler = build(name, kind, dtype)
     assert isinstance(sampler, Sampler)
+    if method == "rsample" and not sampler.has_rsample:
+        with pytest.raises(NotImplementedError, match="no differentiable draws"):
+            sampler.rsample(64)
+        return
     samples, log_q = getattr(sampler, method)(64)
     assert samples.shape == (64, *EVENTS[kind]["shape"])
     assert samples.dtype == dtype
@@ -98,7 +110,7 @@ def test_draws_come_with_their_own_density(name, kind, method, dtype):
     torch.testing.assert_close(sampler.log_prob(samples), log_q, rtol=0, atol=tolerance)
 
 
-@over(SAMPLERS, "plane", "box", "digits")
+@over(SAMPLERS, "plane", "box", "digits", "levels")
 def test_flags_and_gradients_say_the_truth(name, kind):
     sampler = build(name, kind)
     samples, log_q = sampler.sample(5)
@@ -109,10 +121,14 @@ def test_flags_and_gradients_say_the_truth(name, kind):
     else:
         with pytest.raises(NotImplementedError, match=f"{type(sampler).__name__} has no density"):
             sampler.log_prob(samples)
-    assert sampler.has_rsample
-    samples, log_q = sampler.rsample(64)
     parameters = dict(sampler.named_parameters())
-    assert samples.requires_grad == bool(parameters)
+    assert sampler.has_rsample == ("autoregressive" not in name)
+    if sampler.has_rsample:
+        samples, log_q = sampler.rsample(64)
+        assert samples.requires_grad == bool(parameters)
+    else:
+        samples = sampler.sample(64)[0]
+        log_q = sampler.log_prob(samples)
     if not parameters:
         return
     (samples.square().sum() + (0 if log_q is None else log_q.sum())).backward()
@@ -131,7 +147,7 @@ def test_a_sampler_without_differentiable_draws_says_so():
         Counter(EVENTS["plane"]).rsample(3)
 
 
-@over(SAMPLERS, "plane", "digits")
+@over(SAMPLERS, "plane", "digits", "levels")
 def test_seeds_reproduce(name, kind):
     sampler = build(name, kind)
 
@@ -140,11 +156,12 @@ def test_seeds_reproduce(name, kind):
         return getattr(sampler, method)(16)[0].detach()
 
     assert torch.equal(draw(1, "sample"), draw(1, "sample"))
-    assert torch.equal(draw(1, "sample"), draw(1, "rsample"))
+    if sampler.has_rsample:
+        assert torch.equal(draw(1, "sample"), draw(1, "rsample"))
     assert not torch.allclose(draw(1, "sample"), draw(2, "sample"))
 
 
-@over(SAMPLERS, "plane", "box", "digits")
+@over(SAMPLERS, "plane", "box", "digits", "levels")
 def test_save_and_load(name, kind, tmp_path):
     def draw(sampler):
         torch.manual_seed(3)
@@ -159,16 +176,16 @@ def test_save_and_load(name, kind, tmp_path):
         assert torch.equal(first.log_prob(samples), second.log_prob(samples))
 
 
-@over(SAMPLERS, "plane", "box", "digits")
+@over(SAMPLERS, "plane", "box", "digits", "levels")
 def test_nothing_is_made_on_another_device(name, kind):
     """A tensor made without saying where lands on ``meta`` here, as it would on the CPU beside a GPU."""
     sampler = build(name, kind)
     with torch.device("meta"):
-        draws = [sampler.sample(8), sampler.rsample(8)]
+        draws = [sampler.sample(8), sampler.rsample(8) if sampler.has_rsample else sampler.sample(8)]
         values = [value for draw in draws for value in draw if value is not None]
         if sampler.has_density:
             values.append(sampler.log_prob(draws[0][0]))
-        if draws[1][0].requires_grad:
+        if any(value.requires_grad for value in values):
             sum(value.sum() for value in values).backward()
     assert {value.device.type for value in values} == {"cpu"}
 
@@ -248,9 +265,9 @@ def test_draws_follow_the_density(name, kind):
     assert statistic < chi2.ppf(1 - 1e-4, len(expected) - 1)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_images_on_a_box_are_distinct_and_vary_in_every_pixel(name):
-    samples = build(name, "digits", torch.float32).sample(64)[0].flatten(1)
+@over(SAMPLERS, "digits")
+def test_images_on_a_box_are_distinct_and_vary_in_every_pixel(name, kind):
+    samples = build(name, kind, torch.float32).sample(64)[0].flatten(1)
     assert (samples.std(0) > 1e-3).all()
     assert len(samples.unique(dim=0)) == 64
 
