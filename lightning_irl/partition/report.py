@@ -107,7 +107,7 @@ def estimate_all(
     if repetitions < 1:
         raise ValueError(f"repetitions is {repetitions}; it must be at least 1")
     if repetitions > 1:
-        runs = [
+        rounds = [
             estimate_all(
                 cost,
                 sampler,
@@ -124,7 +124,7 @@ def estimate_all(
             )
             for _ in range(repetitions)
         ]
-        return reconcile([pool(repeated) for repeated in zip(*runs, strict=True)])
+        return reconcile([pool(repeated) for repeated in zip(*rounds, strict=True)])
     if unknown := set(methods) - set(METHODS):
         raise ValueError(f"methods has {sorted(unknown)}; allowed: {', '.join(METHODS)}")
     require_density(sampler)
