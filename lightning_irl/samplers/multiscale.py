@@ -38,8 +38,8 @@ class MultiscaleFlow(Transport):
         dropout: share of hidden units dropped while the sampler is in training mode, which views use for likelihood terms alone.
 
     Raises:
-        ValueError: if ``transform`` is neither, the event is no image, or its sides are not divisible as often as there
-            are scales, or ``steps`` and ``hidden`` differ in length.
+        ValueError: if ``transform`` is neither, ``bins`` is below 1, the event is no image, its sides are not divisible as often
+            as there are scales, or ``steps`` and ``hidden`` are not one positive number per scale.
 
     Source:
         Dinh et al. 2017, arXiv 1605.08803; Kingma and Dhariwal 2018, arXiv 1807.03039.
@@ -67,9 +67,11 @@ class MultiscaleFlow(Transport):
         super().__init__(event)
         if transform not in ("spline", "affine"):
             raise ValueError(f"MultiscaleFlow transform is {transform!r}; allowed: spline, affine")
+        if bins < 1:
+            raise ValueError(f"MultiscaleFlow bins is {bins}; a spline has at least 1 piece, or take transform=affine")
         self.support = support_of(event)
         pieces = bins if transform == "spline" else 0
-        if len(steps) != len(hidden) or min(steps, default=0) < 1:
+        if len(steps) != len(hidden) or min([*steps, *hidden], default=0) < 1:
             raise ValueError(
                 f"MultiscaleFlow steps is {list(steps)} and hidden {list(hidden)}; give each a positive number per scale"
             )

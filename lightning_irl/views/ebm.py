@@ -14,7 +14,7 @@ from lightning_irl.event import Event
 from lightning_irl.mcmc.chains import Chains
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples
-from lightning_irl.views.guided_cost import GuidedCost
+from lightning_irl.views.guided_cost import NEGATIVE_PHASES, GuidedCost
 from lightning_irl.views.view import View, frozen, trainable
 
 
@@ -60,6 +60,9 @@ class EBM(View):
         **options: Any,
     ) -> None:
         super().__init__(event, cost, sampler, **options)
+        phases = (*NEGATIVE_PHASES, "mcmc")
+        if negative_phase not in phases:
+            raise ValueError(f"negative_phase is {negative_phase!r}; allowed: {', '.join(phases)}")
         self.guided_cost = GuidedCost(event, "uniform" if negative_phase == "mcmc" else negative_phase, p_hat)
         self.chains = chains(event) if negative_phase == "mcmc" else None
         if self.chains is not None:

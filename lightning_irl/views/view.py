@@ -407,8 +407,8 @@ class View(pl.LightningModule, abc.ABC):
 
     @property
     def is_logged(self) -> bool:
-        """Whether this batch's scalars are logged."""
-        return (self._batch + 1) % self.log_every == 0
+        """Whether this batch's scalars are logged; not outside of training."""
+        return self._trainer is not None and (self._batch + 1) % self.log_every == 0
 
     @property
     def log_every(self) -> int:

@@ -45,7 +45,7 @@ def test_density_integrates_to_one(kind, transform):
 
 @pytest.mark.parametrize("transform", ["spline", "affine"])
 def test_single_precision_inverts(transform):
-    """Rounding of 6e-8, times the slopes of 2 x 4 couplings and of the sigmoid, which is 1 / 400 at 6 logits."""
+    """Rounding of 6e-8, times the slopes of the couplings and over that of the sigmoid, which is 1 / 400 at 6 logits."""
     torch.manual_seed(0)
     flow = shaken(small(DIGITS, transform=transform), torch.float32, 0.02)
     base = torch.randn(256, 64)
@@ -113,7 +113,7 @@ def test_28_allows_two_scales():
         MultiscaleFlow(event, steps=[1, 1, 1], hidden=[4, 4, 4])
 
 
-@pytest.mark.parametrize(("steps", "hidden"), [([2, 4], [8]), ([2, 0], [8, 8]), ([], [])])
+@pytest.mark.parametrize(("steps", "hidden"), [([2, 4], [8]), ([2, 0], [8, 8]), ([2, 2], [8, 0]), ([], [])])
 def test_steps_and_hidden_are_one_number_per_scale(steps, hidden):
     with pytest.raises(ValueError, match="give each a positive number per scale"):
         MultiscaleFlow(DIGITS, steps=steps, hidden=hidden)
@@ -122,5 +122,7 @@ def test_steps_and_hidden_are_one_number_per_scale(steps, hidden):
 def test_refuses_what_it_cannot_do():
     with pytest.raises(ValueError, match="transform is 'planar'; allowed: spline, affine"):
         MultiscaleFlow(DIGITS, transform="planar")
+    with pytest.raises(ValueError, match="bins is 0; a spline has at least 1 piece"):
+        MultiscaleFlow(DIGITS, bins=0)
     with pytest.raises(ValueError, match=r"needs images \[C, H, W\], the event's shape is \[2\]; use FlowSampler"):
         MultiscaleFlow(make_event("point", [2]))

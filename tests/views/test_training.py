@@ -14,14 +14,16 @@ from torch.utils.data import DataLoader
 from lightning_irl.batch import Batch
 from lightning_irl.costs import MLPCost, QuadraticCost, TiltedCost
 from lightning_irl.event import make_event
+from lightning_irl.mcmc import Chains
 from lightning_irl.samplers import DefensiveSampler, FlowSampler, GaussianMixtureSampler, GaussianSampler
 from lightning_irl.views import EBM, GAN
 from lightning_irl.views.finite import NonFiniteError
 from lightning_irl.views.view import CHECK_EVERY
 
 EVENT = make_event("point", [2], location=[1.0, -2.0], scale=[0.5, 3.0])
-VIEWS = [GAN, partial(GAN, log_z_by="learned"), EBM, partial(EBM, negative_phase="mixture")]
-VIEW_IDS = ["GAN", "GAN-learned", "EBM", "EBM-mixture"]
+MCMC = partial(EBM, negative_phase="mcmc", chains=partial(Chains, steps=2, buffer_size=64))
+VIEWS = [GAN, partial(GAN, log_z_by="learned"), EBM, partial(EBM, negative_phase="mixture"), MCMC]
+VIEW_IDS = ["GAN", "GAN-learned", "EBM", "EBM-mixture", "EBM-mcmc"]
 every_view = pytest.mark.parametrize("view", VIEWS, ids=VIEW_IDS)
 SGD = partial(torch.optim.SGD, lr=0.1)
 
