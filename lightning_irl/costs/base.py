@@ -16,7 +16,10 @@ class Cost(nn.Module, abc.ABC):
 
     Attributes:
         event: what one sample looks like.
+        is_nonnegative: whether c is never below 0, whatever the parameters; a margin discriminator needs it.
     """
+
+    is_nonnegative: bool = False
 
     def __init__(self, event: Event) -> None:
         super().__init__()

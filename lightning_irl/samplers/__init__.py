@@ -2,6 +2,7 @@
 
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
+from lightning_irl.samplers.conv_generator import ConvGenerator
 from lightning_irl.samplers.defensive import DefensiveSampler
 from lightning_irl.samplers.flow import FlowSampler
 from lightning_irl.samplers.gaussian import GaussianSampler
@@ -11,6 +12,7 @@ from lightning_irl.samplers.policy import PolicySampler, Rollout
 
 __all__ = [
     "BroadSampler",
+    "ConvGenerator",
     "DefensiveSampler",
     "FlowSampler",
     "GaussianMixtureSampler",
