@@ -25,6 +25,7 @@ from lightning_irl.errors import UserError, explain, shorten
 from lightning_irl.learners import Learner
 from lightning_irl.policies import Policy
 from lightning_irl.quiet import hush_workers
+from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers import Sampler
 from lightning_irl.views import View
 
@@ -37,6 +38,7 @@ NAMED = (
     Environment,
     Policy,
     Learner,
+    Regulariser,
     LightningDataModule,
     Callback,
     torch.optim.Optimizer,
