@@ -78,7 +78,7 @@ class AutoencoderCost(Cost):
             self.decoder = mlp([code, *mirrored, self.dimension])
 
     def encode(self, samples: Tensor) -> Tensor:
-        """Codes (B, code) of samples (B, *shape), each coordinate in (-1, 1)."""
+        """Codes (B, code) of samples (B, *shape), each coordinate between -1 and 1."""
         standard, _ = self.standardise(samples)
         return torch.tanh(self.encoder(standard.view(-1, *self.shape) if self.is_image else standard))
 

@@ -313,7 +313,7 @@ class View(pl.LightningModule, abc.ABC):
             found.append(f"likelihood_weight is {self.likelihood_weight}: the sampler also learns by likelihood")
         if not (self.cost_steps or self.sampler_steps):
             found.append(
-                "cost_steps and sampler_steps are 0: the sampler learns by likelihood alone (behavioural cloning)"
+                "cost_steps and sampler_steps are 0: the sampler learns by likelihood alone (of a policy, behavioural cloning)"
             )
         elif not self.cost_steps:
             found.append("cost_steps is 0: the cost is fixed, and the sampler learns what it asks for")

@@ -11,6 +11,7 @@ from lightning_irl.costs import QuadraticCost
 from lightning_irl.event import make_event
 from lightning_irl.samplers import (
     BroadSampler,
+    ConvGenerator,
     DefensiveSampler,
     FlowSampler,
     GaussianMixtureSampler,
@@ -45,8 +46,9 @@ SAMPLERS = {
     "defensive spline": partial(DefensiveSampler, sampler=spline, share=0.2),
     "defensive mixture": partial(DefensiveSampler, sampler=mixture, share=0.2),
     "generator": GeneratorSampler,
+    "conv generator": ConvGenerator,
 }
-DENSE = [name for name in SAMPLERS if name != "generator"]
+DENSE = [name for name in SAMPLERS if "generator" not in name]
 LEARNING = [name for name in DENSE if name != "broad"]
 
 
@@ -56,6 +58,8 @@ def over(names, *kinds):
 
 
 def is_buildable(name, kind):
+    if name == "conv generator":
+        return EVENTS[kind]["kind"] == "image"
     return "native" not in name or EVENTS[kind]["support"] == "box"
 
 
