@@ -35,7 +35,8 @@ SGD = partial(torch.optim.SGD, lr=0.1)
 def build(view, **options):
     torch.manual_seed(0)
     options = {"cost_optimizer": SGD, "sampler_optimizer": SGD, "sampler": GaussianSampler} | options
-    return view(EVENT, **{"cost": partial(MLPCost, hidden=[8])} | options)
+    options = {"cost": partial(MLPCost, hidden=[8])} | getattr(view, "keywords", {}) | options
+    return view(EVENT, **options)
 
 
 def batches(num, size=32, poisoned=()):
