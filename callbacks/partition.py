@@ -25,8 +25,9 @@ from lightning_irl.views import View
 class LogPartition(Callback):
     """Estimates log Z: cheaply after validation, in every way that applies at the end of ``fit`` and of ``test``.
 
-    With log Z comes the model's negative log-likelihood, by the best estimate: the reliable one with the smallest error.
-    Silent where the sampler has no density.
+    With log Z comes the model's negative log-likelihood, by the best estimate: the reliable one with the smallest error. Where the cost
+    is no model (it does not learn, or its discriminator knows no density) the sampler's likelihood is all there is. Silent where the
+    sampler has no density.
 
     Args:
         every_n_epochs: epochs between two importance estimates; 0 for none.
@@ -39,7 +40,7 @@ class LogPartition(Callback):
         repetitions: of all of them, from scratch; errors are then no less than what repeating shows.
 
     Attributes:
-        estimates: at the end, one for each method.
+        estimates: at the end, one for each method; none without a model.
         results: at the end, what was logged.
     """
 
@@ -64,7 +65,7 @@ class LogPartition(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         view = _dense(pl_module)
         due = self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0
-        if view is None or not due or trainer.sanity_checking or trainer.state.fn != "fit":
+        if view is None or not view.has_model or not due or trainer.sanity_checking or trainer.state.fn != "fit":
             return
         # A last epoch is estimated in full by on_train_end.
         with aside(view, seed=view.batches):
@@ -91,11 +92,12 @@ class LogPartition(Callback):
         ):
             return
         with aside(view, seed=view.batches):
-            demonstrations = demonstrations_of(trainer, stage)
-            demonstrations = each(lambda part: part[: self.num_samples].to(view.device), demonstrations)
-            self.estimates = self.estimate(view, demonstrations)
+            if view.has_model:
+                demonstrations = demonstrations_of(trainer, stage)
+                demonstrations = each(lambda part: part[: self.num_samples].to(view.device), demonstrations)
+                self.estimates = self.estimate(view, demonstrations)
             self.results = estimate_scalars(self.estimates) | self._likelihoods(trainer, view, stage)
-            if view.event["shape"] == [2] and hasattr(trainer.datamodule, "density"):  # type: ignore[attr-defined]
+            if view.has_model and view.event["shape"] == [2] and hasattr(trainer.datamodule, "density"):  # type: ignore[attr-defined]
                 self.results |= kl_on_grid(view, trainer.datamodule.density)  # type: ignore[attr-defined]
         publish_scalars(trainer, self.results, view.batches)
         report = {"stage": stage, "estimates": [plain(e) for e in self.estimates], "results": self.results}
@@ -141,7 +143,7 @@ class LogPartition(Callback):
 
 
 def _dense(pl_module: LightningModule) -> View | None:
-    return pl_module if isinstance(pl_module, View) and pl_module.has_model else None
+    return pl_module if isinstance(pl_module, View) and pl_module.sampler.has_density else None
 
 
 def plain(estimate: PartitionEstimate) -> dict[str, Any]:

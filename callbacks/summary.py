@@ -31,8 +31,9 @@ class Summary(Callback):
     def _print(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         console = Console()
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, LogPartition) and callback.estimates:
-                console.print(partition_table(callback))
+            if isinstance(callback, LogPartition) and callback.results:
+                if callback.estimates:
+                    console.print(partition_table(callback))
                 console.print(results_table(callback))
             if isinstance(callback, LogImitation) and callback.results:
                 console.print(imitation_table(callback))
@@ -81,9 +82,10 @@ def partition_table(report: LogPartition) -> Table:
 def results_table(report: LogPartition) -> Table:
     """Likelihoods and divergences, with the method whose log Z they use."""
     best = best_estimate(report.estimates)
-    title = "Likelihood, " + (
-        f"model with log Z by {best.method}" if best else "of the model unknown: no reliable log Z"
-    )
+    title = "Likelihood of the sampler, which is all that has one"
+    if report.estimates:
+        known = f"model with log Z by {best.method}" if best else "of the model unknown: no reliable log Z"
+        title = f"Likelihood, {known}"
     table = Table(title=title, title_justify="left", min_width=len(title))
     for heading in ("", "value", "unit"):
         table.add_column(heading, justify="right" if heading == "value" else "left")

@@ -34,6 +34,7 @@ from lightning_irl.learners import Learner
 from lightning_irl.mcmc import Chains, Kernel
 from lightning_irl.policies import Policy
 from lightning_irl.quiet import hush_workers
+from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers import Sampler
 from lightning_irl.views import View
 
@@ -48,6 +49,7 @@ NAMED = (
     Learner,
     Chains,
     Kernel,
+    Regulariser,
     LightningDataModule,
     Callback,
     torch.optim.Optimizer,

@@ -16,7 +16,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import logsigmoid, relu, softplus
 
 LOG_2 = math.log(2.0)
 
@@ -49,6 +49,25 @@ def discriminator_loss(demo_logits: Tensor, sample_logits: Tensor) -> Tensor:
     .. math:: L_D = E_p[-\log D] + E_q[-\log(1 - D)]
     """
     return softplus(-demo_logits).mean() + softplus(sample_logits).mean()
+
+
+def margin_discriminator_loss(demo_cost: Tensor, sample_cost: Tensor, margin: float) -> Tensor:
+    r"""Loss of EBGAN's discriminator (Zhao, Mathieu and LeCun 2016, arXiv 1609.03126), whose cost is at least 0.
+
+    .. math:: L_D = E_p[c] + E_q[\max(0, m - c)]
+
+    Its generator descends E_q[c]. A baseline: no density, no log Z, not an objective of the paper.
+
+    Args:
+        demo_cost: costs of demonstrations (N,).
+        sample_cost: costs of draws (M,).
+        margin: m, in nats; draws whose cost is above it are let alone.
+
+    Example:
+        >>> margin_discriminator_loss(torch.tensor([1.0, 2.0]), torch.tensor([4.0, 9.0]), 5.0)
+        tensor(2.)
+    """
+    return demo_cost.mean() + relu(margin - sample_cost).mean()
 
 
 def saturating_generator_loss(sample_logits: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class Verification:
             far below what float64 resolves: the norm is then at least a thousandth of that of E_p[grad c/T].
         generator_loss: fact 3; the sum of both usual generator losses against log_z + L_sampler, and their gradients in the
             sampler; the larger of the distance in nats and the relative distance of the gradients.
-        trained_gradient: gradient of this view's own ``cost_loss`` against that of L_cost, of the nearer of its two forms (section
+        trained_gradient: gradient of this view's own ``cost_loss``, with its regularisers, against that of L_cost, of the nearer of its two forms (section
             2.3: by importance, or by the mixture, which is L_D's); relative, shown, not judged.
         trained_sampler_gradient: of ``sampler_loss`` against that of L_sampler, for PPO its first descent with its own normalised
             advantages; None where the sampler has no parameters that learn.
@@ -104,7 +104,8 @@ def verify(view: View, demonstrations: Samples, num_draws: int | None = None, se
     importance_log_z = objectives.importance_log_z(sample_cost, sample_log_q)
     by_importance = _gradient(objectives.maxent_cost_loss(demo_cost, importance_log_z), parameters)
     with frozen(trainable(view.sampler)):
-        trained = _gradient(view.cost_loss(demonstrations, samples, sample_log_q), parameters)
+        loss = view.cost_loss(demonstrations, samples, sample_log_q)
+        trained = _gradient(sum(view.penalties(demonstrations, samples).values(), loss), parameters)
     floor = CANCELLATION * float(_gradient(demo_cost.mean(), parameters).norm())
 
     generator_loss, trained_sampler = _compare_samplers(view, demonstrations, log_z, num_draws, seed)

@@ -1,5 +1,8 @@
 """Every config that ships trains."""
 
+import csv
+import json
+
 import pytest
 import torch
 
@@ -18,3 +21,29 @@ def test_two_batches(name, tmp_path, monkeypatch):
     checkpoint = read_checkpoint(str(next(tmp_path.rglob("*.ckpt"))))
     assert checkpoint["batches"] == 2
     assert all(torch.isfinite(value).all() for key, value in checkpoint["state_dict"].items() if key != "log_z")
+
+
+def test_a_flow_alone_keeps_its_best_epoch_and_stops_early(tmp_path, monkeypatch):
+    """By Lightning's own callbacks; it climbs its loss here, so that every epoch is worse than the one before."""
+    monkeypatch.chdir(tmp_path)
+    options = [
+        "--model.sampler.init_args={transforms: 1, hidden: [8]}",
+        "--model.warm_start_optimizer.init_args.maximize=true",
+    ]
+    options += ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/nll_sampler"]
+    options += ["--trainer.callbacks.patience=2"]
+    small = [option for option in SMALL if "epochs" not in option]
+    assert main(["fit", "--config", "ebm/digits_flow_alone", *small, *QUICK, *options]) == 0
+    (metrics,) = tmp_path.rglob("metrics.csv")
+    with metrics.open() as file:
+        rows = {
+            int(row["epoch"]): float(row["val/nll_sampler"])
+            for row in csv.DictReader(file)
+            if row["epoch"] and row["val/nll_sampler"]
+        }
+    assert sorted(rows, key=rows.get) == [0, 1, 2]
+    (path,) = tmp_path.rglob("*.ckpt")
+    assert read_checkpoint(str(path))["epoch"] == 0
+    report = json.loads(next(tmp_path.rglob("partition_val.json")).read_text())
+    assert report["estimates"] == []
+    assert set(report["results"]) == {"val/nll_sampler", "val/bits_per_dim_sampler"}

@@ -35,6 +35,17 @@ def test_generator_loss_is_log_z_plus_sampler_loss():
     torch.testing.assert_close(objectives.generator_loss(logits), expected, atol=1e-14, rtol=0)
 
 
+def test_margin_loss_by_hand():
+    """E_p[c] = 2; of draws at 1, 5 and 9 under a margin of 6, 5 and 1 are missing. Above the margin a draw has no gradient."""
+    demo = torch.tensor([1.0, 3.0], dtype=torch.float64, requires_grad=True)
+    sample = torch.tensor([1.0, 5.0, 9.0], dtype=torch.float64, requires_grad=True)
+    loss = objectives.margin_discriminator_loss(demo, sample, 6.0)
+    assert loss.item() == pytest.approx(2 + (5 + 1 + 0) / 3, abs=1e-14)
+    loss.backward()
+    assert demo.grad.tolist() == [0.5, 0.5]
+    assert sample.grad.tolist() == pytest.approx([-1 / 3, -1 / 3, 0.0])
+
+
 def test_importance_log_z_of_a_gaussian():
     """E_q[exp(-c)/q] for c = x^2/2 and q = N(0, 2^2): the relative variance of the weights is 4/sqrt(7) - 1."""
     num = 200_000

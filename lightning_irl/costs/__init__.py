@@ -1,5 +1,6 @@
 """c: Cost and its kinds."""
 
+from lightning_irl.costs.autoencoder import AutoencoderCost
 from lightning_irl.costs.base import Cost
 from lightning_irl.costs.conv import ConvCost
 from lightning_irl.costs.ensemble import EnsembleStepCost
@@ -15,6 +16,7 @@ from lightning_irl.costs.tilted import TiltedCost
 from lightning_irl.costs.true_reward import TrueRewardCost
 
 __all__ = [
+    "AutoencoderCost",
     "ConvCost",
     "Cost",
     "EnsembleStepCost",

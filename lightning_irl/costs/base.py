@@ -17,7 +17,10 @@ class Cost(nn.Module, abc.ABC):
     Attributes:
         event: what one sample looks like.
         reference: a frozen sampler to which the cost is relative; None for a cost that stands alone.
+        is_nonnegative: whether c is never below 0, whatever the parameters; a margin discriminator needs it.
     """
+
+    is_nonnegative: bool = False
 
     def __init__(self, event: Event) -> None:
         super().__init__()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from lightning_irl.costs.anchor import Anchor
 from lightning_irl.costs.base import Cost
@@ -18,6 +19,7 @@ class MLPCost(Cost):
     Args:
         event: what one sample looks like.
         hidden: sizes of the hidden layers.
+        spectral: constrain every layer's spectral norm to 1 (Miyato et al. 2018, arXiv 1802.05957).
         anchor: add the quadratic that makes exp(-c) integrable on a real support.
 
     Example:
@@ -27,10 +29,16 @@ class MLPCost(Cost):
         torch.Size([5])
     """
 
-    def __init__(self, event: Event, hidden: Sequence[int] = (128, 128), anchor: bool = True) -> None:
+    def __init__(
+        self, event: Event, hidden: Sequence[int] = (128, 128), spectral: bool = False, anchor: bool = True
+    ) -> None:
         super().__init__(event)
         self.anchor = Anchor(event, anchor)
         self.network = mlp([self.dimension, *hidden, 1])
+        if spectral:
+            for layer in self.network:
+                if isinstance(layer, nn.Linear):
+                    spectral_norm(layer)
 
     def forward(self, samples: Tensor) -> Tensor:
         standard, anchor = self.anchor(samples)

@@ -3,6 +3,7 @@
 from lightning_irl.samplers.autoregressive import AutoregressiveSampler
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
+from lightning_irl.samplers.conv_generator import ConvGenerator
 from lightning_irl.samplers.defensive import DefensiveSampler
 from lightning_irl.samplers.flow import FlowSampler
 from lightning_irl.samplers.gaussian import GaussianSampler
@@ -15,6 +16,7 @@ from lightning_irl.samplers.transport import Transport
 __all__ = [
     "AutoregressiveSampler",
     "BroadSampler",
+    "ConvGenerator",
     "DefensiveSampler",
     "FlowSampler",
     "GaussianMixtureSampler",

@@ -81,7 +81,7 @@ class IRL(GAN):
         for _ in range(self.cost_steps):
             demos, samples = self.part(demonstrations), self.part(pool)
             log_q = self.log_density(samples) if self.sampler.has_density else None
-            self.descend("cost", lambda d=demos, s=samples, q=log_q: self.cost_loss(d, s, q))  # type: ignore[misc]
+            self.descend_cost(demos, samples, log_q)
         self.fusion.add(self.sampler, current)
         self.train_sampler(demonstrations, drawn)
 

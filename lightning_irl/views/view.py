@@ -19,6 +19,7 @@ from lightning_irl.batch import Batch
 from lightning_irl.costs.base import Cost
 from lightning_irl.event import Event, validate_event
 from lightning_irl.learners import Learner, Reparameterised
+from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples, count, join
 from lightning_irl.trajectory import Trajectory, cut
@@ -96,6 +97,10 @@ def _under(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
+def _holds_code(value: Any) -> bool:
+    return any(callable(item) for item in (value if isinstance(value, (list, tuple)) else [value]))
+
+
 def _load(module: nn.Module, part: str, state: dict[str, Any], path: str) -> None:
     try:
         module.load_state_dict(state)
@@ -113,6 +118,8 @@ class View(pl.LightningModule, abc.ABC):
         cost: factory of the cost, called with the event.
         sampler: factory of the sampler, called with the event.
         learner: factory of how the sampler descends, called with the event.
+        regularisers: factories of terms that are added to the cost's loss, each called with the event; with any it is no longer the
+            paper's objective.
         temperature: T; the model is exp(-c/T)/Z and the sampler minimises E_q[c] + T E_q[log q].
         entropy_weight: over the paper's weight on E_q[log q]; anything but 1 is no longer the paper's objective.
         likelihood_weight: weight of -E_p[log q] added to the sampler's loss (Flow-GAN's hybrid, Grover et al. 2018,
@@ -124,7 +131,8 @@ class View(pl.LightningModule, abc.ABC):
             steps.
         num_samples: draws of the sampler in each step, whole trajectories whatever the level; by default as many as demonstrations.
         cost_steps: batches, each with one step of the cost, in a round; 0 holds the cost fixed (the sampler learns it).
-        sampler_steps: steps of the sampler in a round; 0 holds the sampler fixed (noise-contrastive estimation).
+        sampler_steps: steps of the sampler in a round; 0 holds the sampler fixed (noise-contrastive estimation). With both 0 the warm
+            start is all there is: maximum likelihood of the sampler alone.
         cost_optimizer: factory of the cost's optimizer, called with its parameters.
         sampler_optimizer: factory of the sampler's optimizer.
         cost_scheduler: factory of the cost's learning-rate schedule, called with the optimizer. Schedules are stepped once a batch:
@@ -148,6 +156,7 @@ class View(pl.LightningModule, abc.ABC):
         cost: Callable[[Event], Cost],
         sampler: Callable[[Event], Sampler],
         learner: Callable[[Event], Learner] = Reparameterised,
+        regularisers: Sequence[Callable[[Event], Regulariser]] = (),
         temperature: float = 1.0,
         entropy_weight: float = 1.0,
         likelihood_weight: float = 0.0,
@@ -173,14 +182,20 @@ class View(pl.LightningModule, abc.ABC):
                 raise ValueError(f"{name} is {value}; it must be above 0")
         if min(cost_steps, sampler_steps, warm_start, likelihood_weight) < 0:
             raise ValueError("cost_steps, sampler_steps, warm_start and likelihood_weight must not be negative")
+        if not (cost_steps or sampler_steps or warm_start):
+            raise ValueError(
+                "cost_steps, sampler_steps and warm_start are 0, so nothing learns; for maximum likelihood of the sampler alone set "
+                "warm_start to the number of batches"
+            )
         if accumulate > 1 and sampler_steps > 1:
             raise ValueError(f"accumulate is {accumulate} and sampler_steps {sampler_steps}; one of them must be 1")
         self.save_hyperparameters()
-        for name in [name for name, value in self.hparams.items() if callable(value)]:
+        for name in [name for name, value in self.hparams.items() if _holds_code(value)]:
             del self.hparams[name]  # a factory given in Python is code, which a checkpoint must not hold
         self.automatic_optimization = False
         self.cost, self.sampler, self.learner = cost(event), sampler(event), learner(event)
         self.cost.start_from(self.sampler)
+        self.regularisers = nn.ModuleList(regulariser(event) for regulariser in regularisers)
         self.event, self.temperature, self.entropy_weight = event, temperature, entropy_weight
         self.likelihood_weight, self.warm_start = likelihood_weight, warm_start
         self.segment_length = segment_length(event, level)
@@ -200,6 +215,7 @@ class View(pl.LightningModule, abc.ABC):
                 f"sampler {type(self.sampler).__name__} has no density; "
                 "set likelihood_weight and warm_start to 0 or use a sampler with a density, such as FlowSampler"
             )
+        self._check_regularisers(compile)
         self.register_buffer("log_z", torch.tensor(torch.nan))
         self._batch = 0  # batches so far, over resumes too; an int on the host, so that reading it waits for nothing
         self.finite = FiniteMonitor(
@@ -207,6 +223,26 @@ class View(pl.LightningModule, abc.ABC):
         )
         if compile:
             self.cost.compile()
+
+    def _check_regularisers(self, is_compiled: bool) -> None:
+        names = [regulariser.name for regulariser in self._regularisers()]
+        if names and not self.cost_steps:
+            raise ValueError(
+                f"regularisers are {', '.join(names)}, but cost_steps is 0: the cost does not learn; remove them"
+            )
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"regulariser {name} is given {names.count(name)} times; give it once, with the sum of the weights"
+                )
+        slopes = [regulariser.name for regulariser in self._regularisers() if regulariser.needs_sample_gradient]
+        if slopes and is_compiled:
+            raise ValueError(
+                f"regulariser {slopes[0]} takes a second derivative of the cost, which torch.compile does not have; remove compile"
+            )
+
+    def _regularisers(self) -> list[Regulariser]:
+        return [module for module in self.regularisers if isinstance(module, Regulariser)]
 
     def init_from(self, path: str) -> None:
         """Continue another view's pair: take ``cost``, ``sampler`` and ``log_z`` from any view's checkpoint.
@@ -266,8 +302,8 @@ class View(pl.LightningModule, abc.ABC):
 
     @property
     def has_model(self) -> bool:
-        """Whether exp(-c/T)/Z is a model with a sampler that can score it."""
-        return self.sampler.has_density
+        """Whether exp(-c/T)/Z is a model, of a cost that learns or teaches, with a sampler that can score it."""
+        return self.sampler.has_density and bool(self.cost_steps or self.sampler_steps)
 
     def departures(self) -> list[str]:
         """What in this view is not the paper's objective, a line each; empty when it is the paper's."""
@@ -278,12 +314,13 @@ class View(pl.LightningModule, abc.ABC):
             found.append(f"likelihood_weight is {self.likelihood_weight}: the sampler also learns by likelihood")
         if not (self.cost_steps or self.sampler_steps):
             found.append(
-                "cost_steps and sampler_steps are 0: the sampler learns by likelihood alone (behavioural cloning)"
+                "cost_steps and sampler_steps are 0: the sampler learns by likelihood alone (of a policy, behavioural cloning)"
             )
         elif not self.cost_steps:
             found.append("cost_steps is 0: the cost is fixed, and the sampler learns what it asks for")
         elif not self.sampler_steps:
             found.append("sampler_steps is 0: the sampler is fixed, which is noise-contrastive estimation")
+        found += [regulariser.departure() for regulariser in self._regularisers()]
         return found + self.learner.departures()
 
     @property
@@ -375,9 +412,26 @@ class View(pl.LightningModule, abc.ABC):
         if samples is not drawn and log_q is not None:
             log_q = self.log_density(samples)
         if self.cost_steps:
-            self.descend("cost", lambda: self.cost_loss(demonstrations, samples, log_q))
+            self.descend_cost(demonstrations, samples, log_q)
         if ((self._batch - self.warm_start) // self.accumulate + 1) % max(self.cost_steps, 1) == 0:
             self.train_sampler(demonstrations, drawn)
+
+    def descend_cost(self, demonstrations: Samples, samples: Samples, log_q: Tensor | None) -> None:
+        """A step of the cost on its loss and its regularisers' terms; arguments as :meth:`cost_loss`."""
+
+        def loss() -> Tensor:
+            terms = self.penalties(demonstrations, samples)
+            for name, term in terms.items():
+                self.record(f"loss/{name}", term)
+            return sum(terms.values(), self.cost_loss(demonstrations, samples, log_q))
+
+        self.descend("cost", loss)
+
+    def penalties(self, demonstrations: Samples, samples: Samples) -> dict[str, Tensor]:
+        """The regularisers' terms by name, scalars; demonstrations (N, *shape) and draws (M, *shape) as :meth:`cost_loss` sees them."""
+        return {
+            regulariser.name: regulariser(self.energy, demonstrations, samples) for regulariser in self._regularisers()
+        }
 
     def train_sampler(self, demonstrations: Samples, drawn: Samples) -> None:
         """A round's descents of the sampler, given its own draws ``drawn``, whole."""

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from lightning_irl.costs import ConvCost, Cost, MLPCost, QuadraticCost, TiltedCost
+from lightning_irl.costs import AutoencoderCost, ConvCost, Cost, MLPCost, QuadraticCost, TiltedCost
 from lightning_irl.event import make_event
 from lightning_irl.networks import mlp
 from lightning_irl.samplers import BroadSampler, FlowSampler, GaussianSampler, GeneratorSampler
@@ -23,6 +23,7 @@ EVENTS = {
 }
 narrow = partial(ConvCost, widths=[8])
 spectral = partial(ConvCost, widths=[8], spectral=True)
+autoencoder = partial(AutoencoderCost, code=3, widths=[6])
 tilted = partial(TiltedCost, cost=partial(MLPCost, anchor=False))
 COSTS = [
     (MLPCost, "point"),
@@ -38,6 +39,13 @@ COSTS = [
     (tilted, "point"),
     (tilted, "box"),
     (partial(TiltedCost, cost=ConvCost), "digits on a box"),
+    (partial(MLPCost, spectral=True), "point"),
+    (autoencoder, "point"),
+    (autoencoder, "box"),
+    (autoencoder, "image"),
+    (AutoencoderCost, "digits"),
+    (AutoencoderCost, "digits on a box"),
+    (partial(AutoencoderCost, widths=[4, 6, 6]), "odd sides"),
 ]
 PLANE = [entry for entry in COSTS if entry[1] in ("point", "image")]  # two coordinates on an unbounded event
 
@@ -189,12 +197,15 @@ def test_quadratic_is_a_gaussian_with_precision_root_root_transposed():
     torch.testing.assert_close(-cost(samples) - cost.log_z(), expected, rtol=1e-8, atol=1e-6)
 
 
-def test_spectral_norm_bounds_every_layer():
-    cost = partial(ConvCost, widths=[8, 8], spectral=True)(EVENTS["digits"])
+@pytest.mark.parametrize(
+    ("factory", "layers"), [(partial(ConvCost, widths=[8, 8]), 7), (partial(MLPCost, hidden=[8, 8]), 3)], ids=name_of
+)
+def test_spectral_norm_bounds_every_layer(factory, layers):
+    cost = factory(EVENTS["digits"], spectral=True)
     for _ in range(50):
         cost(points("digits", dtype=torch.float32))  # in training mode each forward is a step of the power iteration
     weights = [module.weight.flatten(1) for module in cost.modules() if hasattr(module, "parametrizations")]
-    assert len(weights) == 7
+    assert len(weights) == layers
     for weight in weights:
         assert torch.linalg.matrix_norm(weight, 2).item() == pytest.approx(1, abs=0.02)
 
@@ -229,6 +240,25 @@ def test_a_tilted_cost_needs_a_density():
         tilted(EVENTS["point"]).start_from(GeneratorSampler(EVENTS["point"]))
 
 
+@pytest.mark.parametrize("kind", ["point", "digits on a box"])
+def test_an_autoencoders_cost_is_half_the_squared_error_in_standard_coordinates(kind):
+    cost = build(AutoencoderCost, kind)
+    samples, scale = points(kind), torch.tensor(EVENTS[kind]["scale"])
+    assert (cost.encode(samples).abs() <= 1).all()
+    reconstruction = cost.decode(cost.encode(samples)) * scale + torch.tensor(EVENTS[kind]["location"])
+    expected = (((samples.flatten(1) - reconstruction) / scale) ** 2).sum(-1) / 2
+    torch.testing.assert_close(cost(samples), expected)
+    assert (cost(samples) > 0).all()
+
+
+def test_an_autoencoders_cost_grows_like_an_anchor_far_away():
+    """Its code is bounded and so is what it is decoded to: c over |x|^2 / 2 tends to 1 in every direction, in standard coordinates."""
+    cost = build(AutoencoderCost, "point", spread=1.0)
+    far = 1e6 * torch.nn.functional.normalize(torch.randn(50, 2, dtype=torch.float64), dim=-1)
+    samples = torch.tensor(LOCATION) + torch.tensor(SCALE) * far
+    torch.testing.assert_close(cost(samples) / (1e12 / 2), torch.ones(50, dtype=torch.float64), rtol=0, atol=1e-3)
+
+
 def test_dropout_is_for_training_alone():
     cost = ConvCost(EVENTS["digits"], dropout=0.5)
     samples = points("digits", dtype=torch.float32)
@@ -246,6 +276,11 @@ def test_halving_ends_at_one_pixel():
     [
         (ConvCost, "point", ["ConvCost", "[C, H, W]", "[2]", "MLPCost"]),
         (partial(ConvCost, widths=[4] * 5), "digits", ["halves images 4 times", "8x8", "fewer widths"]),
+        (
+            partial(AutoencoderCost, widths=[4] * 5),
+            "digits",
+            ["AutoencoderCost", "halve images 4 times", "fewer widths"],
+        ),
         (QuadraticCost, "box", ["QuadraticCost", "box", "MLPCost"]),
     ],
 )

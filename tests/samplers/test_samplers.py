@@ -12,6 +12,7 @@ from lightning_irl.event import make_event
 from lightning_irl.samplers import (
     AutoregressiveSampler,
     BroadSampler,
+    ConvGenerator,
     DefensiveSampler,
     FlowSampler,
     GaussianMixtureSampler,
@@ -53,8 +54,9 @@ SAMPLERS = {
     "autoregressive": autoregressive,
     "autoregressive logistics": partial(autoregressive, likelihood="logistics", components=2),
     "defensive autoregressive": partial(DefensiveSampler, sampler=autoregressive, share=0.2),
+    "conv generator": ConvGenerator,
 }
-DENSE = [name for name in SAMPLERS if name != "generator"]
+DENSE = [name for name in SAMPLERS if "generator" not in name]
 LEARNING = [name for name in DENSE if name != "broad"]
 
 
@@ -66,7 +68,7 @@ def over(names, *kinds):
 def is_buildable(name, kind):
     if kind == "levels" or "autoregressive" in name:
         return kind == "levels" and ("autoregressive" in name or name == "broad")
-    if name == "multiscale":
+    if name in ("multiscale", "conv generator"):
         return EVENTS[kind]["kind"] == "image"
     return "native" not in name or EVENTS[kind]["support"] == "box"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lightning_irl import objectives
-from lightning_irl.costs import MLPCost, QuadraticCost
+from lightning_irl.costs import AutoencoderCost, MLPCost, QuadraticCost
 from lightning_irl.event import make_event
 from lightning_irl.learners import ScoreFunction
 from lightning_irl.samplers import (
@@ -35,6 +35,7 @@ SAMPLERS = {
     "generator": partial(GeneratorSampler, hidden=[8]),
 }
 P_HATS = {"current": "current", "fitted": "fitted", "given": BroadSampler}
+autoencoder = partial(AutoencoderCost, code=2, widths=[12])
 GENERATOR_LOSSES = ("sum", "saturating", "non_saturating")
 OPTIONS = [
     *(
@@ -50,6 +51,11 @@ OPTIONS = [
     (GAN, {"learner": ScoreFunction, "num_samples": 17}),
     (EBM, {"learner": ScoreFunction, "num_samples": 17}),
     (GAN, {"sampler": "generator", "discriminator": "plain"}),
+    (GAN, {"sampler": "generator", "discriminator": "margin", "margin": 4.0, "cost": autoencoder}),
+    (
+        GAN,
+        {"discriminator": "margin", "margin": 4.0, "temperature": 2.0, "cost": autoencoder, "learner": ScoreFunction},
+    ),
     (EBM, {"sampler": "generator", "negative_phase": "uniform", "entropy_weight": 0.0}),
 ]
 IDS = ["-".join([view.__name__, *(f"{getattr(v, '__name__', v)}" for v in given.values())]) for view, given in OPTIONS]
@@ -116,7 +122,7 @@ def test_losses_and_gradients_are_finite_and_on_their_device(view, options, supp
             assert torch.isfinite(gradient).all(), key
             # the head's bias, and a constant, cancel where the loss is solved for log_z or normalised
             assert (gradient != 0).any() or key.endswith("network.2.bias"), key
-    knows_log_z = not (options.get("discriminator") == "plain" or options.get("sampler") == "generator")
+    knows_log_z = options.get("discriminator", "density") == "density" and options.get("sampler") != "generator"
     assert torch.isfinite(view.log_z).item() == knows_log_z
     assert view.log_z.shape == ()
 
@@ -180,6 +186,27 @@ def test_plain_discriminator_loss_is_the_ordinary_gans():
     real, fake = torch.sigmoid(-view.cost(demos)), torch.sigmoid(-view.cost(samples))
     expected = -torch.log(real).mean() - torch.log(1 - fake).mean()
     torch.testing.assert_close(view.cost_loss(demos, samples, log_q), expected)
+
+
+@every_support
+@pytest.mark.parametrize("sampler", ["generator", "gaussian"])
+def test_the_margin_discriminators_losses_are_ebgans(sampler, support):
+    """E_p[c/T] + E_q[max(0, m - c/T)] and E_q[c/T], whether or not the sampler has a density."""
+    options = {"discriminator": "margin", "margin": 1.0, "temperature": 3.0}
+    view, demos = build(GAN, support, cost=autoencoder, sampler=sampler, **options), demonstrations(support)
+    samples, log_q = draw(view)
+    real, fake = view.cost(demos) / 3, view.cost(samples) / 3
+    margin = view.discriminator.margin = fake.median().item()  # draws on both sides of the hinge
+    expected = real.mean() + torch.where(fake < margin, margin - fake, 0).mean()
+    actual = view.cost_loss(demos, samples, log_q)
+    torch.testing.assert_close(actual, expected)
+    torch.testing.assert_close(gradients(actual, view.cost), gradients(expected, view.cost))
+    expected = view.cost(seeded(view.sampler.rsample, len(demos))[0]).mean() / 3
+    actual = seeded(view.sampler_loss, demos)
+    torch.testing.assert_close(actual, expected)
+    torch.testing.assert_close(gradients(actual, view.sampler), gradients(expected, view.sampler))
+    assert not view.has_model
+    assert "EBGAN" in " ".join(view.departures())
 
 
 def test_optimal_log_z_is_solved_for_every_batch_however_far_the_last_one():
@@ -386,6 +413,7 @@ class Undifferentiable(GaussianSampler):
     has_rsample = False
 
 
+MARGIN = {"discriminator": "margin", "margin": 1.0, "cost": autoencoder}
 REFUSALS = [
     (GAN, GeneratorSampler, {}, ["GeneratorSampler has no density", "discriminator=plain", "FlowSampler"]),
     (EBM, GeneratorSampler, {}, ["GeneratorSampler has no density", "negative_phase=uniform", "FlowSampler"]),
@@ -396,7 +424,25 @@ REFUSALS = [
     (GAN, GeneratorSampler, {"discriminator": "plain", "learner": ScoreFunction}, ["no density", "Reparameterised"]),
     (GAN, Undifferentiable, {}, ["Undifferentiable", "no differentiable draws", "ScoreFunction"]),
     (GAN, GaussianSampler, {"discriminator": "plain", "entropy_weight": 0.5}, ["entropy_weight is 0.5", "plain"]),
-    (GAN, GaussianSampler, {"discriminator": "dense"}, ["discriminator is 'dense'", "density, plain"]),
+    (GAN, GaussianSampler, {"discriminator": "dense"}, ["discriminator is 'dense'", "density, plain, margin"]),
+    (GAN, GaussianSampler, {"discriminator": "margin"}, ["margin is not given", "above 0"]),
+    (GAN, GaussianSampler, {"discriminator": "margin", "margin": 0.0}, ["margin is 0.0", "above 0"]),
+    (GAN, GaussianSampler, {"margin": 1.0}, ["margin is 1.0", "discriminator=margin"]),
+    (GAN, GaussianSampler, {"discriminator": "plain", "margin": 1.0}, ["margin is 1.0", "discriminator=margin"]),
+    (
+        GAN,
+        GaussianSampler,
+        {"discriminator": "margin", "margin": 1.0},
+        ["MLPCost", "AutoencoderCost", "is_nonnegative"],
+    ),
+    (GAN, GaussianSampler, MARGIN | {"entropy_weight": 0.5}, ["entropy_weight is 0.5", "discriminator=density"]),
+    (
+        GAN,
+        GaussianSampler,
+        MARGIN | {"generator_loss": "saturating"},
+        ["is saturating", "is margin", "allowed there: sum"],
+    ),
+    (GAN, GaussianSampler, {"cost_steps": 0, "sampler_steps": 0}, ["nothing learns", "warm_start"]),
     (GAN, GaussianSampler, {"generator_loss": "both"}, ["generator_loss is 'both'", "sum, saturating, non_saturating"]),
     (GAN, GaussianSampler, {"log_z_by": "hand"}, ["log_z_by is 'hand'", "optimal, learned"]),
     (EBM, GaussianSampler, {"negative_phase": "cd"}, ["negative_phase is 'cd'", "importance, mixture, uniform"]),
@@ -412,7 +458,7 @@ REFUSALS = [
 @pytest.mark.parametrize(("view", "sampler", "options", "words"), REFUSALS)
 def test_refusals_say_what_to_change(view, sampler, options, words):
     with pytest.raises(ValueError) as caught:
-        view(EVENTS["real"], MLPCost, sampler, **options)
+        view(EVENTS["real"], sampler=sampler, **{"cost": MLPCost} | options)
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 

@@ -12,9 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
 from lightning_irl.batch import Batch
-from lightning_irl.costs import MLPCost, QuadraticCost, TiltedCost
+from lightning_irl.costs import AutoencoderCost, MLPCost, QuadraticCost, TiltedCost
 from lightning_irl.event import make_event
 from lightning_irl.mcmc import Chains
+from lightning_irl.regularisers import EnergyMagnitude, GradientPenalty
 from lightning_irl.samplers import DefensiveSampler, FlowSampler, GaussianMixtureSampler, GaussianSampler
 from lightning_irl.views import EBM, GAN
 from lightning_irl.views.finite import NonFiniteError
@@ -25,13 +26,19 @@ MCMC = partial(EBM, negative_phase="mcmc", chains=partial(Chains, steps=2, buffe
 VIEWS = [GAN, partial(GAN, log_z_by="learned"), EBM, partial(EBM, negative_phase="mixture"), MCMC]
 VIEW_IDS = ["GAN", "GAN-learned", "EBM", "EBM-mixture", "EBM-mcmc"]
 every_view = pytest.mark.parametrize("view", VIEWS, ids=VIEW_IDS)
+EVERY_REGULARISER = [
+    partial(EnergyMagnitude, weight=0.1),
+    *(partial(GradientPenalty, weight=0.1, at=at) for at in ("demonstrations", "draws")),
+    partial(GradientPenalty, weight=0.1, at="between", target=1),
+]
 SGD = partial(torch.optim.SGD, lr=0.1)
 
 
 def build(view, **options):
     torch.manual_seed(0)
     options = {"cost_optimizer": SGD, "sampler_optimizer": SGD, "sampler": GaussianSampler} | options
-    return view(EVENT, partial(MLPCost, hidden=[8]), **options)
+    options = {"cost": partial(MLPCost, hidden=[8])} | getattr(view, "keywords", {}) | options
+    return view(EVENT, **options)
 
 
 def batches(num, size=32, poisoned=()):
@@ -164,6 +171,19 @@ def test_warm_start_trains_the_sampler_alone_by_likelihood():
     assert torch.isnan(built.log_z)
     assert not torch.equal(parameters(built.sampler), before)
     assert sum(-built.sampler.log_prob(batch.samples).mean().item() for batch in data) < sum(nll)
+
+
+@pytest.mark.parametrize("view", [GAN, EBM])
+def test_without_cost_and_sampler_steps_the_warm_start_is_all(view):
+    """Maximum likelihood of the sampler alone; the cost that stands by is no model, and there is no log Z of it."""
+    built, steps = build(view, cost_steps=0, sampler_steps=0, warm_start=3), Steps()
+    cost = parameters(built.cost)
+    made = fit(built, batches(5), callbacks=[steps])
+    assert len(made.optimizers) == 1
+    assert [batch for batch, _ in steps.seen] == [0, 1, 2]
+    assert torch.equal(parameters(built.cost), cost)
+    assert not built.has_model
+    assert "likelihood alone" in " ".join(built.departures())
 
 
 def test_warm_start_ends():
@@ -494,8 +514,10 @@ def test_the_counter_counts(monkeypatch):
         *VIEWS,
         partial(EBM, negative_phase="mixture", p_hat="fitted"),
         partial(EBM, negative_phase="mixture", p_hat=GaussianSampler),
+        partial(GAN, regularisers=EVERY_REGULARISER),
+        partial(GAN, discriminator="margin", margin=2.0, cost=AutoencoderCost),
     ],
-    ids=[*VIEW_IDS, "EBM-fitted", "EBM-given"],
+    ids=[*VIEW_IDS, "EBM-fitted", "EBM-given", "GAN-regularised", "GAN-margin"],
 )
 def test_a_training_step_reads_nothing_back(view, sampler, monkeypatch):
     """Optimizers apart: plain SGD reads nothing. Logging is due in every step. The record is read at the last."""

@@ -1,0 +1,32 @@
+"""A penalty on large costs."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lightning_irl.regularisers.base import Energy, Regulariser
+from lightning_irl.samples import Samples, count, join
+
+
+class EnergyMagnitude(Regulariser):
+    r"""E_p[c^2] + E_q[c^2] with c over the temperature (Du and Mordatch 2019, arXiv 1903.08689).
+
+    Draws costs to zero, in particular the constant of a cost that nothing else holds: of losses that see only differences of
+    costs, or log Z beside them.
+
+    Args:
+        event: what one sample looks like; any kind.
+        weight: of the term, in 1/nats.
+
+    Example:
+        >>> import torch
+        >>> from lightning_irl.event import make_event
+        >>> regulariser = EnergyMagnitude(make_event("point", [1]), weight=0.5)
+        >>> regulariser(lambda x: x.sum(-1), torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0]]))
+        tensor(4.5000)
+    """
+
+    def penalty(self, energy: Energy, demonstrations: Samples, samples: Samples) -> Tensor:
+        costs = energy(join([demonstrations, samples]))
+        demo_cost, sample_cost = costs.split([count(demonstrations), count(samples)])
+        return demo_cost.square().mean() + sample_cost.square().mean()
