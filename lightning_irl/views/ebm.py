@@ -103,22 +103,25 @@ class EBM(View):
             return self.guided_cost_loss(self.guided_cost, demonstrations, samples, log_q)
         assert isinstance(demonstrations, Tensor)
         assert isinstance(samples, Tensor)
-        self.ends = self.run_chains(self.chains, demonstrations, samples)
+        self.ends = self.run_chains(self.chains, demonstrations, samples, log_q)
         demo_cost, end_cost = self.energies(demonstrations, self.ends)
         self.finite.watch("chains", self.chains.watch(end_cost), self._batch)
         self.record("chains/acceptance", self.chains.acceptance)
         self.record("chains/step_size", self.chains.step_size)
-        if log_q is not None and self.is_logged:
-            with torch.no_grad():
-                self.log_z.copy_(objectives.importance_log_z(self.energy(samples), log_q))
         return objectives.uniform_cost_loss(demo_cost, end_cost)
 
-    def run_chains(self, chains: Chains, demonstrations: Tensor, draws: Tensor) -> Tensor:
-        """Ends (M, *shape) of chains at the model; the cost is in eval mode meanwhile, so that what they target is one function."""
+    def run_chains(self, chains: Chains, demonstrations: Tensor, draws: Tensor, log_q: Tensor | None) -> Tensor:
+        """Ends (M, *shape) of chains at the model, in eval mode and held constant, so that what they target is one function.
+
+        ``log_z`` becomes the draws' importance estimate, at the start and at the logging interval: no step needs it here.
+        """
         was_training = self.cost.training
         self.cost.eval()
         with frozen(trainable(self.cost)):
             ends: Tensor = chains(self.energy, self.sampler, demonstrations, draws)
+        if log_q is not None and (self.is_logged or self._batch == self.warm_start):
+            with torch.no_grad():
+                self.log_z.copy_(objectives.importance_log_z(self.energy(draws), log_q))
         self.cost.train(was_training)
         return ends
 

@@ -41,6 +41,8 @@ class GAN(View):
         ValueError: if the discriminator needs what cost or sampler do not have, or an option is not allowed.
     """
 
+    FIXED_SAMPLER = ", which is noise-contrastive estimation"
+
     def __init__(
         self,
         event: Event,

@@ -148,6 +148,7 @@ class View(pl.LightningModule, abc.ABC):
         log_z: log of the partition function as this view knows it, a scalar; NaN before the first batch and where there is none.
     """
 
+    FIXED_SAMPLER = ""  # what training with a fixed sampler is called
     log_z: Tensor
 
     def __init__(
@@ -319,7 +320,7 @@ class View(pl.LightningModule, abc.ABC):
         elif not self.cost_steps:
             found.append("cost_steps is 0: the cost is fixed, and the sampler learns what it asks for")
         elif not self.sampler_steps:
-            found.append("sampler_steps is 0: the sampler is fixed, which is noise-contrastive estimation")
+            found.append("sampler_steps is 0: the sampler is fixed" + self.FIXED_SAMPLER)
         found += [regulariser.departure() for regulariser in self._regularisers()]
         return found + self.learner.departures()
 

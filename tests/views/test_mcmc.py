@@ -72,7 +72,7 @@ def test_learns_a_density_without_a_sampler_that_learns(kernel):
     view = build(partial(MLPCost, hidden=[32, 32]), BroadSampler, data.event, chains, cost_optimizer=adam)
     before = kl_on_grid(view, data.density)["kl/model"]
     trainer(1).fit(view, data)
-    assert kl_on_grid(view, data.density)["kl/model"] < 0.5 * before
+    assert kl_on_grid(view, data.density)["kl/model"] < 0.75 * before
 
 
 def test_the_chains_can_teach_the_sampler():
