@@ -27,7 +27,16 @@ STORE = Path(__file__).parent / "results" / "flow_tilt.jsonl"
 def run(verb: str, config: str, folder: Path, *arguments: str) -> float:
     """Run the command line; CPU seconds that it took, of all its threads."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "lightning_irl", verb, "--config", config, "--trainer.default_root_dir", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "lightning_irl",
+        verb,
+        "--config",
+        config,
+        "--trainer.default_root_dir",
+        str(folder),
+    ]
     subprocess.run([*command, "--trainer.enable_progress_bar=false", *arguments], check=True, stdout=sys.stderr)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -96,7 +105,9 @@ def main() -> None:
             rows.append(compare(options, seed))
             with options.store.open("a") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
-    print("| seed | flow alone | EBM | difference | of images | of log Z | log Z by | its ESS by importance | CPU s | CPU s alone |")
+    print(
+        "| seed | flow alone | EBM | difference | of images | of log Z | log Z by | its ESS by importance | CPU s | CPU s alone |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for row in rows:
         if row["config"] == options.config and row["seed"] in options.seeds:

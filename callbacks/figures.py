@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from lightning_irl.event import grey_levels
-from lightning_irl.samplers.resampling import resample
+from lightning_irl.event import grey_levels, is_counted
+from lightning_irl.mcmc import sample_model
 from lightning_irl.views import View
 
 DEMONSTRATIONS, DRAWS = "#1f4e79", "#b5460f"
+MOVES = 20  # of the chains that draw from the model, after resampling
 
 
 def image_figure(view: View, demonstrations: Tensor, num_images: int = 64) -> Figure:
@@ -29,14 +30,19 @@ def image_figure(view: View, demonstrations: Tensor, num_images: int = 64) -> Fi
     draws, _ = view.sampler.sample(num_images)
     grids = {"demonstrations": demonstrations[:num_images], "sampler q": draws}
     if view.has_model:
-        chosen, share = resample(view.energy, view.sampler, num_images)
-        grids[f"model exp(-c)/Z\n(q resampled, ESS {share:.0%} of 8192)"] = chosen
+        drawn = sample_model(view.energy, view.known_sampler, num_images, moves=moves_of(view))
+        grids[f"model exp(-c)/Z\n({drawn.origin})"] = drawn.samples
     figure = Figure(figsize=(4 * len(grids), 4.6), layout="constrained")
     for axes, (title, images) in zip(np.atleast_1d(figure.subplots(1, len(grids))), grids.items(), strict=True):
         _show_images(axes, images, view)
         axes.set_title(title, fontsize=11)
     figure.suptitle(f"after {view.batches} batches", fontsize=11)
     return figure
+
+
+def moves_of(view: View) -> int:
+    """Moves of chains that draw from a view's model: none where samples have no gradient."""
+    return 0 if is_counted(view.event) else MOVES
 
 
 def _show_images(axes: Axes, images: Tensor, view: View) -> None:

@@ -12,11 +12,13 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from lightning_irl.callbacks.figures import moves_of
 from lightning_irl.callbacks.image_figures import interpolation_figure, neighbour_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_scalars
 from lightning_irl.datamodules.memory import MemoryDataModule
 from lightning_irl.errors import UserError
 from lightning_irl.event import grey_levels
+from lightning_irl.mcmc import sample_model
 from lightning_irl.metrics.distances import nearest
 from lightning_irl.metrics.features import (
     INCEPTION,
@@ -28,7 +30,6 @@ from lightning_irl.metrics.features import (
 )
 from lightning_irl.metrics.quality import ImageJudge
 from lightning_irl.runs import run_folder
-from lightning_irl.samplers.resampling import resample
 from lightning_irl.views import View
 
 TRAIN = "train"
@@ -41,8 +42,8 @@ class LogQuality(Callback):
 
     The Frechet and kernel distances of a named network's features, the discrepancy of pixels, distances to the nearest training
     image, and what a classifier makes of them; every number also of held-out images, which is what a perfect sampler would score.
-    Draws of the model are the sampler's, resampled by their weights: where ``quality/ess`` is small they are few images many times
-    over, and their numbers say little.
+    Draws of the model are the sampler's, resampled by their weights and then moved by chains (``quality/acceptance``): where
+    ``quality/ess`` is small many of them started at the same image.
 
     Off by default, with ``num_samples`` 0, since it trains a network of its own (seconds on digits, minutes on larger data).
     Silent where samples are not images of three dimensions.
@@ -154,8 +155,9 @@ class LogQuality(Callback):
         if not view.has_model:
             return draws, {}
         pool = POOL * self.num_samples
-        draws["model"], share = resample(view.energy, view.sampler, self.num_samples, pool=pool)
-        return draws, {"ess": share}
+        drawn = sample_model(view.energy, view.known_sampler, self.num_samples, pool, moves_of(view))
+        draws["model"] = drawn.samples
+        return draws, {"ess": drawn.ess, "acceptance": drawn.acceptance}
 
     def _judge(self, trainer: Trainer, view: View, stage: str) -> ImageJudge:
         """What compares, made once for each part held out."""

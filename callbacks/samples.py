@@ -6,22 +6,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from matplotlib.figure import Figure
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_irl.callbacks.figures import image_figure, plane_figure
+from lightning_irl.callbacks.image_figures import CHAINS, chain_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure
 from lightning_irl.callbacks.rollouts import rollout_figure
-from lightning_irl.event import Event
+from lightning_irl.event import Event, grey_levels, is_counted
+from lightning_irl.mcmc import sample_model
 from lightning_irl.samples import each
 from lightning_irl.views import View
+
+CHAIN_MOVES = 44  # shown
 
 
 class LogSamples(Callback):
     """Draws what the pair has learned: at a few epochs of ``fit``, at its end, and in ``test``.
 
-    Images become ``samples/grid`` (demonstrations, sampler, model); points in the plane ``samples/plane`` (demonstrations,
+    Images become ``samples/grid`` (demonstrations, sampler, model) and ``samples/chain`` (chains from the sampler to the model); points in the plane ``samples/plane`` (demonstrations,
     draws, density of the model, discriminator); trajectories ``samples/rollouts`` (demonstrations, episodes of the policy, learned
     and true reward, frames). Silent for other events.
 
@@ -68,8 +73,22 @@ class LogSamples(Callback):
         with aside(pl_module, seed=0):
             demonstrations = each(lambda part: part.to(pl_module.device), demonstrations_of(trainer, stage))
             figure = draw(pl_module, demonstrations)
+            chains = chains_of(pl_module) if key == "samples/grid" else None
+        if chains is not None:
+            publish_figure(trainer, chains, "samples/chain", pl_module.batches)
         if figure is not None:
             self.latest = publish_figure(trainer, figure, key, pl_module.batches)
+
+
+def chains_of(view: View) -> Figure | None:
+    """Chains at the model from draws of the sampler, with their energy; None where there is no model or no gradient."""
+    if not view.has_model or is_counted(view.event):
+        return None
+    drawn = sample_model(view.energy, view.known_sampler, CHAINS, pool=0, moves=CHAIN_MOVES)
+    with torch.no_grad():
+        energies = view.energy(drawn.path.flatten(0, 1)).view(drawn.path.shape[:2])
+    title = f"chains at the model from draws of q: acceptance {drawn.acceptance:.2f}, after {view.batches} batches"
+    return chain_figure(grey_levels(drawn.path.flatten(0, 1), view.event).view_as(drawn.path), energies, title)
 
 
 def _figure_of(event: Event) -> tuple[Callable[[View, Any], Figure | None], str] | None:

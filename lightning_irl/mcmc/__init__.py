@@ -4,6 +4,7 @@ from lightning_irl.mcmc.chains import Chains
 from lightning_irl.mcmc.hmc import HMC
 from lightning_irl.mcmc.kernel import ChainState, Kernel, MoveInfo
 from lightning_irl.mcmc.langevin import MALA, Langevin
+from lightning_irl.mcmc.model_samples import ModelSamples, sample_model
 from lightning_irl.mcmc.target import BaseTarget, SampleTarget, Target
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "Chains",
     "Kernel",
     "Langevin",
+    "ModelSamples",
     "MoveInfo",
     "SampleTarget",
     "Target",
+    "sample_model",
 ]

@@ -1,0 +1,45 @@
+"""Draws of the model by resampling, by chains, and by both."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from lightning_irl.event import make_event
+from lightning_irl.mcmc import MALA, sample_model
+from lightning_irl.samplers import BroadSampler, GaussianSampler
+
+EVENT = make_event("image", [1, 2, 2])
+
+
+def log_gamma_cost(samples):
+    return (samples.exp() - 2 * samples).flatten(1).sum(-1)
+
+
+@pytest.mark.parametrize("sampler", [BroadSampler, GaussianSampler])
+@pytest.mark.parametrize(("pool", "moves", "kernel"), [(60_000, 0, None), (0, 60, None), (60_000, 20, MALA(0.1))])
+def test_moments_are_the_models(sampler, pool, moves, kernel):
+    # log x of x ~ gamma(2) in every pixel: mean digamma(2), variance trigamma(2). Errors: of 1000 draws of 4 pixels, and of a pool
+    # whose effective size is a hundred or more times smaller.
+    drawn = sample_model(log_gamma_cost, sampler(EVENT), 1000, pool, moves, kernel)
+    mean, variance = (float(torch.special.polygamma(order, torch.tensor(2.0))) for order in (0, 1))
+    effective = 1000 if math.isnan(drawn.ess) else 1 / (1 / 1000 + 1 / (drawn.ess * pool))
+    error = math.sqrt(variance / (4 * effective))
+    values = drawn.samples.double()
+    assert abs(float(values.mean()) - mean) < 4 * error
+    assert abs(float(values.var()) - variance) < 4 * error * math.sqrt(5)  # fourth moment of a skewed variable
+    assert drawn.path.shape == (1000, moves + 1, 1, 2, 2)
+    assert torch.equal(drawn.path[:, -1], drawn.samples)
+
+
+def test_origin_says_how():
+    drawn = sample_model(log_gamma_cost, GaussianSampler(EVENT), 10, pool=1000, moves=4)
+    assert drawn.origin.startswith("q resampled, ESS ")
+    assert "; 4 moves, acceptance " in drawn.origin
+
+
+def test_neither_is_refused():
+    with pytest.raises(ValueError, match="pool is 0 and moves 0"):
+        sample_model(log_gamma_cost, BroadSampler(EVENT), 10, pool=0)
