@@ -134,7 +134,7 @@ def sampling(label: str, batch: int, kind: str) -> dict[str, Callable[[], object
             return kernel.run(x, log_density, steps, STEP)
 
     if kind == "Langevin":
-        steps = 100 if len(shape) == 1 else 20
+        steps = 100 if len(shape) == 1 else 20 if batch == 64 else 4
         runs = {
             "ours": lambda: held(Langevin(STEP), steps),
             "plain loop": lambda: plain_langevin(network, x, steps),
@@ -146,7 +146,7 @@ def sampling(label: str, batch: int, kind: str) -> dict[str, Callable[[], object
             other = ebmkit.LangevinDynamics(step_size=STEP, steps=steps)
             runs["ebmkit"] = lambda: other.sample(energy, x.clone())
         return runs
-    steps = 20 if len(shape) == 1 else 2
+    steps = 20 if len(shape) == 1 else 2 if batch == 64 else 1
     kernel = HMC(STEP, leapfrog_steps=LEAPFROGS)
     runs = {
         "ours": lambda: held(kernel, steps),

@@ -31,7 +31,7 @@ def image_figure(view: View, demonstrations: Tensor, num_images: int = 64) -> Fi
     grids = {"demonstrations": demonstrations[:num_images], "sampler q": draws}
     if view.has_model:
         drawn = sample_model(view.energy, view.known_sampler, num_images, moves=moves_of(view))
-        grids[f"model exp(-c)/Z\n({drawn.origin})"] = drawn.samples
+        grids["model exp(-c)/Z\n" + drawn.origin.replace("; ", "\n")] = drawn.samples
     figure = Figure(figsize=(4 * len(grids), 4.6), layout="constrained")
     for axes, (title, images) in zip(np.atleast_1d(figure.subplots(1, len(grids))), grids.items(), strict=True):
         _show_images(axes, images, view)

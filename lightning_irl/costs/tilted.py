@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from lightning_irl.costs.base import Cost
@@ -19,16 +20,26 @@ class TiltedCost(Cost):
     is more than noise. With it the model starts near q_0's own likelihood, and log Z is easy to estimate from q_0's draws.
     f needs no quadratic anchor: q_0 falls off by itself.
 
+    With a ``bound`` the tilt is :math:`b \tanh(f / b)`: nowhere can the model have more than :math:`e^{2b}` times another place's share
+    of q_0. A network that is trained where demonstrations and draws are is free elsewhere, and without a bound a place that neither
+    has visited can hold most of the model's mass; with one, importance weights are bounded and log Z cannot hide.
+
     The view hands over its sampler when it is built and again when the warm start ends; q_0 is a copy, saved with the cost.
 
     Args:
         event: what one sample looks like.
         cost: factory of f, called with the event.
+        bound: b, in nats; None for none.
+
+    Raises:
+        ValueError: if the bound is not positive.
     """
 
-    def __init__(self, event: Event, cost: Callable[[Event], Cost]) -> None:
+    def __init__(self, event: Event, cost: Callable[[Event], Cost], bound: float | None = None) -> None:
         super().__init__(event)
-        self.tilt = cost(event)
+        if bound is not None and bound <= 0:
+            raise ValueError(f"TiltedCost bound is {bound}; it must be above 0 nats, or null for none")
+        self.tilt, self.bound = cost(event), bound
 
     def start_from(self, sampler: Sampler) -> None:
         if not sampler.has_density:
@@ -45,11 +56,14 @@ class TiltedCost(Cost):
 
     def forward(self, samples: Tensor) -> Tensor:
         assert self.reference is not None
+        return self.tilted(samples) - self.reference.log_prob(samples)
+
+    def tilted(self, samples: Tensor) -> Tensor:
+        """f, or its bounded form, at samples (B, *shape); (B,), in nats."""
         tilt: Tensor = self.tilt(samples)
-        return tilt - self.reference.log_prob(samples)
+        return tilt if self.bound is None else self.bound * torch.tanh(tilt / self.bound)
 
     def relative(self, samples: Tensor, sampler: Sampler, log_q: Tensor) -> Tensor:
         if sampler is not self.reference:
             return super().relative(samples, sampler, log_q)
-        tilt: Tensor = self.tilt(samples)
-        return tilt - log_q
+        return self.tilted(samples) - log_q

@@ -299,3 +299,19 @@ def test_a_wrong_event_is_refused(factory):
 def test_mlp_ends_with_a_linear_layer():
     layers = mlp([3, 5, 1])
     assert [type(layer).__name__ for layer in layers] == ["Linear", "SiLU", "Linear"]
+
+
+def test_a_bounded_tilt_keeps_importance_weights_bounded():
+    event = EVENTS["digits on a box"]
+    sampler = GaussianSampler(event)
+    cost = TiltedCost(event, partial(MLPCost, hidden=[8]), bound=2.0)
+    cost.start_from(sampler)
+    with torch.no_grad():
+        cost.tilt.network[-1].weight.mul_(1e3)
+        samples, log_q = sampler.sample(200)
+        log_weights = -cost(samples) - log_q
+        torch.testing.assert_close(cost.relative(samples, cost.reference, log_q), cost(samples), atol=1e-3, rtol=1e-5)
+    assert log_weights.abs().max() <= 2.0 + 1e-3  # single precision, log q of 64 coordinates
+    assert log_weights.std() > 0.5
+    with pytest.raises(ValueError, match="bound is 0"):
+        TiltedCost(event, MLPCost, bound=0.0)
