@@ -19,18 +19,19 @@ DEMONSTRATIONS, DRAWS = "#1f4e79", "#b5460f"
 MOVES = 20  # of the chains that draw from the model, after resampling
 
 
-def image_figure(view: View, demonstrations: Tensor, num_images: int = 64) -> Figure:
+def image_figure(view: View, demonstrations: Tensor, num_images: int = 64, pool: int = 8192) -> Figure:
     """Grids of demonstrations, of draws of the sampler and of draws of the model, side by side.
 
     Args:
         view: a trained view of images.
         demonstrations: (N, C, H, W) as served.
         num_images: in each grid.
+        pool: draws of the sampler that the model's are resampled from.
     """
     draws, _ = view.sampler.sample(num_images)
     grids = {"demonstrations": demonstrations[:num_images], "sampler q": draws}
     if view.has_model:
-        drawn = sample_model(view.energy, view.known_sampler, num_images, moves=moves_of(view))
+        drawn = sample_model(view.energy, view.known_sampler, num_images, pool, moves_of(view))
         grids["model exp(-c)/Z\n" + drawn.origin.replace("; ", "\n")] = drawn.samples
     figure = Figure(figsize=(4 * len(grids), 4.6), layout="constrained")
     for axes, (title, images) in zip(np.atleast_1d(figure.subplots(1, len(grids))), grids.items(), strict=True):

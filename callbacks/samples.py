@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,14 @@ class LogSamples(Callback):
 
     Args:
         every_n_epochs: epochs between two figures; by default a fifth of the run. 0 for one at the end alone.
+        pool: draws of the sampler from which those of a model of images are resampled.
 
     Attributes:
         latest: path of the last figure.
     """
 
-    def __init__(self, every_n_epochs: int | None = None) -> None:
-        self.every_n_epochs = every_n_epochs
+    def __init__(self, every_n_epochs: int | None = None, pool: int = 8192) -> None:
+        self.every_n_epochs, self.pool = every_n_epochs, pool
         self.latest: Path | None = None
 
     @rank_zero_only
@@ -66,7 +68,7 @@ class LogSamples(Callback):
     def _draw(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if not isinstance(pl_module, View) or getattr(trainer, "fast_dev_run", False):
             return
-        found = _figure_of(pl_module.event)
+        found = self._figure_of(pl_module.event)
         if found is None:
             return
         draw, key = found
@@ -79,6 +81,16 @@ class LogSamples(Callback):
         if figure is not None:
             self.latest = publish_figure(trainer, figure, key, pl_module.batches)
 
+    def _figure_of(self, event: Event) -> tuple[Callable[[View, Any], Figure | None], str] | None:
+        """The figure that suits samples of an event, and its key."""
+        if event["kind"] == "trajectory":
+            return rollout_figure, "samples/rollouts"
+        if event["kind"] == "point" and event["shape"] == [2]:
+            return plane_figure, "samples/plane"
+        if event["kind"] == "image" and len(event["shape"]) == 3:
+            return partial(image_figure, pool=self.pool), "samples/grid"
+        return None
+
 
 def chains_of(view: View) -> Figure | None:
     """Chains at the model from draws of the sampler, with their energy; None where there is no model or no gradient."""
@@ -89,14 +101,3 @@ def chains_of(view: View) -> Figure | None:
         energies = view.energy(drawn.path.flatten(0, 1)).view(drawn.path.shape[:2])
     title = f"chains at the model from draws of q: acceptance {drawn.acceptance:.2f}, after {view.batches} batches"
     return chain_figure(grey_levels(drawn.path.flatten(0, 1), view.event).view_as(drawn.path), energies, title)
-
-
-def _figure_of(event: Event) -> tuple[Callable[[View, Any], Figure | None], str] | None:
-    """The figure that suits samples of an event, and its key."""
-    if event["kind"] == "trajectory":
-        return rollout_figure, "samples/rollouts"
-    if event["kind"] == "point" and event["shape"] == [2]:
-        return plane_figure, "samples/plane"
-    if event["kind"] == "image" and len(event["shape"]) == 3:
-        return image_figure, "samples/grid"
-    return None

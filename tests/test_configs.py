@@ -10,7 +10,12 @@ from lightning_irl.cli import CONFIGS, OVERLAYS, main, shipped_configs
 from lightning_irl.views.view import read_checkpoint
 
 SMALL = ["--threads=1", "--data.steps_per_epoch=2", "--data.batch_size=8", "--trainer.max_epochs=1"]
-QUICK = ["--partition.methods=[importance]", "--partition.num_samples=128", "--trainer.enable_progress_bar=false"]
+QUICK = [
+    "--partition.methods=[importance]",
+    "--partition.num_samples=128",
+    "--samples.pool=128",
+    "--trainer.enable_progress_bar=false",
+]
 
 
 @pytest.mark.parametrize("name", [name for name in shipped_configs() if name.split("/")[0] not in OVERLAYS])
