@@ -41,9 +41,9 @@ def image_figure(view: View, demonstrations: Tensor, num_images: int = 64, pool:
     return figure
 
 
-def moves_of(view: View) -> int:
+def moves_of(view: View, moves: int = MOVES) -> int:
     """Moves of chains that draw from a view's model: none where samples have no gradient."""
-    return 0 if is_counted(view.event) else MOVES
+    return 0 if is_counted(view.event) else moves
 
 
 def _show_images(axes: Axes, images: Tensor, view: View) -> None:

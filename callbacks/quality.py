@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from lightning_irl.callbacks.figures import moves_of
+from lightning_irl.callbacks.figures import MOVES, moves_of
 from lightning_irl.callbacks.image_figures import interpolation_figure, neighbour_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_scalars
 from lightning_irl.datamodules.memory import MemoryDataModule
@@ -54,6 +54,7 @@ class LogQuality(Callback):
         features: ``train`` for a network trained on the training images, saved in the run's folder; the path of one saved by an
             earlier run; or ``inception`` for torch-fidelity's, whose Frechet distance is called FID elsewhere.
         num_training: training images used, drawn at random; all by default.
+        moves: of the chains that draw from the model, after resampling.
         seed: of the network.
 
     Attributes:
@@ -66,12 +67,13 @@ class LogQuality(Callback):
         every_n_epochs: int = 0,
         features: str = TRAIN,
         num_training: int | None = None,
+        moves: int = MOVES,
         seed: int = 0,
     ) -> None:
         if num_samples < 0 or num_samples == 1:
             raise ValueError(f"quality num_samples is {num_samples}; give 0 for no report, or at least 2 draws")
         self.num_samples, self.every_n_epochs, self.features = num_samples, every_n_epochs, features
-        self.num_training, self.seed = num_training, seed
+        self.num_training, self.moves, self.seed = num_training, moves, seed
         self.network: FeatureNetwork | InceptionFeatures | None = None
         self.results: dict[str, float] = {}
         self._judges: dict[str, ImageJudge] = {}
@@ -155,7 +157,7 @@ class LogQuality(Callback):
         if not view.has_model:
             return draws, {}
         pool = POOL * self.num_samples
-        drawn = sample_model(view.energy, view.known_sampler, self.num_samples, pool, moves_of(view))
+        drawn = sample_model(view.energy, view.known_sampler, self.num_samples, pool, moves_of(view, self.moves))
         draws["model"] = drawn.samples
         return draws, {"ess": drawn.ess, "acceptance": drawn.acceptance}
 
