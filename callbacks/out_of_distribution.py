@@ -98,9 +98,10 @@ class LogOutOfDistribution(Callback):
         def by_pieces(score: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
             return lambda samples: torch.cat([score(part.to(view.device)) for part in samples.split(PIECE)]).double()
 
-        found = {ENERGY: by_pieces(view.energy)}
-        if view.has_model:
+        found = {ENERGY: by_pieces(view.energy)} if view.cost_steps else {}  # a cost that never learned says nothing
+        if view.sampler.has_density:
             found[SAMPLER] = by_pieces(lambda samples: -view.log_density(samples))
+        if view.has_model:
             found[RATIO] = by_pieces(lambda samples: view.energy(samples) + view.log_density(samples))
         return found
 

@@ -122,7 +122,7 @@ class ImageDataModule(MemoryDataModule):
         self.alpha = (1e-6 if shape[0] == 1 else 0.05) if alpha is None else alpha
         event = image_event(looked_at(parts.train), LEVELS, transform, self.alpha)
         super().__init__(event, parts, batch_size, steps_per_epoch, seed)
-        self.labels, self.pin_memory = source.labels, pin_memory
+        self.name, self.labels, self.pin_memory = name, source.labels, pin_memory
         is_in_memory = isinstance(parts.train, Tensor)
         default_workers = 0 if is_in_memory else min(4, os.cpu_count() or 1)
         self.num_workers = default_workers if num_workers is None else num_workers
