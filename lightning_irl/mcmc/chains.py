@@ -55,7 +55,7 @@ class Chains(nn.Module):
 
     step_size: Tensor
     acceptance: Tensor
-    exploded: Tensor
+    good: Tensor
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Chains(nn.Module):
         self._runs = 0
         self.register_buffer("step_size", torch.tensor(float(self.kernel.step_size)))
         self.register_buffer("acceptance", torch.tensor(torch.nan))
-        self.register_buffer("exploded", torch.full((2,), torch.nan), persistent=False)
+        self.register_buffer("good", torch.tensor([self.kernel.step_size, torch.nan]), persistent=False)
 
     def forward(self, cost: CostFunction, sampler: Sampler, demonstrations: Tensor, draws: Tensor) -> Tensor:
         """Run chains at exp(-c).
@@ -118,7 +118,8 @@ class Chains(nn.Module):
         with torch.no_grad():
             if target_acceptance is not None:
                 self.step_size.mul_(torch.exp(ADAPT_RATE * (acceptance - target_acceptance)))
-            self.acceptance.copy_(torch.where(torch.isnan(acceptance), self.acceptance, acceptance))
+            if target_acceptance is not None or run is Kernel.run:
+                self.acceptance.copy_(acceptance)
             if index is not None:
                 self.kept[index] = samples  # type: ignore[index]
             elif self.start == "persistent":
@@ -160,19 +161,19 @@ class Chains(nn.Module):
 
     @torch.no_grad()
     def watch(self, cost: Tensor) -> Tensor:
-        """Look whether chains exploded, given c/T at their ends (M,); notes the step size and acceptance that they had.
+        """Look whether chains exploded, given c/T at their ends (M,); while they have not, note their step size and acceptance.
 
         Returns:
-            The costs (M,), nan where they are beyond the bound.
+            The largest absolute cost, a scalar; nan where it is beyond the bound.
         """
-        is_bad = ~(cost.abs() <= self.energy_bound)
-        is_first = is_bad.any() & torch.isnan(self.exploded[0])
-        self.exploded.copy_(torch.where(is_first, torch.stack([self.step_size, self.acceptance]), self.exploded))
-        return torch.where(is_bad, torch.nan, cost)
+        worst = cost.abs().amax()
+        is_good = worst <= self.energy_bound
+        self.good.copy_(torch.where(is_good, torch.stack([self.step_size, self.acceptance]), self.good))
+        return torch.where(is_good, worst, torch.nan)
 
     def advice(self) -> str:
         """What to do about chains that exploded; waits for the device."""
-        step_size, acceptance = self.exploded.tolist()
+        step_size, acceptance = self.good.tolist()
         return (
             f"Chains left c/T = +-{self.energy_bound:g} at step size {step_size:.3g}, acceptance {acceptance:.2f}: lower the step size, or "
             "target a higher acceptance (HMC, MALA), regularise the cost (EnergyMagnitude, spectral norm), or lower its learning rate"

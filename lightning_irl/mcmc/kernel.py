@@ -98,11 +98,12 @@ def gradients_enabled() -> Iterator[None]:
 
 def value_and_gradient(log_density: LogDensity, position: Tensor) -> tuple[Tensor, Tensor]:
     """log density (B,) and its gradient (B, *shape), both detached."""
-    with gradients_enabled():
-        position = (position.clone() if position.is_inference() else position).detach().requires_grad_(True)
-        value = log_density(position)
-        gradient = gradient_at(value, position)
-    return value.detach(), gradient
+    if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
+        with gradients_enabled():
+            return value_and_gradient(log_density, position)
+    position = (position.clone() if position.is_inference() else position).detach().requires_grad_(True)
+    value = log_density(position)
+    return value.detach(), gradient_at(value, position)
 
 
 def gradient_at(value: Tensor, position: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from lightning_irl.event import Event
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.transport import Transport, standard_normal_log_prob
-from lightning_irl.support import support_of
+from lightning_irl.support import RealSupport, support_of
 
 CostFunction = Callable[..., Tensor]  # samples to (B,)
 
@@ -75,6 +75,8 @@ class SampleTarget(Target):
         return samples.reshape(len(position), *self.shape), log_det
 
     def log_density(self, position: Tensor) -> Tensor:
+        if isinstance(self.support, RealSupport):  # coordinates as they are, in the innermost loop of every chain
+            return -self.cost(position.reshape(len(position), *self.shape))
         samples, log_det = self.constrain(position)
         return log_det - self.cost(samples)
 
