@@ -16,10 +16,12 @@ from lightning_irl.mcmc import sample_model
 from lightning_irl.views import View
 
 DEMONSTRATIONS, DRAWS = "#1f4e79", "#b5460f"
-MOVES = 20  # of the chains that draw from the model, after resampling
+MOVES = 44  # of the chains that draw from the model, after resampling
 
 
-def image_figure(view: View, demonstrations: Tensor, num_images: int = 64, pool: int = 8192) -> Figure:
+def image_figure(
+    view: View, demonstrations: Tensor, num_images: int = 64, pool: int = 8192, moves: int = MOVES
+) -> Figure:
     """Grids of demonstrations, of draws of the sampler and of draws of the model, side by side.
 
     Args:
@@ -27,11 +29,12 @@ def image_figure(view: View, demonstrations: Tensor, num_images: int = 64, pool:
         demonstrations: (N, C, H, W) as served.
         num_images: in each grid.
         pool: draws of the sampler that the model's are resampled from.
+        moves: of the chains that go on from there, where samples have a gradient.
     """
     draws, _ = view.sampler.sample(num_images)
     grids = {"demonstrations": demonstrations[:num_images], "sampler q": draws}
     if view.has_model:
-        drawn = sample_model(view.energy, view.known_sampler, num_images, pool, moves_of(view))
+        drawn = sample_model(view.energy, view.known_sampler, num_images, pool, moves_of(view, moves))
         grids["model exp(-c)/Z\n" + drawn.origin.replace("; ", "\n")] = drawn.samples
     figure = Figure(figsize=(4 * len(grids), 4.6), layout="constrained")
     for axes, (title, images) in zip(np.atleast_1d(figure.subplots(1, len(grids))), grids.items(), strict=True):

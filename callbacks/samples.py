@@ -21,8 +21,6 @@ from lightning_irl.mcmc import sample_model
 from lightning_irl.samples import each
 from lightning_irl.views import View
 
-CHAIN_MOVES = 44  # shown
-
 
 class LogSamples(Callback):
     """Draws what the pair has learned: at a few epochs of ``fit``, at its end, and in ``test``.
@@ -34,13 +32,14 @@ class LogSamples(Callback):
     Args:
         every_n_epochs: epochs between two figures; by default a fifth of the run. 0 for one at the end alone.
         pool: draws of the sampler from which those of a model of images are resampled.
+        moves: of the chains that go on from there, and of those in ``samples/chain``.
 
     Attributes:
         latest: path of the last figure.
     """
 
-    def __init__(self, every_n_epochs: int | None = None, pool: int = 8192) -> None:
-        self.every_n_epochs, self.pool = every_n_epochs, pool
+    def __init__(self, every_n_epochs: int | None = None, pool: int = 8192, moves: int = 44) -> None:
+        self.every_n_epochs, self.pool, self.moves = every_n_epochs, pool, moves
         self.latest: Path | None = None
 
     @rank_zero_only
@@ -75,7 +74,7 @@ class LogSamples(Callback):
         with aside(pl_module, seed=0):
             demonstrations = each(lambda part: part.to(pl_module.device), demonstrations_of(trainer, stage))
             figure = draw(pl_module, demonstrations)
-            chains = chains_of(pl_module) if key == "samples/grid" else None
+            chains = chains_of(pl_module, self.moves) if key == "samples/grid" else None
         if chains is not None:
             publish_figure(trainer, chains, "samples/chain", pl_module.batches)
         if figure is not None:
@@ -88,15 +87,15 @@ class LogSamples(Callback):
         if event["kind"] == "point" and event["shape"] == [2]:
             return plane_figure, "samples/plane"
         if event["kind"] == "image" and len(event["shape"]) == 3:
-            return partial(image_figure, pool=self.pool), "samples/grid"
+            return partial(image_figure, pool=self.pool, moves=self.moves), "samples/grid"
         return None
 
 
-def chains_of(view: View) -> Figure | None:
+def chains_of(view: View, moves: int) -> Figure | None:
     """Chains at the model from draws of the sampler, with their energy; None where there is no model or no gradient."""
-    if not view.has_model or is_counted(view.event):
+    if not view.has_model or is_counted(view.event) or not moves:
         return None
-    drawn = sample_model(view.energy, view.known_sampler, CHAINS, pool=0, moves=CHAIN_MOVES)
+    drawn = sample_model(view.energy, view.known_sampler, CHAINS, pool=0, moves=moves)
     with torch.no_grad():
         energies = view.energy(drawn.path.flatten(0, 1)).view(drawn.path.shape[:2])
     title = f"chains at the model from draws of q: acceptance {drawn.acceptance:.2f}, after {view.batches} batches"

@@ -14,6 +14,7 @@ QUICK = [
     "--partition.methods=[importance]",
     "--partition.num_samples=128",
     "--samples.pool=128",
+    "--samples.moves=2",
     "--trainer.enable_progress_bar=false",
 ]
 
