@@ -10,6 +10,7 @@ VIEWS = ("GAN", "EBM", "IRL")
 SMALL = [
     *("--threads=1", "--trainer.max_epochs=1", "--data.steps_per_epoch=2", "--data.batch_size=8"),
     *("--partition.methods=[importance]", "--partition.num_samples=32", "--imitation.num_episodes=4"),
+    *("--samples.pool=64", "--samples.moves=2"),
     *("--trainer.enable_progress_bar=false", "--trainer.limit_val_batches=1"),
 ]
 CONFIGS = {

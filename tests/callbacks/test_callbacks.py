@@ -26,7 +26,7 @@ def run(folder, view=GAN, sampler=GaussianMixtureSampler, loggers=(), data=None,
     model = view(data.event, MLPCost, sampler, **options)
     if callbacks is None:
         partition = LogPartition(num_samples=256, num_chains=64, num_temperatures=20)
-        callbacks = [LogEquivalence(2), partition, LogSamples(every_n_epochs=1), Summary()]
+        callbacks = [LogEquivalence(2), partition, LogSamples(every_n_epochs=1, pool=64, moves=2), Summary()]
     trainer = pl.Trainer(
         max_epochs=2,
         accelerator="cpu",
@@ -89,7 +89,11 @@ def test_the_paper_holds_while_training(tmp_path):
 
 
 def test_images_leave_a_grid_and_bits(tmp_path):
-    callbacks = [LogPartition(num_samples=128, methods=["importance"]), LogSamples(every_n_epochs=0), Summary()]
+    callbacks = [
+        LogPartition(num_samples=128, methods=["importance"]),
+        LogSamples(every_n_epochs=0, pool=64, moves=2),
+        Summary(),
+    ]
     run(tmp_path, data=DigitsDataModule(batch_size=64, steps_per_epoch=1), callbacks=callbacks)
     assert len(list(tmp_path.glob("figures/samples/grid/*.png"))) == 1
     report = json.loads((tmp_path / "partition_val.json").read_text())
