@@ -10,10 +10,9 @@ from torch import Tensor
 
 from lightning_irl.mcmc.hmc import HMC
 from lightning_irl.mcmc.kernel import Kernel
-from lightning_irl.mcmc.target import BaseTarget, CostFunction, SampleTarget, Target
+from lightning_irl.mcmc.target import CostFunction, target_from
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.resampling import resample
-from lightning_irl.samplers.transport import Transport
 
 ADAPT_RATE = 0.5  # in the first half of the moves
 
@@ -76,11 +75,7 @@ def sample_model(
     if not moves:
         return ModelSamples(samples, samples[:, None], ess, math.nan)
     kernel = kernel or HMC()
-    target: Target
-    if isinstance(sampler, Transport) and sampler.is_one_pass:
-        target = BaseTarget(cost, sampler)
-    else:
-        target = SampleTarget(cost, sampler.event)
+    target = target_from(cost, sampler)
     state = kernel.init(target.to_position(samples), target.log_density)
     size, path, accepted = torch.tensor(float(kernel.step_size)), [samples], []
     for move in range(moves):

@@ -129,3 +129,10 @@ class BaseTarget(Target):
         log_base = standard_normal_log_prob(position)
         cost = relative_cost(self.cost, samples, self.transport, log_base - log_det)
         return log_base, log_det - cost
+
+
+def target_from(cost: CostFunction, start: Sampler, event: Event | None = None) -> Target:
+    """exp(-c) in the coordinates that suit chains from a sampler: its base where a draw takes one pass, else the sample's own."""
+    if isinstance(start, Transport) and start.is_one_pass:
+        return BaseTarget(cost, start)
+    return SampleTarget(cost, start.event if event is None else event)

@@ -7,9 +7,8 @@ from torch import Tensor
 
 from lightning_irl.event import Event, require_continuous
 from lightning_irl.mcmc.kernel import ChainState, LogDensity, gradient_at, gradients_enabled
-from lightning_irl.mcmc.target import BaseTarget, CostFunction, SampleTarget, Target
+from lightning_irl.mcmc.target import CostFunction, target_from
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.samplers.transport import Transport
 
 
 class GeometricPath:
@@ -35,11 +34,7 @@ class GeometricPath:
         event = start.event if event is None else event
         require_continuous(event, "an annealed path")
         self.start = start
-        self.target: Target
-        if isinstance(start, Transport) and start.is_one_pass:
-            self.target = BaseTarget(cost, start)
-        else:
-            self.target = SampleTarget(cost, event)
+        self.target = target_from(cost, start, event)
 
     def draw_start(self, num_samples: int) -> Tensor:
         """Exact draws of q, positions (B, d)."""
