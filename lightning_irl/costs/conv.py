@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, silu
 from torch.nn.utils.parametrizations import spectral_norm
@@ -11,6 +12,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 from lightning_irl.costs.anchor import Anchor
 from lightning_irl.costs.base import Cost
 from lightning_irl.event import Event
+from lightning_irl.support import support_of
+
+LOGIT_SCALE = 5.0  # a pixel of one of 256 levels has a logit of at most about 5.5
 
 
 def _plain(layer: nn.Module) -> nn.Module:
@@ -44,9 +48,11 @@ class ConvCost(Cost):
         dropout: share of units dropped in training, in every block and before the head.
         spectral: constrain every layer's spectral norm to 1 (Miyato et al. 2018, arXiv 1802.05957).
         anchor: add the quadratic that makes exp(-c) integrable on a real support.
+        logits: also show the network the logit of every pixel, in as many channels more. On a box most of an image can lie
+            within a level of an edge, as a dark background does; there grey levels tell nothing and logits tell all.
 
     Raises:
-        ValueError: if the event is not an image of three dimensions, or too small to be halved that often.
+        ValueError: if the event is not an image of three dimensions, is too small to be halved that often, or has no box for logits.
 
     Example:
         >>> import torch
@@ -63,6 +69,7 @@ class ConvCost(Cost):
         dropout: float = 0.0,
         spectral: bool = False,
         anchor: bool = True,
+        logits: bool = False,
     ) -> None:
         super().__init__(event)
         if len(self.shape) != 3:
@@ -73,9 +80,15 @@ class ConvCost(Cost):
             raise ValueError(
                 f"ConvCost halves images {len(widths) - 1} times, too often for {height}x{width}; give fewer widths"
             )
+        if logits and event["support"] != "box":
+            raise ValueError(
+                f"ConvCost logits are those of a box, the data's support is {event['support']}: set logits=false, or serve the data "
+                "with transform=scale"
+            )
         norm: Callable[[nn.Module], nn.Module] = spectral_norm if spectral else _plain
         self.anchor = Anchor(event, anchor)
-        self.stem = norm(nn.Conv2d(channels, widths[0], 3, padding=1))
+        self.support = support_of(event) if logits else None
+        self.stem = norm(nn.Conv2d(2 * channels if logits else channels, widths[0], 3, padding=1))
         inputs = [widths[0], *widths[:-1]]
         self.blocks = nn.ModuleList(ResidualBlock(i, o, norm, dropout) for i, o in zip(inputs, widths, strict=True))
         halvings = len(widths) - 1
@@ -91,7 +104,11 @@ class ConvCost(Cost):
 
     def forward(self, samples: Tensor) -> Tensor:
         standard, anchor = self.anchor(samples)
-        features = self.stem(standard.view(-1, *self.shape))
+        images = standard.view(-1, *self.shape)
+        if self.support is not None:
+            logits, _ = self.support.unconstrain(samples.flatten(1))
+            images = torch.cat([images, (logits / LOGIT_SCALE).view_as(images)], 1)
+        features = self.stem(images)
         for index, block in enumerate(self.blocks):
             features = block(avg_pool2d(features, 2) if index else features)
         cost: Tensor = self.head(features).squeeze(-1)

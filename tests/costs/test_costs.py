@@ -33,6 +33,7 @@ COSTS = [
     (spectral, "image"),
     (ConvCost, "digits"),
     (partial(ConvCost, spectral=True), "digits on a box"),
+    (partial(ConvCost, logits=True), "digits on a box"),
     (partial(ConvCost, widths=[4, 6, 6]), "odd sides"),
     (QuadraticCost, "point"),
     (QuadraticCost, "digits"),
@@ -276,6 +277,7 @@ def test_halving_ends_at_one_pixel():
     [
         (ConvCost, "point", ["ConvCost", "[C, H, W]", "[2]", "MLPCost"]),
         (partial(ConvCost, widths=[4] * 5), "digits", ["halves images 4 times", "8x8", "fewer widths"]),
+        (partial(ConvCost, logits=True), "digits", ["logits", "real", "logits=false", "transform=scale"]),
         (
             partial(AutoencoderCost, widths=[4] * 5),
             "digits",
