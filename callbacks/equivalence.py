@@ -30,7 +30,7 @@ class LogEquivalence(Callback):
     ) -> None:
         if not isinstance(pl_module, View) or not pl_module.has_model or pl_module.batches % self.every_n_batches:
             return
-        with aside(pl_module, seed=pl_module.batches):
+        with aside(pl_module, seed=pl_module.batches, together=True):
             scalars = monitor(pl_module, batch.samples)
         if trainer.is_global_zero:
             publish_scalars(trainer, {f"equivalence/{key}": value for key, value in scalars.items()}, pl_module.batches)

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_scalars
 from lightning_irl.event import dimension
@@ -31,8 +30,8 @@ class LogPartition(Callback):
 
     Args:
         every_n_epochs: epochs between two importance estimates; 0 for none.
-        num_samples: draws of the sampler for each estimate.
-        num_chains: annealed chains at the end.
+        num_samples: draws of the sampler for each estimate, of each process.
+        num_chains: annealed chains at the end, of each process.
         num_temperatures: steps of each annealed chain.
         leapfrog_steps: of each of their Hamiltonian moves.
         broad_width: standard deviation of the broad start over the training data's; it finds mass within about three of these.
@@ -61,24 +60,22 @@ class LogPartition(Callback):
         self.estimates: list[PartitionEstimate] = []
         self.results: dict[str, float] = {}
 
-    @rank_zero_only
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         view = _dense(pl_module)
         due = self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0
         if view is None or not view.has_model or not due or trainer.sanity_checking or trainer.state.fn != "fit":
             return
         # A last epoch is estimated in full by on_train_end.
-        with aside(view, seed=view.batches):
+        with aside(view, seed=view.batches, together=True):
             estimates = estimate_all(
                 view.energy, view.known_sampler, view.event, num_samples=self.num_samples, methods=["importance"]
             )
-        publish_scalars(trainer, estimate_scalars(estimates), view.batches)
+        if trainer.is_global_zero:
+            publish_scalars(trainer, estimate_scalars(estimates), view.batches)
 
-    @rank_zero_only
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report(trainer, pl_module, "val")
 
-    @rank_zero_only
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report(trainer, pl_module, "test")
 
@@ -91,12 +88,15 @@ class LogPartition(Callback):
             or not math.isfinite(self._mean(trainer, f"{stage}/cost"))
         ):
             return
-        with aside(view, seed=view.batches):
+        with aside(view, seed=view.batches, together=True):
             if view.has_model:
                 demonstrations = demonstrations_of(trainer, stage)
                 demonstrations = each(lambda part: part[: self.num_samples].to(view.device), demonstrations)
                 self.estimates = self.estimate(view, demonstrations)
             self.results = estimate_scalars(self.estimates) | self._likelihoods(trainer, view, stage)
+        if not trainer.is_global_zero:
+            return
+        with aside(view, seed=view.batches):
             if view.has_model and view.event["shape"] == [2] and hasattr(trainer.datamodule, "density"):  # type: ignore[attr-defined]
                 self.results |= kl_on_grid(view, trainer.datamodule.density)  # type: ignore[attr-defined]
         publish_scalars(trainer, self.results, view.batches)

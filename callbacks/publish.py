@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +13,39 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
 
+from lightning_irl.processes import alone, separate_streams
 from lightning_irl.runs import run_folder
 from lightning_irl.samples import Samples, join
 
 
 @contextmanager
-def aside(module: LightningModule, seed: int) -> Iterator[None]:
-    """Look at a module in eval mode and with random numbers of one's own; what is trained does not notice."""
+def aside(module: LightningModule, seed: int, together: bool = False) -> Iterator[None]:
+    """Look at a module in eval mode and with random numbers of one's own; what is trained does not notice.
+
+    Args:
+        module: what is looked at.
+        seed: of the random numbers.
+        together: whether all processes look, each with its own random numbers; else one may, and waits for none.
+    """
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     with torch.random.fork_rng(devices=[module.device] if module.device.type == "cuda" else []):
         torch.manual_seed(seed)
-        yield
+        if together:
+            separate_streams()
+        with nullcontext() if together else alone():
+            yield
     for part, mode in modes:
         part.training = mode
 
 
 def demonstrations_of(trainer: Trainer, stage: str) -> Samples:
-    """All demonstrations of a part, ``val`` or ``test``, as served."""
+    """All demonstrations of a part, ``val`` or ``test``, as served, whatever each process sees of it."""
     loader = getattr(trainer.datamodule, f"{stage}_dataloader")()  # type: ignore[attr-defined]
-    return join([batch.samples for batch in loader])
+    options = {name: getattr(loader, name) for name in ("batch_size", "collate_fn", "num_workers")}
+    return join([batch.samples for batch in DataLoader(loader.dataset, **options)])
 
 
 def publish_figure(trainer: Trainer, figure: Figure, key: str, batch: int) -> Path:

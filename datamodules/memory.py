@@ -63,6 +63,19 @@ class EpochSampler(DistributedSampler[Batch]):
         return iter(order[self.rank :: self.num_replicas].tolist())
 
 
+class PartSampler(DistributedSampler[Batch]):
+    """What each process sees of data in order: every so many-th, none twice, so that parts differ by one at most."""
+
+    def __init__(self, size: int, num_replicas: int, rank: int) -> None:
+        self.seen, self.epoch = range(rank, size, num_replicas), 0
+
+    def __len__(self) -> int:
+        return len(self.seen)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.seen)
+
+
 def _as_fetched(batch: Any) -> Any:
     return batch
 
@@ -123,7 +136,7 @@ class MemoryDataModule(pl.LightningDataModule):
         return TensorDemonstrations(self.splits.test)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        replicas, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        replicas, rank = self._place()
         if self.batch_size % replicas:
             raise UserError(
                 f"batch_size is {self.batch_size} over all processes, of which there are {replicas}: it must be a multiple, such "
@@ -152,10 +165,16 @@ class MemoryDataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Batch]:
         return self._in_order(self.test_set())
 
+    def _place(self) -> tuple[int, int]:
+        """How many processes share the data, and which this one is."""
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+
     def _in_order(self, demonstrations: Dataset[Batch]) -> DataLoader[Batch]:
+        replicas, rank = self._place()
         return DataLoader(
             demonstrations,
             batch_size=self.batch_size,
+            sampler=PartSampler(len(demonstrations), replicas, rank) if replicas > 1 else None,  # type: ignore[arg-type]
             collate_fn=_as_fetched,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,

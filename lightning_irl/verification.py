@@ -14,6 +14,7 @@ from torch.nn.functional import logsigmoid
 
 from lightning_irl import objectives
 from lightning_irl.learners.score_function import score_function_loss
+from lightning_irl.processes import average, gather_each
 from lightning_irl.samples import Samples, count, doubled, each
 from lightning_irl.views.view import View, frozen, trainable
 
@@ -134,7 +135,9 @@ def monitor(view: View, demonstrations: Samples) -> dict[str, Tensor]:
     samples, _ = view.draw(view.draws(demonstrations))
     sample_log_q = view.log_density(samples)
     demo_log_q, log_z = view.log_density(demonstrations), view.log_z.detach()
-    demo_cost, sample_cost = view.energy(demonstrations), view.energy(samples)
+    demo_cost, demo_log_q, sample_cost, sample_log_q = gather_each(
+        view.energy(demonstrations), demo_log_q, view.energy(samples), sample_log_q
+    )
     parameters = trainable(view.cost)
     optimum = objectives.optimal_log_z(demo_cost.detach(), demo_log_q, sample_cost.detach(), sample_log_q)
     mixture_log_z = objectives.mixture_log_z(
@@ -147,8 +150,8 @@ def monitor(view: View, demonstrations: Samples) -> dict[str, Tensor]:
     discriminator_loss = objectives.discriminator_loss(
         objectives.discriminator_logits(demo_cost, demo_log_q, log_z), logits
     )
-    paper = _gradient(objectives.maxent_cost_loss(demo_cost, mixture_log_z), parameters)
-    adversarial = _gradient(discriminator_loss, parameters)
+    paper = average(_gradient(objectives.maxent_cost_loss(demo_cost, mixture_log_z), parameters))
+    adversarial = average(_gradient(discriminator_loss, parameters))
     usual = objectives.saturating_generator_loss(logits) + objectives.non_saturating_generator_loss(logits)
     return {
         "log_z_gap": log_z - optimum,

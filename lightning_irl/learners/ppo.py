@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lightning_irl.event import Event, per_observation
 from lightning_irl.learners.base import Learner, Objective
 from lightning_irl.networks import mlp
+from lightning_irl.processes import gather, gather_each
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.policy import PolicySampler
 from lightning_irl.samples import Samples, select
@@ -133,8 +134,8 @@ class PPO(Learner):
             returns.flatten(),
         )
         self._steps = fields if chosen is None else tuple(field[chosen] for field in fields)
-        advantage = self._steps[4]
-        self._steps = (*self._steps[:4], (advantage - advantage.mean()) / advantage.std().clamp(min=1), self._steps[5])
+        advantage, every = self._steps[4], gather(self._steps[4])
+        self._steps = (*self._steps[:4], (advantage - every.mean()) / every.std().clamp(min=1), self._steps[5])
         self._descent = 0
         return self.passes * self.minibatches
 
@@ -149,7 +150,7 @@ class PPO(Learner):
         return found.T
 
     def _update_statistics(self, returns: Tensor) -> None:
-        keep = torch.where(self.rounds > 0, self.statistics_decay, 0.0)
+        returns, keep = gather(returns.flatten()), torch.where(self.rounds > 0, self.statistics_decay, 0.0)
         self.return_mean.lerp_(returns.mean(), 1 - keep)
         self.return_variance.lerp_(returns.var() + 1e-6, 1 - keep)
         self.rounds += 1
@@ -167,9 +168,10 @@ class PPO(Learner):
         self._descent += 1
         ratio = (sampler.policy.log_prob(observation, action, time) - old_log_pi).exp()
         clipped = ratio.clamp(1 - self.clip, 1 + self.clip)
-        surrogate = -torch.minimum(ratio * advantage, clipped * advantage).mean()
-        error = (self.value(observation, time) - target).square().mean() / self.return_variance
-        return surrogate + self.value_weight * error
+        gain, error = gather_each(
+            torch.minimum(ratio * advantage, clipped * advantage), (self.value(observation, time) - target).square()
+        )
+        return self.value_weight * error.mean() / self.return_variance - gain.mean()
 
 
 def an_absorbed(steps: Trajectory) -> Trajectory:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lightning_irl.learners.base import Learner, Objective
+from lightning_irl.processes import gather
 from lightning_irl.samplers.base import Sampler
 
 
@@ -22,4 +23,4 @@ class Reparameterised(Learner):
 
     def loss(self, sampler: Sampler, objective: Objective, num_samples: int) -> Tensor:
         samples, log_q = sampler.rsample(num_samples)
-        return objective(samples, log_q).mean()
+        return gather(objective(samples, log_q)).mean()

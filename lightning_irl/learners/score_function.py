@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lightning_irl.learners.base import Learner, Objective
+from lightning_irl.processes import gather_each
 from lightning_irl.samplers.base import Sampler
 
 
@@ -29,7 +30,7 @@ class ScoreFunction(Learner):
             raise ValueError(f"ScoreFunction needs at least 2 draws for its baseline, num_samples is {num_samples}")
         samples, _ = sampler.sample(num_samples)
         log_q = sampler.log_prob(samples)
-        return score_function_loss(objective(samples, log_q), log_q)
+        return score_function_loss(*gather_each(objective(samples, log_q), log_q))
 
 
 def score_function_loss(values: Tensor, log_q: Tensor) -> Tensor:

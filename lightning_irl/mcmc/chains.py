@@ -11,6 +11,7 @@ from lightning_irl.event import Event, require_continuous
 from lightning_irl.mcmc.hmc import HMC
 from lightning_irl.mcmc.kernel import Kernel, each
 from lightning_irl.mcmc.target import BaseTarget, CostFunction, SampleTarget, Target
+from lightning_irl.processes import gather
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
 from lightning_irl.samplers.transport import Transport
@@ -116,6 +117,8 @@ class Chains(nn.Module):
         position, acceptance = run(self.kernel, target.to_position(starts), target.log_density, self.steps, size)
         samples = target.to_samples(position)
         with torch.no_grad():
+            if target_acceptance is not None or run is Kernel.run:
+                acceptance = gather(acceptance.expand(len(starts))).mean()
             if target_acceptance is not None:
                 self.step_size.mul_(torch.exp(ADAPT_RATE * (acceptance - target_acceptance)))
             if target_acceptance is not None or run is Kernel.run:

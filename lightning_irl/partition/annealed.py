@@ -16,6 +16,7 @@ from lightning_irl.partition.diagnostics import LogMean, effective_sample_size, 
 from lightning_irl.partition.estimate import CONFIDENCE_95, PartitionEstimate
 from lightning_irl.partition.path import GeometricPath
 from lightning_irl.partition.pilot import Schedule, pilot_schedule
+from lightning_irl.processes import average, gather, gather_each
 from lightning_irl.samplers.base import Sampler
 
 Direction = Literal["forward", "reverse"]
@@ -33,7 +34,7 @@ MIN_ACCEPTANCE = 0.3
 
 @dataclass(frozen=True)
 class AnnealedRun:
-    """Everything one annealing run leaves behind.
+    """Everything one annealing run leaves behind: the estimate by the chains of all processes, and this one's own chains.
 
     Attributes:
         estimate: of log Z.
@@ -168,19 +169,21 @@ def annealed_run(
         schedule = pilot_schedule(path, num_temperatures, leapfrog_steps, target_acceptance=target_acceptance)
     if direction == "forward":
         free, log_weights, acceptance = _forward(path, schedule, path.draw_start(num_chains), leapfrog_steps)
-        summary = log_mean_exp(log_weights)
-        ess, k_hat, origin = effective_sample_size(log_weights), pareto_k_hat(log_weights), ""
+        weights = gather(log_weights)
+        summary = log_mean_exp(weights)
+        ess, k_hat, origin = effective_sample_size(weights), pareto_k_hat(weights), ""
     else:
         if model_samples is None:
             raise ValueError("direction='reverse' starts from the model: give model_samples, and say what they are")
         free, offsets = _choose(path, model_samples, model_log_weights, num_chains)
         free, log_weights, acceptance = _reverse(path, schedule, free, leapfrog_steps)
-        summary, ess = _reverse_summary(log_weights, offsets)
-        k_hat = pareto_k_hat(log_weights + offsets)
+        weights, offsets = gather_each(log_weights, offsets)
+        summary, ess = _reverse_summary(weights, offsets)
+        k_hat = pareto_k_hat(weights + offsets)
         origin = f"reverse from {WHAT_THE_REVERSE_STARTED_FROM[model_samples_are]}"
-    doubts = annealing_doubts(ess, k_hat, acceptance, len(log_weights), schedule)
+    doubts = annealing_doubts(ess, k_hat, float(average(log_weights.new_tensor(acceptance))), len(weights), schedule)
     if not math.isfinite(summary.value):
-        doubts = [f"{int((~torch.isfinite(log_weights)).sum())} of {len(log_weights)} log weights are not finite"]
+        doubts = [f"{int((~torch.isfinite(weights)).sum())} of {len(weights)} log weights are not finite"]
     certifies = direction == "forward" or model_samples_are != "demonstrations"
     estimate = PartitionEstimate(
         log_z=summary.value,
@@ -188,7 +191,7 @@ def annealed_run(
         ess=ess,
         k_hat=k_hat,
         method=name or ("annealed" if direction == "forward" else "annealed_reverse"),
-        num_samples=len(log_weights),
+        num_samples=len(weights),
         certifies=certifies,
         reliable=certifies and not doubts,
         reason="; ".join([origin, *doubts] if origin else doubts),

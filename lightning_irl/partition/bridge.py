@@ -14,6 +14,7 @@ from lightning_irl.partition.draws import ModelDraws, as_model_draws, draw_model
 from lightning_irl.partition.estimate import PartitionEstimate
 from lightning_irl.partition.importance import importance_log_weights, log_ratios
 from lightning_irl.partition.path import require_density
+from lightning_irl.processes import gather
 from lightning_irl.samplers.base import Sampler
 
 MIN_ESS = 40.0
@@ -66,8 +67,15 @@ def bridge(
         model_samples = draw_model(cost, sampler, event)
     draws = as_model_draws(model_samples, tuple((event or sampler.event)["shape"]))
     at_q = importance_log_weights(cost, sampler, num_samples, batch_size)
-    at_p = log_ratios(cost, sampler, draws.samples.flatten(0, 1), batch_size).reshape(draws.samples.shape[:2])
-    return bridge_log_ratios(at_q, at_p, draws)
+    return bridge_log_ratios(at_q, *model_log_ratios(cost, sampler, draws, batch_size))
+
+
+def model_log_ratios(
+    cost: CostFunction, sampler: Sampler, draws: ModelDraws, batch_size: int = 4096
+) -> tuple[Tensor, ModelDraws]:
+    """-c - log q at the chains of all processes (C, T), float64, in nats; and the draws with the weights (C,) of these chains."""
+    own = log_ratios(cost, sampler, draws.samples.flatten(0, 1), batch_size).reshape(draws.samples.shape[:2])
+    return gather(own), draws._replace(log_weights=gather(draws.log_weights))
 
 
 def bridge_log_ratios(at_q: Tensor, at_p: Tensor, draws: ModelDraws) -> PartitionEstimate:

@@ -13,19 +13,21 @@ from lightning_irl.mcmc.kernel import init
 from lightning_irl.mcmc.target import CostFunction
 from lightning_irl.partition.annealed import AnnealedRun, annealed_run
 from lightning_irl.partition.diagnostics import effective_sample_size, split_r_hat
+from lightning_irl.processes import gather
 from lightning_irl.samplers.base import Sampler
 
 
 class ModelDraws(NamedTuple):
-    """Weighted draws of p_theta.
+    """Weighted draws of p_theta, those of this process.
 
     Attributes:
         samples: (C, T, *shape), T successive draws of each of C chains.
         log_weights: (C,) log weight of each whole chain, in nats; zeros if all count alike. With the weights of
             annealing the draws are right on average even where the chains do not mix.
         acceptance: mean over moves.
-        r_hat: split R-hat of the cost; nan with fewer than four draws a chain. Informative only for long chains.
-        ess: effective number of chains by their weights.
+        r_hat: split R-hat of the cost, of all processes' chains; nan with fewer than four draws a chain. Informative only for long
+            chains.
+        ess: effective number of chains by their weights, of all processes'.
     """
 
     samples: Tensor
@@ -74,8 +76,8 @@ def continue_chains(run: AnnealedRun, draws_per_chain: int = 8, leapfrog_steps: 
         samples=torch.stack(kept, 1),
         log_weights=run.log_weights,
         acceptance=acceptance / (draws_per_chain - 1) if draws_per_chain > 1 else run.acceptance,
-        r_hat=split_r_hat(torch.stack(values, 1)),
-        ess=effective_sample_size(run.log_weights),
+        r_hat=split_r_hat(gather(torch.stack(values, 1))),
+        ess=effective_sample_size(gather(run.log_weights)),
     )
 
 

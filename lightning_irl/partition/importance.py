@@ -11,6 +11,7 @@ from lightning_irl.mcmc.target import CostFunction, relative_cost
 from lightning_irl.partition.diagnostics import effective_sample_size, log_mean_exp, pareto_k_hat
 from lightning_irl.partition.estimate import PartitionEstimate
 from lightning_irl.partition.path import require_density
+from lightning_irl.processes import gather
 from lightning_irl.samplers.base import Sampler
 
 MIN_ESS = 100.0
@@ -47,14 +48,14 @@ def importance(
 def importance_log_weights(
     cost: CostFunction, sampler: Sampler, num_samples: int = 4096, batch_size: int = 4096
 ) -> Tensor:
-    """log weights -c - log q (num_samples,) of fresh draws of q, float64, in nats."""
+    """log weights -c - log q of ``num_samples`` fresh draws of q in each process, those of all processes, float64, in nats."""
     require_density(sampler)
     batches = []
     for done in range(0, num_samples, batch_size):
         samples, log_q = sampler.sample(min(batch_size, num_samples - done))
         assert log_q is not None
         batches.append(-relative_cost(cost, samples, sampler, log_q).to(torch.float64) - log_q.to(torch.float64))
-    return torch.cat(batches)
+    return gather(torch.cat(batches))
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from lightning_irl.event import Event, is_counted
 from lightning_irl.mcmc.target import CostFunction
 from lightning_irl.objectives import mixture_log_density
 from lightning_irl.partition.annealed import AnnealedRun, annealed_run
-from lightning_irl.partition.bridge import bridge_log_ratios
+from lightning_irl.partition.bridge import bridge_log_ratios, model_log_ratios
 from lightning_irl.partition.diagnostics import log_mean_exp
 from lightning_irl.partition.draws import ModelDraws, continue_chains
 from lightning_irl.partition.estimate import CONFIDENCE_95, PartitionEstimate
@@ -22,6 +22,7 @@ from lightning_irl.partition.importance import importance_log_weights, log_ratio
 from lightning_irl.partition.path import require_density
 from lightning_irl.partition.quadrature import quadrature, quadrature_applies
 from lightning_irl.partition.training import discriminator, mixture
+from lightning_irl.processes import gather, gather_each
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
 from lightning_irl.samples import Samples, pieces
@@ -85,9 +86,10 @@ def estimate_all(
             deterministic.
         sampler: q, with a density.
         event: default the sampler's.
-        demonstrations: N samples, for the training quantities only: nothing that certifies looks at them.
-        num_samples: draws of q.
-        num_chains: chains of each annealing.
+        demonstrations: N samples, for the training quantities only: nothing that certifies looks at them. With several
+            processes each has the same.
+        num_samples: draws of q, of each process: estimates are made of those of all.
+        num_chains: chains of each annealing, of each process.
         num_temperatures: of each annealing.
         leapfrog_steps: of every move.
         draws_per_chain: model draws that each chain gives to the bridge.
@@ -148,16 +150,16 @@ def estimate_all(
     if runs:
         trusted = next((run for run in runs.values() if run.estimate.reliable), next(iter(runs.values())))
         draws = continue_chains(trusted, draws_per_chain, leapfrog_steps)
-        at_model = log_ratios(cost, sampler, draws.samples.flatten(0, 1), batch_size).reshape(draws.samples.shape[:2])
-        found["bridge"] = bridge_log_ratios(log_weights, at_model, draws)
+        at_model, everyone = model_log_ratios(cost, sampler, draws, batch_size)
+        found["bridge"] = bridge_log_ratios(log_weights, at_model, everyone)
         if "annealed" in runs and "annealed_reverse" in methods:
             found["annealed_reverse"] = _reversed(cost, sampler, event, runs["annealed"], draws, leapfrog_steps)
         if trusted.estimate.method == "annealed_broad" and trusted.estimate.reliable:
             largest = float(log_weights.max())
-            found["importance"] = _check_unseen(found["importance"], at_model, draws, largest)
+            found["importance"] = _check_unseen(found["importance"], at_model, everyone, largest)
             if "annealed" in runs:
-                ends = log_ratios(cost, sampler, runs["annealed"].samples, batch_size)
-                found["annealed"] = _check_unseen(found["annealed"], at_model, draws, largest, ends)
+                ends = gather(log_ratios(cost, sampler, runs["annealed"].samples, batch_size))
+                found["annealed"] = _check_unseen(found["annealed"], at_model, everyone, largest, ends)
     if demonstrations is not None and {"discriminator", "mixture"} & set(methods):
         for estimate in _training_quantities(cost, sampler, demonstrations, num_samples, batch_size):
             found[estimate.method] = estimate
@@ -339,8 +341,9 @@ def _training_quantities(
     assert sample_log_q is not None
     demo_cost = torch.cat([cost(part).double() for part in pieces(demonstrations, batch_size)])
     demo_log_q = torch.cat([sampler.log_prob(part).double() for part in pieces(demonstrations, batch_size)])
-    sample_cost = torch.cat([cost(part).double() for part in pieces(samples, batch_size)])
-    sample_log_q = sample_log_q.double()
+    sample_cost, sample_log_q = gather_each(
+        torch.cat([cost(part).double() for part in pieces(samples, batch_size)]), sample_log_q.double()
+    )
     solved = discriminator(demo_cost, demo_log_q, sample_cost, sample_log_q)
     demo_log_mu = mixture_log_density(-demo_cost - solved.log_z, demo_log_q)
     sample_log_mu = mixture_log_density(-sample_cost - solved.log_z, sample_log_q)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from lightning_irl.processes import gather_each
 from lightning_irl.regularisers.base import Energy, Regulariser
 from lightning_irl.samples import Samples, count, join
 
@@ -28,5 +29,5 @@ class EnergyMagnitude(Regulariser):
 
     def penalty(self, energy: Energy, demonstrations: Samples, samples: Samples) -> Tensor:
         costs = energy(join([demonstrations, samples]))
-        demo_cost, sample_cost = costs.split([count(demonstrations), count(samples)])
+        demo_cost, sample_cost = gather_each(*costs.split([count(demonstrations), count(samples)]))
         return demo_cost.square().mean() + sample_cost.square().mean()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_irl.event import Event
+from lightning_irl.processes import gather
 from lightning_irl.regularisers.base import Energy, Regulariser
 from lightning_irl.samples import Samples
 
@@ -78,6 +79,7 @@ class GradientPenalty(Regulariser):
     def penalty(self, energy: Energy, demonstrations: Samples, samples: Samples) -> Tensor:
         points = PLACES[self.at](demonstrations, samples).detach().requires_grad_()
         (slopes,) = torch.autograd.grad(energy(points).sum(), points, create_graph=True)
-        squares = slopes.flatten(1).square().sum(-1)
         # without a target no root is taken, whose own slope is infinite where the cost is flat
-        return squares.mean() if not self.target else (slopes.flatten(1).norm(dim=-1) - self.target).square().mean()
+        if not self.target:
+            return gather(slopes.flatten(1).square().sum(-1)).mean()
+        return gather((slopes.flatten(1).norm(dim=-1) - self.target).square()).mean()

@@ -12,6 +12,7 @@ from lightning_irl import objectives
 from lightning_irl.costs.base import Cost
 from lightning_irl.event import Event
 from lightning_irl.mcmc.chains import Chains
+from lightning_irl.processes import gather_each
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples
 from lightning_irl.views.guided_cost import NEGATIVE_PHASES, GuidedCost
@@ -108,7 +109,7 @@ class EBM(View):
         self.finite.watch("chains", self.chains.watch(end_cost), self._batch)
         self.record("chains/acceptance", self.chains.acceptance)
         self.record("chains/step_size", self.chains.step_size)
-        return objectives.uniform_cost_loss(demo_cost, end_cost)
+        return objectives.uniform_cost_loss(*gather_each(demo_cost, end_cost))
 
     def run_chains(self, chains: Chains, demonstrations: Tensor, draws: Tensor, log_q: Tensor | None) -> Tensor:
         """Ends (M, *shape) of chains at the model, in eval mode and held constant, so that what they target is one function.
@@ -121,7 +122,7 @@ class EBM(View):
             ends: Tensor = chains(self.energy, self.sampler, demonstrations, draws)
         if log_q is not None and (self.is_logged or self._batch == self.warm_start):
             with torch.no_grad():
-                self.log_z.copy_(objectives.importance_log_z(self.energy(draws), log_q))
+                self.log_z.copy_(objectives.importance_log_z(*gather_each(self.energy(draws), log_q)))
         self.cost.train(was_training)
         return ends
 
@@ -134,12 +135,11 @@ class EBM(View):
             loss = loss + self.likelihood_weight * self.likelihood_loss(demonstrations)
         return loss
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        super().on_save_checkpoint(checkpoint)
-        if self.chains is not None:
-            checkpoint["chains"] = self.chains.state()
+    def process_state(self) -> dict[str, Any]:
+        kept = {} if self.chains is None else {"chains": self.chains.state()}
+        return super().process_state() | kept
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        super().on_load_checkpoint(checkpoint)
-        if self.chains is not None and "chains" in checkpoint:
-            self.chains.restore(checkpoint["chains"], self.device)
+    def restore_process(self, state: dict[str, Any]) -> None:
+        super().restore_process(state)
+        if self.chains is not None and "chains" in state:
+            self.chains.restore(state["chains"], self.device)

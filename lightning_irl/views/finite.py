@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from lightning_irl.processes import gather
 from lightning_irl.samples import Samples
 
 
@@ -72,24 +73,30 @@ class FiniteMonitor(nn.Module):
         self.watch("draws", torch.where(is_bad, torch.nan, 0.0), batch, place)
 
     def check(self) -> None:
-        """Read the record.
+        """Read the record of all processes, so that all stop together.
 
         Raises:
             NonFiniteError: naming the earliest batch and the term, and where it is known the episode and its step.
         """
-        bad = {term: int(self.first_bad[index]) for term, index in self.terms.items()}
-        seen = {term: batch for term, batch in bad.items() if batch >= 0}
+        every, places = gather(self.first_bad[None]).tolist(), gather(self.places[None]).tolist()
+        seen = [
+            (batch, index, process)
+            for process, row in enumerate(every)
+            for index, batch in enumerate(row)
+            if batch >= 0
+        ]
         if not seen:
             return
-        term = min(seen, key=lambda name: seen[name])
-        episode, step = self.places[self.terms[term]].tolist()
+        batch, index, process = min(seen)
+        term, (episode, step) = list(self.terms)[index], places[process][index]
         where = f" (the observation at step {step} of episode {episode})" if step >= 0 else ""
+        who = f" of process {process}" if len(every) > 1 else ""
         advice = "Lower the learning rate, set clip_norm, or look at the data"
         if term in self.advice:
             advice = self.advice[term]()
         elif step >= 0:
             advice = "Look at the environment: its simulation blew up, or at the policy's actions"
         raise NonFiniteError(
-            f"{term} was not finite at batch {seen[term]}{where}; training stops and nothing is saved from here on. "
+            f"{term} was not finite at batch {batch}{where}{who}; training stops and nothing is saved from here on. "
             f"The last checkpoint before it is good. {advice}"
         )

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from lightning_irl import objectives
 from lightning_irl.costs.base import Cost
 from lightning_irl.event import Event
+from lightning_irl.processes import gather_each
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples
 from lightning_irl.views.discriminators import DISCRIMINATORS, GENERATOR_LOSSES
@@ -104,8 +105,11 @@ class GAN(View):
     def cost_loss(self, demonstrations: Samples, samples: Samples, log_q: Tensor | None) -> Tensor:
         demo_cost, sample_cost = self.energies(demonstrations, samples)
         demo_log_q = None
-        if log_q is not None and self.discriminator.is_dense:
-            demo_log_q = self.log_density(demonstrations)
+        if log_q is None or not self.discriminator.is_dense:
+            demo_cost, sample_cost = gather_each(demo_cost, sample_cost)
+        else:
+            parts = (demo_cost, self.log_density(demonstrations), sample_cost, log_q)
+            demo_cost, demo_log_q, sample_cost, log_q = gather_each(*parts)
             self.find_log_z(demo_cost.detach(), demo_log_q, sample_cost.detach(), log_q)
         demo_scores = self.scores(demo_cost, demo_log_q, self.log_z)
         return self.discriminator.loss(demo_scores, self.scores(sample_cost, log_q, self.log_z))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lightning_irl import objectives
 from lightning_irl.event import Event, require_continuous
+from lightning_irl.processes import gather, gather_each
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.gaussian import matched_log_prob
 from lightning_irl.samples import Samples
@@ -67,7 +68,7 @@ class GuidedCost(nn.Module):
         log_q: Tensor | None,
         log_density: LogDensity,
     ) -> tuple[Tensor, Tensor | None]:
-        """The loss and its log Z.
+        """The loss and its log Z, over the samples of all processes.
 
         Args:
             demonstrations: N samples of p.
@@ -81,14 +82,17 @@ class GuidedCost(nn.Module):
             A scalar in nats; and log Z (nats, constant) where there is a density, else None.
         """
         if log_q is None:
-            return objectives.uniform_cost_loss(demo_cost, sample_cost), None
+            return objectives.uniform_cost_loss(*gather_each(demo_cost, sample_cost)), None
+        if self.negative_phase != "mixture":
+            demo_cost, sample_cost, log_q = gather_each(demo_cost, sample_cost, log_q)
         if self.negative_phase == "uniform":
             log_z = objectives.importance_log_z(sample_cost.detach(), log_q)
             return objectives.uniform_cost_loss(demo_cost, sample_cost), log_z
         if self.negative_phase == "importance":
             log_z = objectives.importance_log_z(sample_cost, log_q)
         else:
-            demo_log_q = log_density(demonstrations)
+            parts = (demo_cost, log_density(demonstrations), sample_cost, log_q)
+            demo_cost, demo_log_q, sample_cost, log_q = gather_each(*parts)
             demo_log_p, sample_log_p = self._log_p_hat(
                 demonstrations, demo_cost.detach(), demo_log_q, samples, sample_cost.detach(), log_q
             )
@@ -107,14 +111,18 @@ class GuidedCost(nn.Module):
         sample_cost: Tensor,
         log_q: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """log p_hat at demonstrations (N,) and at draws (M,)."""
+        """log p_hat at all processes' demonstrations and draws, whose costs and log q these are; the samples are this one's."""
         if self.p_hat == "current":
             log_z = objectives.optimal_log_z(demo_cost, demo_log_q, sample_cost, log_q)
             return -demo_cost - log_z, -sample_cost - log_z
         if isinstance(self.p_hat, Sampler):
             with torch.no_grad():
-                return self.p_hat.log_prob(demonstrations), self.p_hat.log_prob(samples)
+                demo_log_p, sample_log_p = gather_each(
+                    self.p_hat.log_prob(demonstrations), self.p_hat.log_prob(samples)
+                )
+            return demo_log_p, sample_log_p
         assert isinstance(demonstrations, Tensor)
         assert isinstance(samples, Tensor)
+        demonstrations = gather(demonstrations)
         log_p_hat = matched_log_prob(self.event, demonstrations)
-        return log_p_hat(demonstrations), log_p_hat(samples)
+        return log_p_hat(demonstrations), gather(log_p_hat(samples))

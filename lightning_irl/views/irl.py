@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_irl.costs.base import Cost
 from lightning_irl.event import Event
+from lightning_irl.processes import share
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples, count, select
 from lightning_irl.views.fusion import Fusion
@@ -31,7 +32,8 @@ class IRL(GAN):
             of the EBM view, with its negative phase).
         negative_phase: of ``guided_cost``: ``importance``, ``mixture`` or ``uniform``, as of the EBM view.
         p_hat: of the ``mixture``, as of the EBM view.
-        cost_batch: demonstrations and draws in each step of the cost, at this view's level; all of them by default.
+        cost_batch: demonstrations and draws in each step of the cost, over all processes, at this view's level; all of them by
+            default.
         keep_rounds: earlier rounds whose draws the cost still sees, each with the density of the fusion of all kept samplers.
         **options: of :class:`~lightning_irl.views.gan.GAN` and :class:`~lightning_irl.views.view.View`; ``cost_steps`` are here
             steps within each round.
@@ -86,16 +88,15 @@ class IRL(GAN):
         self.train_sampler(demonstrations, drawn)
 
     def part(self, samples: Samples) -> Samples:
-        """``cost_batch`` of the samples, chosen at random; all of them if they are no more."""
+        """This process's share of ``cost_batch`` samples, chosen at random; all of them if they are no more."""
         size = count(samples)
-        if self.cost_batch is None or self.cost_batch >= size:
+        if self.cost_batch is None or share(self.cost_batch) >= size:
             return samples
-        return select(samples, torch.randint(size, (self.cost_batch,), device=self.device))
+        return select(samples, torch.randint(size, (share(self.cost_batch),), device=self.device))
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["fusion"] = self.fusion.state()
+    def process_state(self) -> dict[str, Any]:
+        return super().process_state() | {"fusion": self.fusion.state()}
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        super().on_load_checkpoint(checkpoint)
-        self.fusion.restore(checkpoint.get("fusion", []), self.sampler)
+    def restore_process(self, state: dict[str, Any]) -> None:
+        super().restore_process(state)
+        self.fusion.restore(state.get("fusion", []), self.sampler)

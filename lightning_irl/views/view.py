@@ -10,15 +10,18 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
+from torchmetrics import MeanMetric
 
-from lightning_irl import objectives
+from lightning_irl import objectives, processes
 from lightning_irl.batch import Batch
 from lightning_irl.costs.base import Cost
 from lightning_irl.event import Event, validate_event
 from lightning_irl.learners import Learner, Reparameterised
+from lightning_irl.processes import gather, share
 from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples, count, join
@@ -28,6 +31,7 @@ from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
 from lightning_irl.views.guided_cost import GuidedCost
 
 OPTIMIZERS = ("cost", "sampler", "warm_start")
+STAGES, EVALUATED = ("val", "test"), ("cost", "log_det", "nll_sampler")
 SHAPED = "step_cost.cost."  # where a shaped cost of trajectories keeps its g
 CHECK_EVERY = 50  # batches between two looks at the record of non-finite values
 
@@ -129,7 +133,8 @@ class View(pl.LightningModule, abc.ABC):
         warm_start_scheduler: factory of its learning-rate schedule.
         level: what a sample is where the data is trajectories: the whole ``trajectory``, each ``transition``, or segments of so many
             steps.
-        num_samples: draws of the sampler in each step, whole trajectories whatever the level; by default as many as demonstrations.
+        num_samples: draws of the sampler in each step, over all processes, whole trajectories whatever the level; by default as
+            many as demonstrations.
         cost_steps: batches, each with one step of the cost, in a round; 0 holds the cost fixed (the sampler learns it).
         sampler_steps: steps of the sampler in a round; 0 holds the sampler fixed (noise-contrastive estimation). With both 0 the warm
             start is all there is: maximum likelihood of the sampler alone.
@@ -218,6 +223,11 @@ class View(pl.LightningModule, abc.ABC):
             )
         self._check_regularisers(compile)
         self.register_buffer("log_z", torch.tensor(torch.nan))
+        # exact over processes, however many samples each has; Lightning's own mean rounds their number
+        self.means = nn.ModuleDict(
+            {f"{stage}_{name}": MeanMetric(nan_strategy="disable") for stage in STAGES for name in EVALUATED}
+        )
+        self._random_state: dict[str, Tensor] | None = None  # of a run that continues, until its first batch
         self._batch = 0  # batches so far, over resumes too; an int on the host, so that reading it waits for nothing
         self.finite = FiniteMonitor(
             ["draws", *(f"{kind}/{name}" for name in OPTIMIZERS for kind in ("loss", "gradient"))]
@@ -378,19 +388,27 @@ class View(pl.LightningModule, abc.ABC):
     def likelihood_loss(self, demonstrations: Samples) -> Tensor:
         """-E_p[log q] of the part of q that learns, in nats; the one term in which the sampler is in training mode, with its dropout."""
         self.sampler.train()
-        loss = -self.sampler.learned_log_prob(demonstrations).mean()
+        loss = -gather(self.sampler.learned_log_prob(demonstrations)).mean()
         self.sampler.eval()
         return loss
 
     def draws(self, demonstrations: Samples) -> int:
-        """Number of draws of the sampler that go with demonstrations at this view's level."""
+        """Number of this process's draws of the sampler that go with its demonstrations at this view's level."""
         pieces = self.event["horizon"] // self.segment_length if self.segment_length else 1
-        return self.num_samples or count(demonstrations) // pieces
+        return share(self.num_samples) if self.num_samples else count(demonstrations) // pieces
 
     def step_objective(self, samples: Samples, log_q: Tensor | None) -> Tensor:
         """What the sampler descends, of each sample or of each step (B,), up to a constant: c/T + log q."""
         energy = self.energy(samples)
         return energy if log_q is None else energy + self.entropy_weight * log_q
+
+    def on_fit_start(self) -> None:
+        processes.separate_streams()
+
+    def on_train_start(self) -> None:
+        if self._random_state is not None:  # after what Lightning does before the first batch, which draws too
+            processes.set_random_state(self._random_state, self.device)
+            self._random_state = None
 
     def on_train_epoch_start(self) -> None:
         self.sampler.eval()  # a draw's density is exact only without dropout
@@ -530,6 +548,15 @@ class View(pl.LightningModule, abc.ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.check_finite()  # what is saved is finite, or nothing is saved
         checkpoint["batches"] = self._batch
+        checkpoint["processes"] = processes.gather_objects(self.process_state())
+
+    def process_state(self) -> dict[str, Any]:
+        """What this process alone knows and a run that continues needs, as plain data: a checkpoint keeps every process's."""
+        return {"random": processes.random_state(self.device)}
+
+    def restore_process(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`process_state` gave."""
+        self._random_state = state["random"]
 
     def check_finite(self) -> None:
         """Look at the record of losses and gradients, and at the parameters.
@@ -547,6 +574,14 @@ class View(pl.LightningModule, abc.ABC):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._batch = checkpoint["batches"]
+        states = checkpoint.get("processes", [])
+        if len(states) == processes.num_processes():
+            self.restore_process(states[processes.process_index()])
+        else:
+            rank_zero_warn(
+                f"the checkpoint is of {len(states)} processes, {processes.num_processes()} continue it: weights, optimizers and log_z "
+                "go on, random numbers and what each process kept for itself (chains, earlier rounds) start anew"
+            )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, "val")
@@ -555,13 +590,14 @@ class View(pl.LightningModule, abc.ABC):
         self._evaluate(batch, "test")
 
     def _evaluate(self, batch: Batch, stage: str) -> None:
-        size = count(batch.samples)
         with torch.no_grad():
-            self.log(f"{stage}/cost", self.energy(batch.samples).mean(), batch_size=size, on_epoch=True)
-            self.log(f"{stage}/log_det", batch.log_det.mean(), batch_size=size, on_epoch=True)
+            found = {"cost": self.energy(batch.samples), "log_det": batch.log_det}
             if self.sampler.has_density:
-                nll = -self.sampler.log_prob(batch.samples).mean()
-                self.log(f"{stage}/nll_sampler", nll, batch_size=size, on_epoch=True)
+                found["nll_sampler"] = -self.sampler.log_prob(batch.samples)
+        for name, values in found.items():
+            mean: Any = self.means[f"{stage}_{name}"]
+            mean.update(values)
+            self.log(f"{stage}/{name}", mean, on_step=False, on_epoch=True, batch_size=len(values))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Samples]:
         """Samples, and their cost over temperature (B,); where there is a density, log q (B,) and the discriminator's logit.

@@ -1,0 +1,150 @@
+"""Values of every process as if one process held them all, so that a loss over shards of a minibatch is that of the whole.
+
+An expectation is a mean over the samples of all processes, and a log of a mean is no mean of logs: what a loss is made of is first
+gathered, one number for each sample, and then every process computes the same loss by the same function. With one process nothing
+happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache, reduce
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+_alone = False
+
+
+def is_distributed() -> bool:
+    """Whether there is more than one process, and none works :func:`alone`."""
+    return not _alone and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Work as if there were no other process: for what one process does while the others go on, or wait."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
+
+
+def num_processes() -> int:
+    """How many processes work together, at least 1."""
+    return dist.get_world_size() if is_distributed() else 1
+
+
+def process_index() -> int:
+    """Which of them this one is, from 0."""
+    return dist.get_rank() if is_distributed() else 0
+
+
+def share(total: int) -> int:
+    """This process's part of a number of samples or chains; parts differ by one at most.
+
+    Example:
+        >>> share(10)
+        10
+    """
+    whole, rest = divmod(total, num_processes())
+    return whole + (process_index() < rest)
+
+
+def gather(values: Tensor) -> Tensor:
+    r"""Values (N_r, ...) of every process, one after another (sum of N_r, ...), whatever the sizes.
+
+    Differentiable, for a loss that every process computes alike from what it gathered, and gradients that are then averaged over
+    processes, as DistributedDataParallel and FSDP do: a process's own values get the loss's slope times the number of processes.
+
+    .. math:: \frac{1}{R} \sum_r R \, \frac{\partial L}{\partial v_r} \frac{\partial v_r}{\partial \theta}
+        = \frac{\partial L}{\partial \theta}
+
+    Every process must call it as often as every other. The sizes are exchanged between hosts, so that no device is waited for.
+    """
+    return gather_each(values)[0]
+
+
+def gather_each(*values: Tensor) -> tuple[Tensor, ...]:
+    """:func:`gather` of several tensors (N_r, ...), which may differ in length but not in what follows it, by one exchange."""
+    if not is_distributed():
+        return values
+    lengths = torch.tensor([len(value) for value in values])
+    every = lengths.new_empty(num_processes() * len(values))
+    dist.all_gather_into_tensor(every, lengths, group=_hosts(dist.group.WORLD))
+    sizes: list[list[int]] = every.view(-1, len(values)).tolist()
+    dtype = reduce(torch.promote_types, (value.dtype for value in values))
+    together = torch.cat([value.to(dtype) for value in values])
+    rows: Tensor = _Gather.apply(together, [sum(row) for row in sizes], process_index())
+    parts = [part.split(row) for part, row in zip(rows.split([sum(row) for row in sizes]), sizes, strict=True)]
+    return tuple(torch.cat(pieces).to(value.dtype) for value, *pieces in zip(values, *parts, strict=True))
+
+
+class _Gather(torch.autograd.Function):
+    """Concatenates rows of all processes; padded on the way, since collectives want one size."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor, sizes: list[int], index: int) -> Tensor:
+        context.sizes, context.index = sizes, index
+        longest = max(sizes)
+        padded = values.new_zeros(longest, *values.shape[1:])
+        padded[: len(values)] = values
+        every = values.new_empty(len(sizes) * longest, *values.shape[1:])
+        dist.all_gather_into_tensor(every, padded)
+        if longest == min(sizes):
+            return every
+        return torch.cat([every[row * longest : row * longest + size] for row, size in enumerate(sizes)])
+
+    @staticmethod
+    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:
+        own = slopes[0].split(context.sizes)[context.index]
+        return own * len(context.sizes), None, None
+
+
+@torch.no_grad()
+def average(value: Tensor) -> Tensor:
+    """The mean of a tensor of the same shape over processes, such as a gradient; constant."""
+    if not is_distributed():
+        return value
+    total = value.detach().clone()
+    dist.all_reduce(total)
+    return total / num_processes()
+
+
+@lru_cache(maxsize=1)
+def _hosts(world: Any) -> Any:
+    """A group of the same processes for tensors on the host; the default one where it can."""
+    return world if dist.get_backend(world) == "gloo" else dist.new_group(backend="gloo")
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """A value of every process, in order; tensors on the host. What it holds is moved as bytes: for checkpoints, not for steps."""
+    if not is_distributed():
+        return [value]
+    every: list[Any] = [None] * num_processes()
+    dist.all_gather_object(every, value, group=_hosts(dist.group.WORLD))
+    return every
+
+
+def separate_streams() -> None:
+    """Give every process random numbers of its own, by torch's seed and its index; one process keeps what it has."""
+    if is_distributed():
+        torch.manual_seed((torch.initial_seed() * 1_000_003 + process_index()) % 2**63)
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """Where torch's random numbers of this process are, as plain tensors."""
+    state = {"cpu": torch.get_rng_state()}
+    return state | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
+
+
+def set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
+    """Continue from what :func:`random_state` gave."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
