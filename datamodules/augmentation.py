@@ -15,7 +15,7 @@ AUGMENTATIONS = ("flip", "shift")
 class Augmentation:
     """Flips and shifts images (B, C, H, W) at random, each on its own; levels stay levels.
 
-    Randomness is of the process's own generator.
+    Randomness is of torch's global generator, which a training set seeds for each batch.
 
     Args:
         names: ``flip`` (left to right, one image in two) and ``shift`` (each way by up to ``max_shift`` pixels, the pixels of the

@@ -153,6 +153,7 @@ class DequantisedImages(Dataset[Batch]):
     ) -> None:
         self.levels, self.num_levels, self.transform, self.noise = levels, num_levels, transform, noise
         self.alpha, self.augment = alpha, augment
+        self.is_random = augment is not None or (noise is None and transform != "discrete")
 
     def __len__(self) -> int:
         return len(self.levels)

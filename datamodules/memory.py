@@ -27,6 +27,8 @@ class Splits(NamedTuple):
 class TensorDemonstrations(Dataset[Batch]):
     """Demonstrations in tensors, fetched a whole batch at a time."""
 
+    is_random = False
+
     def __init__(self, samples: Samples) -> None:
         self.samples = samples
 
@@ -44,7 +46,8 @@ class TensorDemonstrations(Dataset[Batch]):
 class EpochSampler(DistributedSampler[Batch]):
     """An order that is a function of (seed, epoch): permutations, one after another, up to ``num_samples`` over all processes.
 
-    An epoch is thereby any number of batches, whatever the size of the data.
+    An epoch is thereby any number of batches, whatever the size of the data. What it gives are tickets, permutation * size + index,
+    for :class:`Shuffled`.
     """
 
     def __init__(self, size: int, num_samples: int, seed: int, num_replicas: int, rank: int) -> None:
@@ -59,8 +62,41 @@ class EpochSampler(DistributedSampler[Batch]):
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         needed = self.num_samples * self.num_replicas
         rounds = -(-needed // self.size)
-        order = torch.cat([torch.randperm(self.size, generator=generator) for _ in range(rounds)])[:needed]
+        every = [torch.randperm(self.size, generator=generator) for _ in range(rounds)]
+        order = torch.cat([part + (self.epoch * rounds + k) * self.size for k, part in enumerate(every)])[:needed]
         return iter(order[self.rank :: self.num_replicas].tolist())
+
+
+class Shuffled(Dataset[Batch]):
+    """Serves a dataset by the tickets of :class:`EpochSampler`.
+
+    What is random in a batch (noise, augmentation) is a function of the seed and of the batch's first ticket: the same however many
+    workers cut batches, and in a run that was interrupted.
+
+    Args:
+        dataset: fetched a whole batch at a time by ``__getitems__``; random unless its ``is_random`` says else.
+        seed: of the randomness.
+    """
+
+    def __init__(self, dataset: Dataset[Batch], seed: int) -> None:
+        self.dataset, self.seed = dataset, seed
+        self.is_random: bool = getattr(dataset, "is_random", True)
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def __getitem__(self, ticket: int) -> Batch:
+        batch = self.__getitems__([ticket])
+        return Batch(each(lambda part: part[0], batch.samples), batch.log_det[0])
+
+    def __getitems__(self, tickets: list[int]) -> Batch:
+        size = len(self)
+        indices = [ticket % size for ticket in tickets]
+        if not self.is_random:
+            return self.dataset.__getitems__(indices)  # type: ignore[attr-defined,no-any-return]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed((self.seed * 1_000_003 + tickets[0]) * 2_654_435_761 % 2**63)
+            return self.dataset.__getitems__(indices)  # type: ignore[attr-defined,no-any-return]
 
 
 class PartSampler(DistributedSampler[Batch]):
@@ -88,7 +124,7 @@ class MemoryDataModule(pl.LightningDataModule):
         splits: training, validation and test parts.
         batch_size: demonstrations in a batch, over all processes.
         steps_per_epoch: batches in an epoch; by default one pass over the training part.
-        seed: of the order in which the training part is served.
+        seed: of the order in which the training part is served, and of what is random in it.
 
     Attributes:
         num_workers: processes that cut batches; by default none, as they slow down what is in memory.
@@ -146,14 +182,14 @@ class MemoryDataModule(pl.LightningDataModule):
             count(self.splits.train), self.steps_per_epoch * self.batch_size, self.seed, replicas, rank
         )
         return DataLoader(
-            self.train_set(),
+            Shuffled(self.train_set(), self.seed),
             batch_size=self.batch_size // replicas,
             sampler=order,
             collate_fn=_as_fetched,
             drop_last=True,
-            # Not persistent: workers are seeded each epoch from the process's generator, which a checkpoint restores.
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
+            generator=torch.Generator(),  # of workers; what is random in training draws from the process's, which a checkpoint restores
         )
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -178,4 +214,5 @@ class MemoryDataModule(pl.LightningDataModule):
             collate_fn=_as_fetched,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
+            generator=torch.Generator(),
         )

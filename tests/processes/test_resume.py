@@ -1,0 +1,102 @@
+"""A run that stopped at the end of an epoch and went on is, bit for bit, the run that did not stop."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from lightning_irl.callbacks import LogEquivalence, LogPartition, LogSamples
+from lightning_irl.datamodules.memory import MemoryDataModule, Splits
+from lightning_irl.samples import each
+from lightning_irl.schedules import DecayToZero
+
+CASES = runpy.run_path(str(Path(__file__).parent / "worker.py"))["CASES"]
+EPOCHS, STEPS, SIZE = 4, 3, 8
+
+
+def made(case):
+    torch.manual_seed(0)
+    view = CASES[case]()
+    view.num_samples = None
+    view.cost_scheduler = lambda optimizer: DecayToZero(optimizer, total=EPOCHS * STEPS)
+    torch.manual_seed(1)
+    if view.event["kind"] == "point":
+        whole = torch.randn(48, 2) * torch.tensor([0.5, 1.5]) + 0.7
+    else:
+        whole = view.sampler.sample(48)[0]
+    parts = [each(lambda part, at=at: part[at : at + 16], whole) for at in (0, 16, 32)]
+    return view, MemoryDataModule(view.event, Splits(*parts), batch_size=SIZE, steps_per_epoch=STEPS)
+
+
+def fit(case, folder, epochs, resume=None, seed=2):
+    """Train up to an epoch with the callbacks of a real run; the last checkpoint."""
+    view, data = made(case)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        default_root_dir=folder,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+        callbacks=[
+            LogPartition(
+                num_samples=64, num_chains=8, num_temperatures=5, methods=["importance", "annealed", "bridge"]
+            ),
+            LogSamples(pool=32, moves=2),
+            LogEquivalence(every_n_batches=2),
+        ],
+    )
+    torch.manual_seed(seed)
+    trainer.fit(view, data, ckpt_path=resume, weights_only=True)
+    (path,) = (folder / "checkpoints").glob("*.ckpt")
+    return path
+
+
+def differences(first, second, path=""):
+    """Where two checkpoints are not the same, bit for bit."""
+    if isinstance(first, torch.Tensor):
+        same = first.dtype == second.dtype and torch.equal(first.nan_to_num(nan=7.5), second.nan_to_num(nan=7.5))
+        return [] if same else [path]
+    if isinstance(first, dict):
+        keys = [] if first.keys() == second.keys() else [f"{path}: {first.keys() ^ second.keys()}"]
+        return keys + [
+            at for key in first.keys() & second.keys() for at in differences(first[key], second[key], f"{path}/{key}")
+        ]
+    if isinstance(first, (list, tuple)):
+        size = [] if len(first) == len(second) else [f"{path}: {len(first)}, {len(second)}"]
+        return size + [
+            at for k, pair in enumerate(zip(first, second, strict=False)) for at in differences(*pair, f"{path}/{k}")
+        ]
+    return [] if first == second else [path]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "gan",
+        "gan, learned log_z",
+        "gan, likelihood",
+        "ebm, mixture",
+        "ebm, tilted",
+        "ebm, persistent",
+        "ebm, cooperative",
+        "irl, discriminator",
+        "irl, guided cost",
+        "irl, absorbing",
+        "irl, solved",
+    ],
+)
+def test_resumed_at_any_epoch_is_the_run_that_did_not_stop(case, tmp_path):
+    whole = torch.load(fit(case, tmp_path / "whole", EPOCHS), weights_only=True)
+    assert whole["batches"] == EPOCHS * STEPS
+    for epoch in (1, 3):
+        stopped = fit(case, tmp_path / f"stopped {epoch}", epoch)
+        resumed = fit(case, tmp_path / f"resumed {epoch}", EPOCHS, stopped, seed=99)
+        found = torch.load(resumed, weights_only=True)
+        parts = ("state_dict", "optimizer_states", "lr_schedulers", "processes", "batches", "epoch", "global_step")
+        assert not [at for part in parts for at in differences(whole[part], found[part], part)]
