@@ -7,6 +7,7 @@ from lightning_irl.callbacks.partition import LogPartition
 from lightning_irl.callbacks.quality import LogQuality
 from lightning_irl.callbacks.samples import LogSamples
 from lightning_irl.callbacks.summary import Summary
+from lightning_irl.callbacks.termination import Termination
 from lightning_irl.callbacks.wandb import WandbLogger
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "LogQuality",
     "LogSamples",
     "Summary",
+    "Termination",
     "WandbLogger",
 ]

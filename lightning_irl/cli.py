@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from rich.table import Table
 
-from lightning_irl.errors import UserError, did_you_mean, shorten
+from lightning_irl.errors import Terminated, UserError, did_you_mean, shorten
 from lightning_irl.lightning_cli import TrainingCLI, ViewCLI
 from lightning_irl.quiet import quiet
 from lightning_irl.runs import config_name
@@ -33,6 +34,7 @@ USAGE = """usage: lightning-irl VERB [--config NAME_OR_PATH ...] [--FIELD VALUE 
 
   lightning-irl fit --config gan/eight_gaussians --trainer.max_epochs 2
   lightning-irl fit --config gan/eight_gaussians --ckpt_path last    resumes the newest run of this config
+                                                 --ckpt_path last_or_new    the same, or starts the first
   lightning-irl test --config runs/RUN/config.yaml --ckpt_path runs/RUN/checkpoints/NAME.ckpt
 
 Everything of a run is in runs/VIEW/CONFIG/TIME_STAMP. Bad input ends with exit code 2 (verify: 3), a loss or gradient that
@@ -68,6 +70,12 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"lightning-irl: {shorten(str(error))}", file=sys.stderr)
         return 1 if isinstance(error, NonFiniteError) else 3 if verb == "verify" else 2
+    except Terminated as stop:
+        print(
+            f"lightning-irl: {stop}\n--ckpt_path last goes on at the start of the epoch that was under way",
+            file=sys.stderr,
+        )
+        return 128 + signal.SIGTERM
     except SystemExit as stop:  # --help, --print_config
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
 

@@ -17,6 +17,10 @@ class UserError(Exception):
     """Bad input; its text is the whole message: what was given, what is allowed, what to do."""
 
 
+class Terminated(BaseException):
+    """The process was told to go; its text says what is saved. No error, so that nothing takes it for one."""
+
+
 def did_you_mean(given: str, allowed: Iterable[str], otherwise: str = "") -> str:
     """A hint with the nearest of what is allowed.
 

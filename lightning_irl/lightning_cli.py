@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import torch
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
+from lightning_fabric.plugins import TorchCheckpointIO
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Callback, LightningDataModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
@@ -25,7 +26,9 @@ from lightning_irl.callbacks import (
     LogQuality,
     LogSamples,
     Summary,
+    Termination,
 )
+from lightning_irl.checkpoint_io import WholeCheckpointIO
 from lightning_irl.costs import Cost, StepCost
 from lightning_irl.datamodules import MemoryDataModule
 from lightning_irl.environments import Environment
@@ -143,11 +146,13 @@ class CLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Find the checkpoint. Unlike Lightning's, it does not replace the config's model by the checkpoint's: they must agree."""
         given = self.fields.get("ckpt_path")
-        if given == "last":
-            root = self.fields.trainer.default_root_dir
-            given = str(runs.last_checkpoint(Path(root or runs.RUNS / self.view_name / self.config_name)))
-            self.fields.ckpt_path = given
-            sys.argv.append(f"--ckpt_path={given}")  # processes of ddp must not look for themselves
+        if given in ("last", "last_or_new"):
+            folder = Path(self.fields.trainer.default_root_dir or runs.RUNS / self.view_name / self.config_name)
+            found = runs.last_checkpoint(folder)
+            if found is None and given == "last":
+                raise UserError(f"--ckpt_path last: no checkpoint under {folder}; fit first, or give a path")
+            given = self.fields.ckpt_path = None if found is None else str(found)
+            sys.argv.append(f"--ckpt_path={given or 'null'}")  # processes of ddp must not look for themselves
         if given:
             checks.load_checkpoint(given)
 
@@ -266,6 +271,8 @@ class TrainingCLI(CLI):
             trainer = super().instantiate_trainer(**kwargs)
         except (TypeError, ValueError) as error:  # Lightning's words for a value that it does not take
             raise UserError(f"trainer: {shorten(str(error))}") from error
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = WholeCheckpointIO()
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(Path(root) / "checkpoints")
@@ -279,6 +286,8 @@ class TrainingCLI(CLI):
             callbacks.append(RichProgressBar())
         if not any(isinstance(callback, Summary) for callback in given):
             callbacks.append(Summary())
+        if not any(isinstance(callback, Termination) for callback in given):
+            callbacks.append(Termination())
         return super()._instantiate_trainer(config, callbacks)
 
     def before_fit(self) -> None:

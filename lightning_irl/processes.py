@@ -75,9 +75,9 @@ def gather_each(*values: Tensor) -> tuple[Tensor, ...]:
     if not is_distributed():
         return values
     lengths = torch.tensor([len(value) for value in values])
-    every = lengths.new_empty(num_processes() * len(values))
-    dist.all_gather_into_tensor(every, lengths, group=_hosts(dist.group.WORLD))
-    sizes: list[list[int]] = every.view(-1, len(values)).tolist()
+    every = [torch.empty_like(lengths) for _ in range(num_processes())]
+    dist.all_gather(every, lengths, group=_hosts(dist.group.WORLD))
+    sizes: list[list[int]] = [row.tolist() for row in every]
     dtype = reduce(torch.promote_types, (value.dtype for value in values))
     together = torch.cat([value.to(dtype) for value in values])
     rows: Tensor = _Gather.apply(together, [sum(row) for row in sizes], process_index())
@@ -94,11 +94,9 @@ class _Gather(torch.autograd.Function):
         longest = max(sizes)
         padded = values.new_zeros(longest, *values.shape[1:])
         padded[: len(values)] = values
-        every = values.new_empty(len(sizes) * longest, *values.shape[1:])
-        dist.all_gather_into_tensor(every, padded)
-        if longest == min(sizes):
-            return every
-        return torch.cat([every[row * longest : row * longest + size] for row, size in enumerate(sizes)])
+        every = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(every, padded)
+        return torch.cat([rows[:size] for rows, size in zip(every, sizes, strict=True)])
 
     @staticmethod
     def backward(context: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:

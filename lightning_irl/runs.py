@@ -113,16 +113,9 @@ def _unwritable(folder: Path, reason: str | None) -> UserError:
     )
 
 
-def last_checkpoint(folder: Path) -> Path:
-    """The newest checkpoint under a folder.
-
-    Raises:
-        UserError: if there is none.
-    """
-    found = sorted(folder.rglob("checkpoints/*.ckpt"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise UserError(f"--ckpt_path last: no checkpoint under {folder}; fit first, or give a path")
-    return found[-1]
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint under a folder; None if there is none."""
+    return max(folder.rglob("checkpoints/*.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
 
 
 class RunConfig(SaveConfigCallback):

@@ -290,7 +290,9 @@ def test_training_is_a_function_of_the_seed_and_the_epoch_alone(tmp_path):
     root = str(write_idx(tmp_path))
 
     def epoch(number, num_workers=0, **options):
-        data = ImageDataModule("mnist", root, batch_size=8, augment=["flip", "shift"], num_workers=num_workers, **options)
+        data = ImageDataModule(
+            "mnist", root, batch_size=8, augment=["flip", "shift"], num_workers=num_workers, **options
+        )
         loader = data.train_dataloader()
         loader.sampler.set_epoch(number)
         before = torch.get_rng_state()

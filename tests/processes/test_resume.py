@@ -15,7 +15,7 @@ from lightning_irl.samples import each
 from lightning_irl.schedules import DecayToZero
 
 CASES = runpy.run_path(str(Path(__file__).parent / "worker.py"))["CASES"]
-EPOCHS, STEPS, SIZE = 4, 3, 8
+EPOCHS, STEPS, SIZE = 3, 3, 8
 
 
 def made(case):
@@ -91,12 +91,10 @@ def differences(first, second, path=""):
         "irl, solved",
     ],
 )
-def test_resumed_at_any_epoch_is_the_run_that_did_not_stop(case, tmp_path):
+def test_a_resumed_run_is_the_one_that_did_not_stop(case, tmp_path):
     whole = torch.load(fit(case, tmp_path / "whole", EPOCHS), weights_only=True)
     assert whole["batches"] == EPOCHS * STEPS
-    for epoch in (1, 3):
-        stopped = fit(case, tmp_path / f"stopped {epoch}", epoch)
-        resumed = fit(case, tmp_path / f"resumed {epoch}", EPOCHS, stopped, seed=99)
-        found = torch.load(resumed, weights_only=True)
-        parts = ("state_dict", "optimizer_states", "lr_schedulers", "processes", "batches", "epoch", "global_step")
-        assert not [at for part in parts for at in differences(whole[part], found[part], part)]
+    stopped = fit(case, tmp_path / "stopped", 2)
+    found = torch.load(fit(case, tmp_path / "resumed", EPOCHS, stopped, seed=99), weights_only=True)
+    parts = ("state_dict", "optimizer_states", "lr_schedulers", "processes", "batches", "epoch", "global_step")
+    assert not [at for part in parts for at in differences(whole[part], found[part], part)]
