@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,32 @@ def publish_figure(trainer: Trainer, figure: Figure, key: str, batch: int) -> Pa
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(key, matplotlib.image.imread(path), batch, dataformats="HWC")
         elif hasattr(logger, "log_image"):
-            logger.log_image(key, [str(path)])
+            logger.log_image(key, [str(path)], step=batch)
+    return path
+
+
+def publish_table(
+    trainer: Trainer, columns: Sequence[str], rows: Sequence[Sequence[float]], key: str, batch: int
+) -> Path:
+    """Save a table of numbers as ``tables/<key>/<batch>.csv`` in the run's folder and show it in every logger that can.
+
+    Args:
+        trainer: the trainer of the run.
+        columns: their names.
+        rows: a number for each column.
+        key: such as ``samples/table``.
+        batch: batches trained so far.
+
+    Returns:
+        The file's path.
+    """
+    path = run_folder(trainer) / "tables" / key / f"{batch:07d}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+    for logger in trainer.loggers:
+        if hasattr(logger, "log_table"):
+            logger.log_table(key, columns=list(columns), data=[list(row) for row in rows], step=batch)
     return path
 
 

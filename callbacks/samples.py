@@ -12,22 +12,26 @@ from matplotlib.figure import Figure
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 
+from lightning_irl import objectives
 from lightning_irl.callbacks.figures import image_figure, plane_figure
 from lightning_irl.callbacks.image_figures import CHAINS, chain_figure
-from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure
+from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_table
 from lightning_irl.callbacks.rollouts import rollout_figure
 from lightning_irl.event import Event, grey_levels, is_counted
 from lightning_irl.mcmc import sample_model
 from lightning_irl.samples import each
 from lightning_irl.views import View
 
+TABLE_ROWS = 64
+
 
 class LogSamples(Callback):
     """Draws what the pair has learned: at a few epochs of ``fit``, at its end, and in ``test``.
 
-    Images become ``samples/grid`` (demonstrations, sampler, model) and ``samples/chain`` (chains from the sampler to the model); points in the plane ``samples/plane`` (demonstrations,
-    draws, density of the model, discriminator); trajectories ``samples/rollouts`` (demonstrations, episodes of the policy, learned
-    and true reward, frames). Silent for other events.
+    Images become ``samples/grid`` (demonstrations, sampler, model) and ``samples/chain`` (chains from the sampler to the model);
+    points in the plane ``samples/plane`` (demonstrations, draws, density of the model, discriminator); trajectories
+    ``samples/rollouts`` (demonstrations, episodes of the policy, learned and true reward, frames). Silent for other events.
+    ``samples/table`` has draws with their cost, log q and logit.
 
     Args:
         every_n_epochs: epochs between two figures; by default a fifth of the run. 0 for one at the end alone.
@@ -75,8 +79,10 @@ class LogSamples(Callback):
             demonstrations = each(lambda part: part.to(pl_module.device), demonstrations_of(trainer, stage))
             figure = draw(pl_module, demonstrations)
             chains = chains_of(pl_module, self.moves) if key == "samples/grid" else None
+            columns, rows = table_of(pl_module, TABLE_ROWS)
         if chains is not None:
             publish_figure(trainer, chains, "samples/chain", pl_module.batches)
+        publish_table(trainer, columns, rows, "samples/table", pl_module.batches)
         if figure is not None:
             self.latest = publish_figure(trainer, figure, key, pl_module.batches)
 
@@ -89,6 +95,20 @@ class LogSamples(Callback):
         if event["kind"] == "image" and len(event["shape"]) == 3:
             return partial(image_figure, pool=self.pool, moves=self.moves), "samples/grid"
         return None
+
+
+@torch.no_grad()
+def table_of(view: View, number: int) -> tuple[list[str], list[list[float]]]:
+    """Draws of the sampler with their c/T and, where they exist, log q and the logit of the discriminator; points as they are."""
+    samples, log_q = view.sampler.sample(number)
+    found = {"cost": view.energy(samples)}
+    if log_q is not None:
+        found["log_q"] = log_q
+    if log_q is not None and view.has_model and view.segment_length is None:
+        found["logit"] = objectives.discriminator_logits(found["cost"], log_q, view.log_z)
+    if view.event["kind"] == "point":
+        found |= {f"x{index}": column for index, column in enumerate(samples.flatten(1).T)}
+    return list(found), torch.stack([column.float() for column in found.values()], 1).tolist()
 
 
 def chains_of(view: View, moves: int) -> Figure | None:

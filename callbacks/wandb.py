@@ -3,33 +3,89 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import loggers
-from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
+
+PACKAGES = ("lightning-irl", "torch", "pytorch-lightning", "torchmetrics", "wandb", "zuko", "gymnasium")
+# What the table of runs shows of a key: its best value in the run, where there is one.
+BEST = {
+    "min": (
+        "val/nll_model",
+        "val/nll_sampler",
+        "val/bits_per_dim_model",
+        "val/bits_per_dim_sampler",
+        "kl/model",
+        "kl/sampler",
+    ),
+    "max": ("imitation/normalised_return", "imitation/normalised_return_mode", "imitation/return"),
+}
+RUN_FILE = "wandb-run.txt"  # in a run's folder, beside its checkpoints: the id of its W&B run
 
 
 class WandbLogger(loggers.WandbLogger):
-    """Lightning's W&B logger that goes offline by itself and says so.
+    """Lightning's W&B logger that goes offline by itself and says so, with pages that need no arranging.
 
     Online when ``WANDB_MODE`` says so or an API key is known; offline otherwise: nothing leaves the machine until
-    ``wandb sync`` is called on the folder that is printed.
+    ``wandb sync`` is called on the folder that is printed. The x-axis of every key is ``batch``, the batches trained so far;
+    the run's summary keeps the best value of likelihoods and returns; its config holds package versions and the commit of the code in
+    the current folder. With ``--ckpt_path`` the W&B run of the checkpoint goes on.
 
     Args:
         project: W&B project.
         save_dir: folder of W&B's files; the run's folder by default on the command line.
-        **options: of Lightning's ``WandbLogger``.
+        tags: of the run.
+        **options: of Lightning's ``WandbLogger``, such as ``name``, ``group`` or ``log_model`` (checkpoints as artifacts); and of
+            ``wandb.init``.
     """
 
-    def __init__(self, project: str = "lightning-irl", save_dir: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, project: str = "lightning-irl", save_dir: str | None = None, tags: list[str] | None = None, **options: Any
+    ) -> None:
         offline = options.pop("offline", None)
         if offline is None:
             offline = not is_logged_in()
         if offline:
             options["mode"] = "offline"
-        super().__init__(project=project, save_dir=save_dir or ".", offline=offline, **options)
+        super().__init__(project=project, save_dir=save_dir or ".", offline=offline, tags=tags, **options)
+        self._is_arranged = False
         where = "offline: `wandb sync` the folder wandb/offline-run-* to upload" if offline else "online"
         rank_zero_info(f"W&B project {project}, {where}")
+
+    @property
+    def experiment(self) -> Any:
+        """The W&B run."""
+        run = super().experiment
+        if not self._is_arranged and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            self._is_arranged = True
+            run.define_metric("batch", hidden=True)
+            run.define_metric("*", step_metric="batch")
+            for summary, keys in BEST.items():
+                for key in keys:
+                    run.define_metric(key, step_metric="batch", summary=f"{summary},last")
+            run.config.update({"versions": versions(), "commit": commit()}, allow_val_change=True)
+        return run
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        super().log_metrics(dict(metrics) if step is None else {**metrics, "batch": step}, step)
+
+    def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
+        super().after_save_checkpoint(checkpoint_callback)
+        if rank_zero_only.rank == 0 and checkpoint_callback.dirpath:  # type: ignore[attr-defined]
+            (Path(checkpoint_callback.dirpath).parent / RUN_FILE).write_text(f"{self.experiment.id}\n")
+
+    def go_on(self, checkpoint: str) -> None:
+        """Log into the W&B run that made a checkpoint, if its folder says which; call it before anything is logged."""
+        path = Path(checkpoint).parent.parent / RUN_FILE
+        if path.is_file() and self._id is None:
+            self._id = self._wandb_init["id"] = path.read_text().strip()
 
 
 def is_logged_in() -> bool:
@@ -40,3 +96,26 @@ def is_logged_in() -> bool:
     import wandb
 
     return wandb.login(prompt=False, verify=False)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide what a run gives; of those that are installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str:
+    """The commit of the code in the current folder, with a plus where it has been changed since; empty without git."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""

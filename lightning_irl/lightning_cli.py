@@ -27,6 +27,7 @@ from lightning_irl.callbacks import (
     LogSamples,
     Summary,
     Termination,
+    WandbLogger,
 )
 from lightning_irl.checkpoint_io import WholeCheckpointIO
 from lightning_irl.costs import Cost, StepCost
@@ -267,6 +268,10 @@ class TrainingCLI(CLI):
             if not any(isinstance(logger, CSVLogger) for logger in loggers):
                 loggers.append(CSVLogger(root, name="", version=""))
             kwargs["logger"] = loggers
+            checkpoint = self.config_init[self.subcommand].get("ckpt_path") if self.subcommand else None
+            for logger in loggers:
+                if checkpoint and isinstance(logger, WandbLogger):
+                    logger.go_on(checkpoint)
         try:
             trainer = super().instantiate_trainer(**kwargs)
         except (TypeError, ValueError) as error:  # Lightning's words for a value that it does not take

@@ -600,7 +600,8 @@ class View(pl.LightningModule, abc.ABC):
             self.log(f"{stage}/{name}", mean, on_step=False, on_epoch=True, batch_size=len(values))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Samples]:
-        """Samples, and their cost over temperature (B,); where there is a density, log q (B,) and the discriminator's logit.
+        """Samples, and their cost over temperature (B,); where there is a density, log q (B,), and where there is a model the
+        logit of the discriminator that it makes.
 
         The logit is that of whole samples (B,), or of each trajectory's segments (B, K) where the view trains on these.
         """
@@ -608,6 +609,7 @@ class View(pl.LightningModule, abc.ABC):
             scores: dict[str, Samples] = {"samples": batch.samples, "cost": self.energy(batch.samples)}
             if self.sampler.has_density:
                 scores["log_q"] = self.sampler.log_prob(batch.samples)
+            if self.has_model:
                 parts = self.at_level(batch.samples)
                 logits = objectives.discriminator_logits(self.energy(parts), self.log_density(parts), self.log_z)
                 scores["logit"] = logits if self.segment_length is None else logits.view(count(batch.samples), -1)
