@@ -1,0 +1,141 @@
+"""Samples a second of two processes that train together, beside two that know nothing of each other, on the same cores.
+
+    python benchmarks/weak_scaling.py            # about 4 minutes on 2 free cores
+
+Weak scaling: each process has as many demonstrations, draws and episodes in a batch as a process alone. What is lost is the exchange of
+per-sample values and of gradients, and waiting for the slower one. Both kinds run in turn, three times; the table has medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from functools import partial
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from lightning_irl.callbacks import Termination
+from lightning_irl.costs import ConvCost, MLPStepCost, TiltedCost, TrajectoryCost
+from lightning_irl.datamodules import DigitsDataModule
+from lightning_irl.datamodules.memory import MemoryDataModule, Splits
+from lightning_irl.environments import CartPole
+from lightning_irl.event import make_trajectory_event
+from lightning_irl.learners import PPO
+from lightning_irl.policies import CategoricalPolicy
+from lightning_irl.samplers import FlowSampler, PolicySampler
+from lightning_irl.views import EBM, IRL, View
+
+PROCESSES, SKIPPED = 2, 10
+
+
+def image_ebm(size: int) -> tuple[View, MemoryDataModule]:
+    data = DigitsDataModule(batch_size=size)
+    cost = partial(TiltedCost, cost=partial(ConvCost, widths=[32, 64]))
+    flow = partial(FlowSampler, transforms=3, hidden=[64, 64])
+    return EBM(data.event, cost, flow, negative_phase="mixture"), data
+
+
+def batched_irl(size: int) -> tuple[View, MemoryDataModule]:
+    event = make_trajectory_event(100, [4], num_actions=2, absorbing=True)
+    policy = partial(PolicySampler, environment=CartPole(), policy=CategoricalPolicy)
+    cost = partial(TrajectoryCost, step_cost=MLPStepCost)
+    view = IRL(event, cost, policy, learner=PPO, level="transition", num_samples=size)
+    whole = view.sampler.sample(256)[0]
+    return view, MemoryDataModule(event, Splits(whole, whole, whole), batch_size=size)
+
+
+CASES = {
+    "image EBM, 64 digits and draws a process": (image_ebm, 64, 60),
+    "batched IRL, 32 episodes a process": (batched_irl, 32, 60),
+}
+
+
+class Clock(pl.Callback):
+    """When the batches after the first few began and ended."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.times.append(time.perf_counter())
+
+
+def work(case: str) -> None:
+    """Train; print the samples a second of this process."""
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    make, size, batches = CASES[case]
+    view, data = make(size * world)
+    data.steps_per_epoch = batches
+    clock = Clock()
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        devices=world,
+        strategy="ddp_find_unused_parameters_true" if world > 1 else "auto",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,
+        callbacks=[clock, Termination()],
+    )
+    trainer.fit(view, data)
+    seconds = clock.times[-1] - clock.times[SKIPPED]
+    print(json.dumps({"samples_per_second": size * (len(clock.times) - 1 - SKIPPED) / seconds}), flush=True)
+
+
+def together(case: str) -> float:
+    """Samples a second of processes that train one pair."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(PROCESSES)]
+    return total([start], case)
+
+
+def apart(case: str) -> float:
+    """Samples a second of as many processes that each train their own."""
+    return total([[sys.executable]] * PROCESSES, case)
+
+
+def total(starts: list[list[str]], case: str) -> float:
+    runs = [
+        subprocess.Popen(
+            [*start, __file__, "--work", case],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        for start in starts
+    ]
+    lines = [line for run in runs for line in run.communicate()[0].splitlines() if line.startswith("{")]
+    assert len(lines) == PROCESSES, "a process failed"
+    return sum(float(json.loads(line)["samples_per_second"]) for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", choices=list(CASES), help=argparse.SUPPRESS)
+    parser.add_argument("--repetitions", type=int, default=3)
+    options = parser.parse_args()
+    if options.work:
+        work(options.work)
+        return
+    print("| case | two apart, samples/s | two together, samples/s | ratio |\n|---|---|---|---|")
+    for case in CASES:
+        found = [(apart(case), together(case)) for _ in range(options.repetitions)]
+        first, second = (statistics.median(values) for values in zip(*found, strict=True))
+        print(f"| {case} | {first:.0f} | {second:.0f} | {statistics.median(b / a for a, b in found):.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
