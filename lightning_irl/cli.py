@@ -24,6 +24,7 @@ from lightning_irl.views.finite import NonFiniteError
 
 CONFIGS = Path(__file__).parent / "configs"
 OVERLAYS = ("logger", "trainer")  # folders of configs that go on top of another one
+SWEEPS = "sweeps"  # the folder of what `wandb sweep` takes, which are no configs of ours
 TRAINING_VERBS = ("fit", "validate", "test", "predict")
 USAGE = """usage: lightning-irl VERB [--config NAME_OR_PATH ...] [--FIELD VALUE ...]
 
@@ -166,6 +167,8 @@ def shipped_configs() -> dict[str, str]:
     """Names of the configs that ship, with the first comment line of each."""
     found = {}
     for path in sorted(CONFIGS.rglob("*.yaml")):
+        if path.parent.name == SWEEPS:
+            continue
         first = path.read_text().splitlines()[0]
         found[path.relative_to(CONFIGS).with_suffix("").as_posix()] = first.lstrip("# ").strip()
     return found

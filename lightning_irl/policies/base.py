@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import abc
 import math
+from typing import Any
 
 from torch import Tensor, nn
 
 from lightning_irl.event import Event, validate_event
+from lightning_irl.precision import keep_full_precision
 
 
 class Policy(nn.Module, abc.ABC):
@@ -29,6 +31,10 @@ class Policy(nn.Module, abc.ABC):
 
     base_measures: tuple[str, ...] = ()
     has_rsample: bool = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        keep_full_precision(cls, ("sample", "rsample", "log_prob"))
 
     def __init__(self, event: Event) -> None:
         super().__init__()

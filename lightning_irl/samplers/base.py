@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from lightning_irl.event import Event, dimension, validate_event
+from lightning_irl.precision import keep_full_precision
 
 
 class Sampler(nn.Module, abc.ABC):
@@ -26,6 +27,12 @@ class Sampler(nn.Module, abc.ABC):
 
     has_density: bool = True
     has_rsample: bool = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        keep_full_precision(
+            cls, ("sample", "rsample", "log_prob", "learned_log_prob", "step_log_prob", "to_base", "from_base")
+        )
 
     def __init__(self, event: Event) -> None:
         super().__init__()
