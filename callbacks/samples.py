@@ -34,7 +34,7 @@ class LogSamples(Callback):
     ``samples/table`` has draws with their cost, log q and logit.
 
     Args:
-        every_n_epochs: epochs between two figures; by default a fifth of the run. 0 for one at the end alone.
+        every_n_epochs: epochs between two figures; by default a third of the run. 0 for one at the end alone.
         pool: draws of the sampler from which those of a model of images are resampled.
         moves: of the chains that go on from there, and of those in ``samples/chain``.
 
@@ -48,7 +48,7 @@ class LogSamples(Callback):
 
     @rank_zero_only
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        every = max(1, (trainer.max_epochs or 1) // 5) if self.every_n_epochs is None else self.every_n_epochs
+        every = max(1, (trainer.max_epochs or 1) // 3) if self.every_n_epochs is None else self.every_n_epochs
         epoch = trainer.current_epoch + 1
         if (
             trainer.sanity_checking

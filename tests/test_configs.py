@@ -2,7 +2,6 @@
 
 import csv
 import json
-import struct
 
 import pytest
 import torch
@@ -20,24 +19,13 @@ QUICK = [
 ]
 
 
-def write_images(root):
-    """Sixty grey images of 28 x 28 for training and ten for tests, in the format of MNIST."""
-    root.mkdir()
-    for part, number in (("train", 60), ("t10k", 10)):
-        pixels, labels = torch.randint(256, (number, 28, 28)), torch.arange(number) % 10
-        for name, array, magic in ((f"{part}-images-idx3", pixels, 2051), (f"{part}-labels-idx1", labels, 2049)):
-            head = struct.pack(f">{1 + array.dim()}i", magic, *array.shape)
-            (root / f"{name}-ubyte").write_bytes(head + array.to(torch.uint8).numpy().tobytes())
-    return root
-
-
 @pytest.mark.parametrize("name", [name for name in shipped_configs() if name.split("/")[0] not in OVERLAYS])
-def test_two_batches(name, tmp_path, monkeypatch):
+def test_two_batches(name, tmp_path, monkeypatch, idx_images):
     monkeypatch.chdir(tmp_path)
     text = (CONFIGS / f"{name}.yaml").read_text()
     more = ["--model.init_args.warm_start=1"] if "warm_start:" in text else []
     if "ImageDataModule" in text:
-        more += ["--data.root", str(write_images(tmp_path / "root"))]
+        more += ["--data.root", str(idx_images)]
     assert main(["fit", "--config", name, *SMALL, *QUICK, *more]) == 0
     checkpoint = read_checkpoint(str(next(tmp_path.rglob("*.ckpt"))))
     assert checkpoint["batches"] == 2
