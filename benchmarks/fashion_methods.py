@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -40,7 +41,8 @@ def run(method: str, root: str) -> None:
     folder = FOLDER / method
     features = sorted(FOLDER.glob("features/*.pt"))
     known = ["--quality.features", str(features[0])] if features else []
-    if not (folder / "checkpoints").is_dir():
+    if not (folder / "seconds.json").exists():
+        shutil.rmtree(folder, ignore_errors=True)  # of a fit that was interrupted
         start = time.perf_counter()
         subprocess.run(command("fit", method, root, folder, "--quality.num_samples=0"), check=True)
         (folder / "seconds.json").write_text(json.dumps(time.perf_counter() - start))

@@ -577,7 +577,7 @@ class View(pl.LightningModule, abc.ABC):
         states = checkpoint.get("processes", [])
         if len(states) == processes.num_processes():
             self.restore_process(states[processes.process_index()])
-        else:
+        elif self._trainer is not None and self._trainer.state.fn == "fit":
             rank_zero_warn(
                 f"the checkpoint is of {len(states)} processes, {processes.num_processes()} continue it: weights, optimizers and log_z "
                 "go on, random numbers and what each process kept for itself (chains, earlier rounds) start anew"
