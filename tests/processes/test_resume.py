@@ -57,24 +57,6 @@ def fit(case, folder, epochs, resume=None, seed=2):
     return path
 
 
-def differences(first, second, path=""):
-    """Where two checkpoints are not the same, bit for bit."""
-    if isinstance(first, torch.Tensor):
-        same = first.dtype == second.dtype and torch.equal(first.nan_to_num(nan=7.5), second.nan_to_num(nan=7.5))
-        return [] if same else [path]
-    if isinstance(first, dict):
-        keys = [] if first.keys() == second.keys() else [f"{path}: {first.keys() ^ second.keys()}"]
-        return keys + [
-            at for key in first.keys() & second.keys() for at in differences(first[key], second[key], f"{path}/{key}")
-        ]
-    if isinstance(first, (list, tuple)):
-        size = [] if len(first) == len(second) else [f"{path}: {len(first)}, {len(second)}"]
-        return size + [
-            at for k, pair in enumerate(zip(first, second, strict=False)) for at in differences(*pair, f"{path}/{k}")
-        ]
-    return [] if first == second else [path]
-
-
 @pytest.mark.parametrize(
     "case",
     [
@@ -91,7 +73,7 @@ def differences(first, second, path=""):
         "irl, solved",
     ],
 )
-def test_a_resumed_run_is_the_one_that_did_not_stop(case, tmp_path):
+def test_a_resumed_run_is_the_one_that_did_not_stop(case, tmp_path, differences):
     whole = torch.load(fit(case, tmp_path / "whole", EPOCHS), weights_only=True)
     assert whole["batches"] == EPOCHS * STEPS
     stopped = fit(case, tmp_path / "stopped", 2)
