@@ -10,7 +10,7 @@ fit: $(VENV)/installed  ## train the digits through the density GAN on the data 
 	$(BIN)/lightning-irl test --config gan/digits --ckpt_path last
 
 test: $(VENV)/installed check  ## style, types, doctests and tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not gpu and not slow"
 
 check: $(VENV)/installed  ## what a contributor runs before a commit, without the tests
 	$(BIN)/ruff check .

@@ -74,15 +74,24 @@ def gather_each(*values: Tensor) -> tuple[Tensor, ...]:
     """:func:`gather` of several tensors (N_r, ...), which may differ in length but not in what follows it, by one exchange."""
     if not is_distributed():
         return values
-    lengths = torch.tensor([len(value) for value in values])
-    every = [torch.empty_like(lengths) for _ in range(num_processes())]
-    dist.all_gather(every, lengths, group=_hosts(dist.group.WORLD))
-    sizes: list[list[int]] = [row.tolist() for row in every]
+    sizes = _every_lengths([len(value) for value in values])
     dtype = reduce(torch.promote_types, (value.dtype for value in values))
     together = torch.cat([value.to(dtype) for value in values])
     rows: Tensor = _Gather.apply(together, [sum(row) for row in sizes], process_index())
     parts = [part.split(row) for part, row in zip(rows.split([sum(row) for row in sizes]), sizes, strict=True)]
     return tuple(torch.cat(pieces).to(value.dtype) for value, *pieces in zip(values, *parts, strict=True))
+
+
+def every_count(count: int) -> list[int]:
+    """A number of every process, in order; exchanged between hosts."""
+    return [row[0] for row in _every_lengths([count])] if is_distributed() else [count]
+
+
+def _every_lengths(lengths: list[int]) -> list[list[int]]:
+    own = torch.tensor(lengths)
+    every = [torch.empty_like(own) for _ in range(num_processes())]
+    dist.all_gather(every, own, group=_hosts(dist.group.WORLD))
+    return [row.tolist() for row in every]
 
 
 class _Gather(torch.autograd.Function):

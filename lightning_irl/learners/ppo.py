@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lightning_irl.event import Event, per_observation
 from lightning_irl.learners.base import Learner, Objective
 from lightning_irl.networks import mlp
-from lightning_irl.processes import gather, gather_each
+from lightning_irl.processes import every_count, gather
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.policy import PolicySampler
 from lightning_irl.samples import Samples, select
@@ -81,6 +81,7 @@ class PPO(Learner):
         self.register_buffer("rounds", torch.zeros((), dtype=torch.long))
         self._order: Tensor | None = None
         self._descent = 0
+        self._sizes = [0]  # steps of the round in each process
 
     def check(self, sampler: Sampler) -> None:
         if not isinstance(sampler, PolicySampler):
@@ -137,7 +138,13 @@ class PPO(Learner):
         advantage, every = self._steps[4], gather(self._steps[4])
         self._steps = (*self._steps[:4], (advantage - every.mean()) / every.std().clamp(min=1), self._steps[5])
         self._descent = 0
+        self._sizes = every_count(len(self._steps[0]))
         return self.passes * self.minibatches
+
+    def _part(self, size: int, part: int) -> slice:
+        """Where a minibatch is in an order of so many steps; none is empty, however few there are."""
+        first, last = part * size // self.minibatches, (part + 1) * size // self.minibatches
+        return slice(first, max(last, first + 1))
 
     def advantages(self, rewards: Tensor, values: Tensor) -> Tensor:
         """Generalised advantages (B, T) from rewards and values of the states acted in, both (B, T)."""
@@ -162,16 +169,17 @@ class PPO(Learner):
         if part == 0:
             self._order = torch.randperm(size, device=self._steps[0].device)
         assert self._order is not None
-        first, last = part * size // self.minibatches, (part + 1) * size // self.minibatches
-        chosen = self._order[first : max(last, first + 1)]  # none is empty, however few steps there are
+        chosen = self._order[self._part(size, part)]
         observation, action, time, old_log_pi, advantage, target = (field[chosen] for field in self._steps)
         self._descent += 1
         ratio = (sampler.policy.log_prob(observation, action, time) - old_log_pi).exp()
         clipped = ratio.clamp(1 - self.clip, 1 + self.clip)
-        gain, error = gather_each(
-            torch.minimum(ratio * advantage, clipped * advantage), (self.value(observation, time) - target).square()
-        )
-        return self.value_weight * error.mean() / self.return_variance - gain.mean()
+        gain = torch.minimum(ratio * advantage, clipped * advantage)
+        error = (self.value(observation, time) - target).square()
+        # The mean over all processes is the average of these, whose sizes are known: a descent exchanges nothing but the gradient.
+        spans = [self._part(size, part) for size in self._sizes]
+        total = sum(span.stop - span.start for span in spans)
+        return (self.value_weight * error / self.return_variance - gain).sum() * (len(spans) / total)
 
 
 def an_absorbed(steps: Trajectory) -> Trajectory:

@@ -464,7 +464,7 @@ class View(pl.LightningModule, abc.ABC):
             loss = loss_of()
             self.manual_backward(loss / self.accumulate)
         self.finite.watch(f"loss/{name}", loss, self._batch)
-        self.record(f"loss/{name}", loss, prog_bar=True)
+        self.record(f"loss/{name}", processes.average(loss) if self.is_logged else loss, prog_bar=True)
         if (self._phase_batch + 1) % self.accumulate == 0:
             optimizer = self._optimizer(name)
             self._descending = name
