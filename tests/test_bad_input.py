@@ -2,13 +2,17 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from pytorch_lightning.strategies import FSDPStrategy
 
+from lightning_irl import checks
 from lightning_irl.cli import main
+from lightning_irl.errors import UserError
 
 TINY = {
     "model": {
@@ -323,3 +327,9 @@ def test_a_loss_that_is_not_finite_stops_training_and_the_last_good_checkpoint_s
     state = torch.load(kept, weights_only=True)
     assert state["batches"] == 3
     assert all(torch.isfinite(value).all() for value in state["state_dict"].values())
+
+
+def test_strategies_that_shard_parameters_are_refused_with_the_reason():
+    trainer = SimpleNamespace(strategy=FSDPStrategy())
+    with pytest.raises(UserError, match=r"FSDPStrategy shards parameters(.|\n)*trainer/ddp"):
+        checks.check_strategy(trainer)
