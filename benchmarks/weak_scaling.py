@@ -37,7 +37,6 @@ from lightning_irl.views import EBM, IRL, View
 PROCESSES, SKIPPED = 2, 10
 DDP = {
     "find_unused_parameters": True,
-    "broadcast_buffers": False,
     "gradient_as_bucket_view": True,
 }  # of configs/trainer
 

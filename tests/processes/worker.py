@@ -41,7 +41,6 @@ CARTPOLE = make_trajectory_event(20, [4], num_actions=2, absorbing=True)
 BATCHES, SIZE, DRAWS = 3, 13, 17
 DDP = {
     "find_unused_parameters": True,
-    "broadcast_buffers": False,
     "gradient_as_bucket_view": True,
 }  # of configs/trainer
 CALLS = itertools.count(1)
