@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from pytorch_lightning import Trainer
-from pytorch_lightning.strategies import DDPStrategy, DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
+from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 from torch import Tensor
 
 from lightning_irl.costs import TrajectoryCost
@@ -33,18 +33,13 @@ def check_trainer_config(config: Namespace) -> None:
 
 
 def check_strategy(trainer: Trainer) -> None:
-    """Refuse what shards parameters, and plain ddp, which fails at the second optimizer's step."""
+    """Refuse what shards parameters."""
     strategy = trainer.strategy
     if isinstance(strategy, (FSDPStrategy, DeepSpeedStrategy, ModelParallelStrategy)):
         raise UserError(
             f"strategy {type(strategy).__name__} shards parameters and gathers them in a module's forward, but a sampler draws and scores "
             "by other methods, and cost and sampler are trained in turn.\n"
             "Use --config trainer/ddp (or trainer/torchrun, trainer/slurm) after your config: each process holds the whole pair"
-        )
-    if isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters"):
-        raise UserError(
-            "strategy ddp cannot train a view: each step leaves the other's parameters without a gradient.\n"
-            "Use --trainer.strategy ddp_find_unused_parameters_true, or --config trainer/ddp after your config"
         )
 
 

@@ -7,14 +7,14 @@ happens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, reduce
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 _alone = False
 
@@ -74,43 +74,81 @@ def gather_each(*values: Tensor) -> tuple[Tensor, ...]:
     """:func:`gather` of several tensors (N_r, ...), which may differ in length but not in what follows it, by one exchange."""
     if not is_distributed():
         return values
-    sizes = _every_lengths([len(value) for value in values])
+    lengths = counts_later([len(value) for value in values])
     dtype = reduce(torch.promote_types, (value.dtype for value in values))
     together = torch.cat([value.to(dtype) for value in values])
-    rows: Tensor = _Gather.apply(together, [sum(row) for row in sizes], process_index())
+    rows: Tensor = _Gather.apply(together, lengths, process_index())
+    sizes = lengths()
     parts = [part.split(row) for part, row in zip(rows.split([sum(row) for row in sizes]), sizes, strict=True)]
     return tuple(torch.cat(pieces).to(value.dtype) for value, *pieces in zip(values, *parts, strict=True))
 
 
-def every_count(count: int) -> list[int]:
-    """A number of every process, in order; exchanged between hosts."""
-    return [row[0] for row in _every_lengths([count])] if is_distributed() else [count]
-
-
-def _every_lengths(lengths: list[int]) -> list[list[int]]:
-    own = torch.tensor(lengths)
+def counts_later(counts: list[int]) -> Callable[[], list[list[int]]]:
+    """Exchange numbers between hosts while this one goes on; what is returned waits for those of every process, in order."""
+    if not is_distributed():
+        return lambda: [counts]
+    own = torch.tensor(counts)
     every = [torch.empty_like(own) for _ in range(num_processes())]
-    dist.all_gather(every, own, group=_hosts(dist.group.WORLD))
-    return [row.tolist() for row in every]
+    work = dist.all_gather(every, own, group=_hosts(dist.group.WORLD), async_op=True)
+
+    def received() -> list[list[int]]:
+        work.wait()
+        return [row.tolist() for row in every]
+
+    return received
+
+
+def mean(values: Tensor, counts: Callable[[], list[list[int]]]) -> Tensor:
+    """This process's part of the mean of every process's values, whose average over processes is that mean, as is its gradient's.
+
+    So a mean needs no exchange of values, and none of numbers that is waited for.
+
+    Args:
+        values: (N,), a fixed number for each that was counted.
+        counts: of :func:`counts_later`, called with how many go into them.
+    """
+    every = [row[0] for row in counts()]
+    weight = every[process_index()] * len(every) / sum(every)
+    return values.sum() * (weight / max(len(values), 1))
 
 
 class _Gather(torch.autograd.Function):
-    """Concatenates rows of all processes; padded on the way, since collectives want one size."""
+    """Concatenates rows of all processes; padded on the way, since collectives want one size.
+
+    That size is guessed from the last such exchange, so that the rows travel beside their numbers; again, where it was too small.
+    """
+
+    longest: ClassVar[dict[Any, int]] = {}  # of the last exchange, the same in every process
 
     @staticmethod
-    def forward(context: Any, values: Tensor, sizes: list[int], index: int) -> Tensor:
-        context.sizes, context.index = sizes, index
-        longest = max(sizes)
-        padded = values.new_zeros(longest, *values.shape[1:])
-        padded[: len(values)] = values
-        every = [torch.empty_like(padded) for _ in sizes]
-        dist.all_gather(every, padded)
+    def forward(context: Any, values: Tensor, lengths: Callable[[], list[list[int]]], index: int) -> Tensor:
+        kind = (values.shape[1:], values.dtype)
+        guess = _Gather.longest.get(kind, 0)
+        sent = _exchange(values[:guess], guess) if guess else None
+        sizes = context.sizes = [sum(row) for row in lengths()]
+        context.index, longest = index, max(sizes)
+        _Gather.longest[kind] = longest
+        every = sent() if sent and longest <= guess else _exchange(values, longest)()
         return torch.cat([rows[:size] for rows, size in zip(every, sizes, strict=True)])
 
     @staticmethod
     def backward(context: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:
         own = slopes[0].split(context.sizes)[context.index]
         return own * len(context.sizes), None, None
+
+
+def _exchange(values: Tensor, size: int) -> Callable[[], list[Tensor]]:
+    """Send rows, padded to so many, and go on; what is returned waits for every process's."""
+    padded = values.new_zeros(size, *values.shape[1:])
+    padded[: len(values)] = values
+    every = [torch.empty_like(padded) for _ in range(num_processes())]
+    work = dist.all_gather(every, padded, async_op=True)
+
+    def received() -> list[Tensor]:
+        work.wait()
+        return every
+
+    return received
 
 
 @torch.no_grad()
@@ -120,7 +158,25 @@ def average(value: Tensor) -> Tensor:
         return value
     total = value.detach().clone()
     dist.all_reduce(total)
-    return total / num_processes()
+    return total.div_(num_processes())
+
+
+@torch.no_grad()
+def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Make every parameter's gradient its mean over processes, by one exchange for each dtype; none counts as zero.
+
+    The same parameters in every process, in the same order.
+    """
+    if not is_distributed():
+        return
+    by_dtype: dict[torch.dtype, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        by_dtype.setdefault(parameter.dtype, []).append(parameter)
+    for group in by_dtype.values():
+        grads = [torch.zeros_like(one) if one.grad is None else one.grad for one in group]
+        mean = average(torch.cat([grad.flatten() for grad in grads]))
+        for one, part in zip(group, mean.split([one.numel() for one in group]), strict=True):
+            one.grad = part.view_as(one)
 
 
 @lru_cache(maxsize=1)

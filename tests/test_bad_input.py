@@ -127,8 +127,6 @@ def test_unknown_verb(capsys):
         ),
         (["--model=EBM", "--model.sampler=GeneratorSampler"], ["no density", "negative_phase=uniform"]),
         (["--data.batch_size=193"], ["batch_size is 193", "192"]),
-        (["--trainer.strategy=ddp", "--trainer.devices=2"], ["ddp_find_unused_parameters_true", "trainer/ddp"]),
-        (["--trainer.devices=2"], ["ddp_find_unused_parameters_true"]),  # auto picks ddp
     ],
 )
 def test_arguments(refused, arguments, expected):

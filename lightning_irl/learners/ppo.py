@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lightning_irl.event import Event, per_observation
 from lightning_irl.learners.base import Learner, Objective
 from lightning_irl.networks import mlp
-from lightning_irl.processes import every_count, gather
+from lightning_irl.processes import counts_later, gather_each
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.policy import PolicySampler
 from lightning_irl.samples import Samples, select
@@ -121,10 +121,7 @@ class PPO(Learner):
             values = torch.where(samples.absorbed, self.absorbed_value(samples.time), values)
         advantages = self.advantages(rewards, values)
         returns = advantages + values
-        if self.event["absorbing"]:
-            self._update_statistics((returns - self.absorbed_value(samples.time))[samples.mask])
-        else:
-            self._update_statistics(returns)
+        learned = returns - self.absorbed_value(samples.time) if self.event["absorbing"] else returns
         chosen = samples.mask.flatten().nonzero().squeeze(1) if self.event["absorbing"] else None
         fields = (
             samples.observations[:, :-1].flatten(0, 1),
@@ -133,12 +130,15 @@ class PPO(Learner):
             log_pi.flatten(),
             advantages.flatten(),
             returns.flatten(),
+            learned.flatten(),
         )
-        self._steps = fields if chosen is None else tuple(field[chosen] for field in fields)
-        advantage, every = self._steps[4], gather(self._steps[4])
-        self._steps = (*self._steps[:4], (advantage - every.mean()) / every.std().clamp(min=1), self._steps[5])
+        *self._steps, learned = fields if chosen is None else tuple(field[chosen] for field in fields)
+        counts = counts_later([len(learned)])
+        every_learned, every = gather_each(learned, self._steps[4])
+        self._update_statistics(every_learned)
+        self._steps[4] = (self._steps[4] - every.mean()) / every.std().clamp(min=1)
         self._descent = 0
-        self._sizes = every_count(len(self._steps[0]))
+        self._sizes = [row[0] for row in counts()]
         return self.passes * self.minibatches
 
     def _part(self, size: int, part: int) -> slice:
@@ -157,7 +157,8 @@ class PPO(Learner):
         return found.T
 
     def _update_statistics(self, returns: Tensor) -> None:
-        returns, keep = gather(returns.flatten()), torch.where(self.rounds > 0, self.statistics_decay, 0.0)
+        """Take a round's returns (N,) of all processes into the running mean and variance."""
+        keep = torch.where(self.rounds > 0, self.statistics_decay, 0.0)
         self.return_mean.lerp_(returns.mean(), 1 - keep)
         self.return_variance.lerp_(returns.var() + 1e-6, 1 - keep)
         self.rounds += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lightning_irl.learners.base import Learner, Objective
-from lightning_irl.processes import gather
+from lightning_irl.processes import counts_later, mean
 from lightning_irl.samplers.base import Sampler
 
 
@@ -22,5 +22,6 @@ class Reparameterised(Learner):
             )
 
     def loss(self, sampler: Sampler, objective: Objective, num_samples: int) -> Tensor:
+        counts = counts_later([num_samples])
         samples, log_q = sampler.rsample(num_samples)
-        return gather(objective(samples, log_q)).mean()
+        return mean(objective(samples, log_q), counts)

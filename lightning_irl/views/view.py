@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric
@@ -21,7 +22,7 @@ from lightning_irl.batch import Batch
 from lightning_irl.costs.base import Cost
 from lightning_irl.event import Event, validate_event
 from lightning_irl.learners import Learner, Reparameterised
-from lightning_irl.processes import gather, share
+from lightning_irl.processes import share
 from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples, count, join
@@ -387,8 +388,9 @@ class View(pl.LightningModule, abc.ABC):
 
     def likelihood_loss(self, demonstrations: Samples) -> Tensor:
         """-E_p[log q] of the part of q that learns, in nats; the one term in which the sampler is in training mode, with its dropout."""
+        counts = processes.counts_later([count(demonstrations)])
         self.sampler.train()
-        loss = -gather(self.sampler.learned_log_prob(demonstrations)).mean()
+        loss = -processes.mean(self.sampler.learned_log_prob(demonstrations), counts)
         self.sampler.eval()
         return loss
 
@@ -462,16 +464,28 @@ class View(pl.LightningModule, abc.ABC):
         """Descend a loss by the optimizer ``name`` (``cost``, ``sampler`` or ``warm_start``), the other module held constant."""
         with frozen(self._held[name]):
             loss = loss_of()
+            self._leave_gradients_to_us()
             self.manual_backward(loss / self.accumulate)
         self.finite.watch(f"loss/{name}", loss, self._batch)
         self.record(f"loss/{name}", processes.average(loss) if self.is_logged else loss, prog_bar=True)
         if (self._phase_batch + 1) % self.accumulate == 0:
             optimizer = self._optimizer(name)
             self._descending = name
+            processes.average_gradients([one for group in optimizer.param_groups for one in group["params"]])
             optimizer.step()
             optimizer.zero_grad()
             # not logged where it is found: in an epoch's first batch Lightning drops what another hook has logged before
             self.record(f"gradient/{name}_norm", self._norm)
+
+    def _leave_gradients_to_us(self) -> None:
+        """Keep DistributedDataParallel, if it wraps this, from averaging in the backward pass.
+
+        It would exchange both modules' gradients in each of their descents, look for the unused ones, and do so in every
+        batch that accumulates.
+        """
+        wrapper = None if self._trainer is None else self._trainer.strategy.model
+        if isinstance(wrapper, DistributedDataParallel):
+            wrapper.require_backward_grad_sync = False  # Lightning sets it again after each batch
 
     def record(self, key: str, value: Tensor, prog_bar: bool = False) -> None:
         """Log a scalar at the trainer's logging interval, without reading it back in between."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
@@ -26,3 +28,10 @@ def differences(first, second, path=""):
 def differences_fixture():
     """:func:`differences`."""
     return differences
+
+
+@pytest.fixture(scope="session")
+def environment():
+    """Environment variables without what a process that itself belongs to a group would hand down."""
+    kept = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    return kept | {"OMP_NUM_THREADS": "1"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,34 +14,28 @@ SOME = ["gan", "gan, learned log_z", "ebm, mixture, fitted", "ebm, persistent", 
 ROUNDING = 1e-12
 
 
-def environment():
-    """Without what a process that itself belongs to a group would hand down."""
-    kept = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    return kept | {"OMP_NUM_THREADS": "1"}
-
-
-def run(folder, number, cases):
+def run(folder, number, cases, environment):
     """What each process found."""
     start = [sys.executable]
     if number > 1:
         start += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(number)]
     command = [*start, str(WORKER), str(folder / str(number)), *cases]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=400)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
     return [torch.load(folder / f"{number}.{rank}", weights_only=True) for rank in range(number)]
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    (found,) = run(tmp_path_factory.mktemp("alone"), 1, [])
+def alone(tmp_path_factory, environment):
+    (found,) = run(tmp_path_factory.mktemp("alone"), 1, [], environment)
     assert len(found) >= 27
     return found
 
 
 @pytest.mark.parametrize(("number", "cases"), [(2, []), (3, SOME)])
-def test_shards_give_what_the_whole_batch_gives(number, cases, alone, tmp_path):
+def test_shards_give_what_the_whole_batch_gives(number, cases, alone, environment, tmp_path):
     off = []
-    for rank, found in enumerate(run(tmp_path, number, cases)):
+    for rank, found in enumerate(run(tmp_path, number, cases, environment)):
         assert list(found) == (cases or list(alone))
         for case, values in found.items():
             assert values.keys() == alone[case].keys()

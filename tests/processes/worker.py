@@ -16,7 +16,6 @@ from functools import partial
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from lightning_irl import processes
@@ -39,10 +38,6 @@ POINT = make_event("point", [2])
 PENDULUM = make_trajectory_event(10, [3], action_shape=[1], action_low=[-2], action_high=[2])
 CARTPOLE = make_trajectory_event(20, [4], num_actions=2, absorbing=True)
 BATCHES, SIZE, DRAWS = 3, 13, 17
-DDP = {
-    "find_unused_parameters": True,
-    "gradient_as_bucket_view": True,
-}  # of configs/trainer
 CALLS = itertools.count(1)
 
 flow = partial(FlowSampler, transforms=2, hidden=[8])
@@ -192,7 +187,7 @@ def run(make) -> dict[str, torch.Tensor]:
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=processes.num_processes() if torch.distributed.is_initialized() else WORLD,
-        strategy=DDPStrategy(**DDP) if WORLD > 1 else "auto",
+        strategy="ddp" if WORLD > 1 else "auto",
         max_epochs=2,
         logger=False,
         enable_checkpointing=False,

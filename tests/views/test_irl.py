@@ -4,8 +4,11 @@ import math
 from functools import partial
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from torch.utils.data import DataLoader
 
+from lightning_irl.batch import Batch
 from lightning_irl.costs import MLPCost, MLPStepCost, TrajectoryCost
 from lightning_irl.environments import CartPole, Pendulum
 from lightning_irl.event import make_event, make_trajectory_event
@@ -120,6 +123,39 @@ def test_a_round_draws_once_and_takes_so_many_steps():
     steps = [call for call in recorder.calls if isinstance(call, tuple)]
     assert [call[:2] for call in steps] == [(20, 20)] * 3
     assert [call for call in recorder.calls if isinstance(call, str)] == ["cost"] * 3 + ["sampler"] * 2
+
+
+@pytest.mark.parametrize("event", [EVENT, ABSORBING], ids=["pendulum", "cartpole"])
+@pytest.mark.parametrize("learner", [partial(PPO, passes=2, minibatches=2), ScoreFunction])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"level": "transition", "cost_steps": 2, "cost_batch": 20, "keep_rounds": 1},
+        {"level": 5, "log_z_by": "learned"},
+        {"objective": "guided_cost", "cost_steps": 2},
+        {"objective": "guided_cost", "negative_phase": "mixture", "keep_rounds": 2},
+        {"view": GAN},
+        {"view": EBM, "negative_phase": "mixture"},
+    ],
+    ids=str,
+)
+def test_a_round_reads_nothing_back(options, learner, event, host_reads):
+    """But once how many steps were acted, where PPO meets an environment that absorbs."""
+    sgd = partial(torch.optim.SGD, lr=0.01)
+    view = build(event=event, learner=learner, cost_optimizer=sgd, sampler_optimizer=sgd, **options)
+    demos = demonstrations(event)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+    with host_reads.of_steps(view) as counts:
+        trainer.fit(view, DataLoader([Batch(demos, torch.zeros(8))] * 4, batch_size=None))
+    assert counts == [int(isinstance(view.learner, PPO) and event is ABSORBING)] * 4
 
 
 def test_kept_draws_have_the_density_of_the_fusion():

@@ -8,7 +8,6 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
 from lightning_irl.batch import Batch
@@ -441,42 +440,6 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
 # ---- what waits for the device
 
 
-READING_OPS = (
-    "_local_scalar_dense",
-    "item",
-    "nonzero",
-    "masked_select",
-    "equal",
-    "is_nonzero",
-    "_linalg_check_errors",
-    "unique",
-)
-READING_METHODS = ("item", "tolist", "cpu", "numpy", "__float__", "__int__", "__bool__", "__index__", "__array__")
-
-
-class HostReads(TorchDispatchMode):
-    """Counts what makes the host wait for a device: values read, and operations whose shape depends on values."""
-
-    def __init__(self, monkeypatch):
-        super().__init__()
-        self.count, self.is_on = 0, False
-        for name in READING_METHODS:
-            monkeypatch.setattr(torch.Tensor, name, self._counted(getattr(torch.Tensor, name)))
-
-    def _counted(self, method):
-        def wrapper(*args, **kwargs):
-            self.count += self.is_on
-            return method(*args, **kwargs)
-
-        return wrapper
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.overloadpacket.__name__
-        by_mask = name == "index" and any(index is not None and index.dtype == torch.bool for index in args[1])
-        self.count += self.is_on and (name in READING_OPS or name.startswith("unique") or by_mask)
-        return func(*args, **(kwargs or {}))
-
-
 SAMPLERS = {
     "gaussian": GaussianSampler,
     "mixture": partial(GaussianMixtureSampler, components=2),
@@ -485,8 +448,8 @@ SAMPLERS = {
 }
 
 
-def test_the_counter_counts(monkeypatch):
-    reads = HostReads(monkeypatch)
+def test_the_counter_counts(host_reads):
+    reads = host_reads
     with reads:
         reads.is_on = True
         x = torch.arange(3.0)
@@ -519,21 +482,11 @@ def test_the_counter_counts(monkeypatch):
     ],
     ids=[*VIEW_IDS, "EBM-fitted", "EBM-given", "GAN-regularised", "GAN-margin"],
 )
-def test_a_training_step_reads_nothing_back(view, sampler, monkeypatch):
+def test_a_training_step_reads_nothing_back(view, sampler, host_reads, monkeypatch):
     """Optimizers apart: plain SGD reads nothing. Logging is due in every step. The record is read at the last."""
     built = build(view, sampler=SAMPLERS[sampler], clip_norm=1.0)
-    reads, counts = HostReads(monkeypatch), []
-    step = built.training_step
-
-    def counted(batch, batch_idx):
-        before, reads.is_on = reads.count, True
-        step(batch, batch_idx)
-        reads.is_on = False
-        counts.append(reads.count - before)
-
-    built.training_step = counted
     monkeypatch.setattr("lightning_irl.views.view.CHECK_EVERY", 4)
-    with reads:
+    with host_reads.of_steps(built) as counts:
         fit(built, batches(4, size=16), log_every_n_steps=1)
     assert counts[:3] == [0, 0, 0]
     assert counts[3] > 0
