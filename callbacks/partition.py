@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_scalars
+from lightning_irl.callbacks.partition_figure import partition_figure
+from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_scalars
 from lightning_irl.event import dimension
 from lightning_irl.metrics import KLOnGrid
 from lightning_irl.partition import PartitionEstimate, estimate_all
@@ -26,7 +27,7 @@ class LogPartition(Callback):
 
     With log Z comes the model's negative log-likelihood, by the best estimate: the reliable one with the smallest error. Where the cost
     is no model (it does not learn, or its discriminator knows no density) the sampler's likelihood is all there is. Silent where the
-    sampler has no density.
+    sampler has no density. At the end of ``fit`` the figure ``partition/history`` shows all estimates with their errors.
 
     Args:
         every_n_epochs: epochs between two importance estimates; 0 for none.
@@ -59,6 +60,7 @@ class LogPartition(Callback):
         self.broad_width, self.methods, self.repetitions = broad_width, methods, repetitions
         self.estimates: list[PartitionEstimate] = []
         self.results: dict[str, float] = {}
+        self._history: list[tuple[int, PartitionEstimate]] = []
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         view = _dense(pl_module)
@@ -70,6 +72,7 @@ class LogPartition(Callback):
             estimates = estimate_all(
                 view.energy, view.known_sampler, view.event, num_samples=self.num_samples, methods=["importance"]
             )
+        self._history += [(view.batches, estimate) for estimate in estimates]
         if trainer.is_global_zero:
             publish_scalars(trainer, estimate_scalars(estimates), view.batches)
 
@@ -100,6 +103,9 @@ class LogPartition(Callback):
             if view.has_model and view.event["shape"] == [2] and hasattr(trainer.datamodule, "density"):  # type: ignore[attr-defined]
                 self.results |= kl_on_grid(view, trainer.datamodule.density)  # type: ignore[attr-defined]
         publish_scalars(trainer, self.results, view.batches)
+        if stage == "val" and self.estimates:
+            figure = partition_figure(self._history, self.estimates, view.batches)
+            publish_figure(trainer, figure, "partition/history", view.batches)
         report = {"stage": stage, "estimates": [plain(e) for e in self.estimates], "results": self.results}
         path = run_folder(trainer) / f"partition_{stage}.json"
         path.parent.mkdir(parents=True, exist_ok=True)

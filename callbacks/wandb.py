@@ -33,7 +33,8 @@ class WandbLogger(loggers.WandbLogger):
     """Lightning's W&B logger that goes offline by itself and says so, with pages that need no arranging.
 
     Online when ``WANDB_MODE`` says so or an API key is known; offline otherwise: nothing leaves the machine until
-    ``wandb sync`` is called on the folder that is printed. The x-axis of every key is ``batch``, the batches trained so far;
+    ``wandb sync`` is called on the folder that is printed. The x-axis of every key is ``batch``, the batches trained so far, and of
+    ``imitation/`` the environment steps;
     the run's summary keeps the best value of likelihoods and returns; its config holds package versions and the commit of the code in
     the current folder. With ``--ckpt_path`` the W&B run of the checkpoint goes on.
 
@@ -66,9 +67,12 @@ class WandbLogger(loggers.WandbLogger):
             self._is_arranged = True
             run.define_metric("batch", hidden=True)
             run.define_metric("*", step_metric="batch")
+            run.define_metric("environment_steps", step_metric="batch")
+            run.define_metric("imitation/*", step_metric="environment_steps")
             for summary, keys in BEST.items():
                 for key in keys:
-                    run.define_metric(key, step_metric="batch", summary=f"{summary},last")
+                    axis = "environment_steps" if key.startswith("imitation/") else "batch"
+                    run.define_metric(key, step_metric=axis, summary=f"{summary},last")
             run.config.update({"versions": versions(), "commit": commit()}, allow_val_change=True)
         return run
 

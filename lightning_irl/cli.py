@@ -21,6 +21,7 @@ from lightning_irl.quiet import quiet
 from lightning_irl.runs import config_name
 from lightning_irl.verification import TOLERANCE, Verification, verify
 from lightning_irl.views.finite import NonFiniteError
+from lightning_irl.workspace import run_workspace
 
 CONFIGS = Path(__file__).parent / "configs"
 OVERLAYS = ("logger", "trainer")  # folders of configs that go on top of another one
@@ -32,6 +33,7 @@ USAGE = """usage: lightning-irl VERB [--config NAME_OR_PATH ...] [--FIELD VALUE 
   verify     check the paper's equations on a config's own cost, sampler and data
              [--ckpt_path P] [--json]; exit code 0: they hold, 1: one does not, 2: no density, so nothing to check
   configs    list the configs that ship
+  workspace  make a W&B workspace with panels for what we log: --entity E [--project P] [--name N]; online
 
   lightning-irl fit --config gan/eight_gaussians --trainer.max_epochs 2
   lightning-irl fit --config gan/eight_gaussians --ckpt_path last    resumes the newest run of this config
@@ -65,7 +67,9 @@ def main(arguments: list[str] | None = None) -> int:
             return run_verify(rest)
         if verb == "configs":
             return run_configs()
-        raise UserError(f"no verb {verb}; {did_you_mean(verb, [*TRAINING_VERBS, 'verify', 'configs'])}")
+        if verb == "workspace":
+            return run_workspace(rest)
+        raise UserError(f"no verb {verb}; {did_you_mean(verb, [*TRAINING_VERBS, 'verify', 'configs', 'workspace'])}")
     except (UserError, NonFiniteError, MisconfigurationException) as error:
         if os.environ.get("LIGHTNING_IRL_TRACEBACK"):
             raise

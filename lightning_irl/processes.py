@@ -154,11 +154,17 @@ def _exchange(values: Tensor, size: int) -> Callable[[], list[Tensor]]:
 @torch.no_grad()
 def average(value: Tensor) -> Tensor:
     """The mean of a tensor of the same shape over processes, such as a gradient; constant."""
+    return total(value).div_(num_processes()) if is_distributed() else value
+
+
+@torch.no_grad()
+def total(value: Tensor) -> Tensor:
+    """The sum over processes of a tensor of the same shape; constant."""
     if not is_distributed():
         return value
-    total = value.detach().clone()
-    dist.all_reduce(total)
-    return total.div_(num_processes())
+    summed = value.detach().clone()
+    dist.all_reduce(summed)
+    return summed
 
 
 @torch.no_grad()

@@ -44,9 +44,14 @@ class PolicySampler(Sampler):
         environment: what the policy acts in.
         policy: factory of the policy, called with the event.
 
+    Attributes:
+        environment_steps: that this process has acted so far, for whatever purpose.
+
     Raises:
         ValueError: if environment and event do not fit.
     """
+
+    environment_steps: Tensor
 
     def __init__(self, event: Event, environment: Environment, policy: Callable[[Event], Policy]) -> None:
         super().__init__(event)
@@ -55,6 +60,7 @@ class PolicySampler(Sampler):
         self.horizon: int = event["horizon"]
         self.has_rsample = environment.is_differentiable and self.policy.has_rsample
         self.register_buffer("_like", torch.zeros(()), persistent=False)
+        self.register_buffer("environment_steps", torch.zeros((), dtype=torch.long), persistent=False)
 
     def rollout(self, num: int, deterministic: bool = False, start: tuple[Any, Tensor] | None = None) -> Rollout:
         """Run episodes without gradient.
@@ -104,6 +110,7 @@ class PolicySampler(Sampler):
             ~alive,
             torch.zeros(num, dtype=torch.long, device=like.device),
         )
+        self.environment_steps += trajectory.mask.sum()
         return Rollout(trajectory, torch.stack(log_qs, 1), torch.stack(rewards, 1))
 
     def snapshot(self) -> Self:

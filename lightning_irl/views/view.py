@@ -152,10 +152,12 @@ class View(pl.LightningModule, abc.ABC):
         cost: the cost c.
         sampler: the sampler q.
         log_z: log of the partition function as this view knows it, a scalar; NaN before the first batch and where there is none.
+        environment_steps: that this process has acted in training, over resumes too (then the first one has those of all).
     """
 
     FIXED_SAMPLER = ""  # what training with a fixed sampler is called
     log_z: Tensor
+    environment_steps: Tensor
 
     def __init__(
         self,
@@ -224,6 +226,7 @@ class View(pl.LightningModule, abc.ABC):
             )
         self._check_regularisers(compile)
         self.register_buffer("log_z", torch.tensor(torch.nan))
+        self.register_buffer("environment_steps", torch.zeros((), dtype=torch.long), persistent=False)
         # exact over processes, however many samples each has; Lightning's own mean rounds their number
         self.means = nn.ModuleDict(
             {f"{stage}_{name}": MeanMetric(nan_strategy="disable") for stage in STAGES for name in EVALUATED}
@@ -417,12 +420,14 @@ class View(pl.LightningModule, abc.ABC):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         demonstrations = self.at_level(batch.samples)
+        acted = getattr(self.sampler, "environment_steps", self.environment_steps).clone()
         if self._batch < self.warm_start:
             self.descend("warm_start", lambda: self.likelihood_loss(demonstrations))
         else:
             if self.warm_start and self._batch == self.warm_start:  # without one, init_from may have brought its own
                 self.cost.start_from(self.sampler)
             self.train_pair(demonstrations)
+        self.environment_steps += getattr(self.sampler, "environment_steps", acted) - acted
         self._finish_batch()
 
     def train_pair(self, demonstrations: Samples) -> None:
@@ -552,6 +557,8 @@ class View(pl.LightningModule, abc.ABC):
                 scheduler.step()  # type: ignore[call-arg]
         # at a level, the constant of the discriminator is not the trajectories' log Z
         self.record(f"partition/log_z_{self.level_name}training", self.log_z)
+        if self.event["kind"] == "trajectory" and self.is_logged:
+            self.record("environment_steps", processes.total(self.environment_steps))
         self._batch += 1
         if self._batch % CHECK_EVERY == 0:
             self.finite.check()
@@ -562,6 +569,7 @@ class View(pl.LightningModule, abc.ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.check_finite()  # what is saved is finite, or nothing is saved
         checkpoint["batches"] = self._batch
+        checkpoint["environment_steps"] = processes.total(self.environment_steps)
         checkpoint["processes"] = processes.gather_objects(self.process_state())
 
     def process_state(self) -> dict[str, Any]:
@@ -588,6 +596,8 @@ class View(pl.LightningModule, abc.ABC):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._batch = checkpoint["batches"]
+        if processes.process_index() == 0:
+            self.environment_steps.copy_(checkpoint.get("environment_steps", 0))
         states = checkpoint.get("processes", [])
         if len(states) == processes.num_processes():
             self.restore_process(states[processes.process_index()])

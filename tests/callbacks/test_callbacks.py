@@ -63,6 +63,8 @@ def test_points_leave_figures_estimates_and_documented_keys(tmp_path, view, caps
     figures = sorted(tmp_path.glob("figures/samples/plane/*.png"))
     assert [figure.stem for figure in figures] == ["0000004", "0000008"]
     assert matplotlib.image.imread(figures[-1]).std() > 0.05
+    (history,) = (tmp_path / "figures" / "partition" / "history").glob("*.png")
+    assert matplotlib.image.imread(history).std() > 0.05
     report = json.loads((tmp_path / "partition_val.json").read_text())
     methods = [estimate["method"] for estimate in report["estimates"]]
     assert {"quadrature", "annealed", "annealed_broad", "bridge", "importance", "discriminator", "mixture"} == set(

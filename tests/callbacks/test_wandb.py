@@ -92,6 +92,9 @@ def test_a_run_of_two_processes_is_one_run_that_can_be_read_back_and_goes_on(tmp
     images = list(folder.glob("files/media/images/samples/*.png"))
     assert len(images) == 2
     assert all(matplotlib.image.imread(image).ndim == 3 for image in images)
+    (history,) = folder.glob("files/media/images/partition/*.png")
+    assert matplotlib.image.imread(history).ndim == 3
+    assert {axis.get("step_metric") for axis in axes if axis.get("glob_name") == "imitation/*"} >= {"environment_steps"}
     tables = [json.loads(path.read_text()) for path in folder.glob("files/media/table/samples/*.json")]
     assert [table["columns"] for table in tables] == [["cost", "log_q", "logit", "x0", "x1"]] * 2
     assert all(len(table["data"]) == 64 for table in tables)

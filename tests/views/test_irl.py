@@ -256,3 +256,31 @@ def test_what_does_not_fit_is_refused(options, words):
 def test_a_level_needs_steps():
     with pytest.raises(ValueError, match="no steps"):
         IRL(make_event("point", [2]), MLPCost, GaussianMixtureSampler, level="transition")
+
+
+@pytest.mark.parametrize("event", [EVENT, ABSORBING], ids=["pendulum", "cartpole"])
+def test_environment_steps_are_those_acted_in_training(event, tmp_path):
+    view = build(event=event, learner=ScoreFunction, level="transition")  # which draws again for its loss
+    acted, roll = [], view.sampler._roll
+    view.sampler._roll = lambda *args: acted.append(roll(*args)) or acted[-1]
+    demos = demonstrations(event)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+    loader = DataLoader([Batch(demos, torch.zeros(8))] * 2, batch_size=None)
+    view.sampler.sample(5)  # not of training
+    acted.clear()
+    trainer.fit(view, loader)
+    steps = int(sum(rollout.trajectory.mask.sum() for rollout in acted))
+    assert len(acted) == 4
+    assert int(view.environment_steps) == int(trainer.callback_metrics["environment_steps"]) == steps
+    trainer.save_checkpoint(tmp_path / "mine.ckpt")
+    other = build(event=event, learner=ScoreFunction, level="transition")
+    other.on_load_checkpoint(torch.load(tmp_path / "mine.ckpt", weights_only=True))
+    assert int(other.environment_steps) == steps
