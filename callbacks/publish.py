@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from lightning_irl.processes import alone, separate_streams
 from lightning_irl.runs import run_folder
 from lightning_irl.samples import Samples, join
+from lightning_irl.views.view import evaluating
 
 
 @contextmanager
@@ -30,16 +31,12 @@ def aside(module: LightningModule, seed: int, together: bool = False) -> Iterato
         seed: of the random numbers.
         together: whether all processes look, each with its own random numbers; else one may, and waits for none.
     """
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    with torch.random.fork_rng(devices=[module.device] if module.device.type == "cuda" else []):
+    with evaluating(module), torch.random.fork_rng(devices=[module.device] if module.device.type == "cuda" else []):
         torch.manual_seed(seed)
         if together:
             separate_streams()
         with nullcontext() if together else alone():
             yield
-    for part, mode in modes:
-        part.training = mode
 
 
 def demonstrations_of(trainer: Trainer, stage: str) -> Samples:

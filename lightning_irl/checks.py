@@ -15,7 +15,7 @@ from lightning_irl.costs import TrajectoryCost
 from lightning_irl.errors import UserError, shorten
 from lightning_irl.trajectory import Trajectory
 from lightning_irl.views import View
-from lightning_irl.views.view import read_checkpoint
+from lightning_irl.views.view import evaluating, read_checkpoint
 
 MOST_DIFFERENCES = 4  # that are worth naming
 
@@ -48,9 +48,7 @@ def check_pair(view: View) -> None:
     cost, sampler, expected = type(view.cost).__name__, type(view.sampler).__name__, list(view.event["shape"])
     if view.cost._compiled_call_impl is not None:
         return  # two samples would be compiled for
-    was_training = view.training
-    view.eval()  # spectral norms move in training mode
-    try:
+    with evaluating(view):  # spectral norms move in training mode
         with torch.random.fork_rng(devices=[]):
             samples, log_q = view.sampler.sample(2)
         if view.event["kind"] == "trajectory" and not isinstance(samples, Trajectory):
@@ -77,8 +75,6 @@ def check_pair(view: View) -> None:
             raise UserError(
                 f"sampler {sampler} says has_density, but its sample() gives no log q; return it, or say False"
             )
-    finally:
-        view.train(was_training)
 
 
 def load_checkpoint(path: str) -> dict[str, Any]:

@@ -93,6 +93,7 @@ class Chains(nn.Module):
         self.noise = BroadSampler(event)
         self.kept: Tensor | None = None
         self._runs = 0
+        self._is_noted = False  # whether the last run changed step size or acceptance
         self.register_buffer("step_size", torch.tensor(float(self.kernel.step_size)))
         self.register_buffer("acceptance", torch.tensor(torch.nan))
         self.register_buffer("good", torch.tensor([self.kernel.step_size, torch.nan]), persistent=False)
@@ -117,12 +118,12 @@ class Chains(nn.Module):
         position, acceptance = run(self.kernel, target.to_position(starts), target.log_density, self.steps, size)
         samples = target.to_samples(position)
         with torch.no_grad():
-            if target_acceptance is not None or run is Kernel.run:
+            self._is_noted = target_acceptance is not None or run is Kernel.run
+            if self._is_noted:
                 acceptance = gather(acceptance.expand(len(starts))).mean()
+                self.acceptance.copy_(acceptance)
             if target_acceptance is not None:
                 self.step_size.mul_(torch.exp(ADAPT_RATE * (acceptance - target_acceptance)))
-            if target_acceptance is not None or run is Kernel.run:
-                self.acceptance.copy_(acceptance)
             if index is not None:
                 self.kept[index] = samples  # type: ignore[index]
             elif self.start == "persistent":
@@ -153,11 +154,13 @@ class Chains(nn.Module):
         return torch.where(each(is_fresh, draws), fresh, self.kept[index]), index
 
     def _fresh(self, source: str, demonstrations: Tensor, draws: Tensor) -> Tensor:
-        """New starts (M, *shape), in random order."""
+        """New starts (M, *shape): each a draw, a demonstration or noise; which chain starts where does not matter."""
         if source == "sampler":
             return draws
         if source == "noise":
             return self.noise.sample(len(draws))[0].to(draws)
+        if len(draws) == len(demonstrations):
+            return demonstrations
         rounds = -(-len(draws) // len(demonstrations))
         places = [torch.randperm(len(demonstrations), device=draws.device) for _ in range(rounds)]
         return demonstrations[torch.cat(places)[: len(draws)]]
@@ -171,7 +174,8 @@ class Chains(nn.Module):
         """
         worst = cost.abs().amax()
         is_good = worst <= self.energy_bound
-        self.good.copy_(torch.where(is_good, torch.stack([self.step_size, self.acceptance]), self.good))
+        if self._is_noted:
+            self.good.copy_(torch.where(is_good, torch.stack([self.step_size, self.acceptance]), self.good))
         return torch.where(is_good, worst, torch.nan)
 
     def advice(self) -> str:

@@ -68,11 +68,12 @@ class Langevin(Kernel):
         """
         with gradients_enabled():
             position = (position.clone() if position.is_inference() else position).detach()
+            ones = None  # as the sum's gradient, without the sum
             for _ in range(steps):
-                position.requires_grad_(True)
-                value = log_density(position).sum()
+                value = log_density(position.requires_grad_(True))
+                ones = torch.ones_like(value) if ones is None else ones
                 gradient = (
-                    torch.autograd.grad(value, position)[0] if value.requires_grad else torch.zeros_like(position)
+                    torch.autograd.grad(value, position, ones)[0] if value.requires_grad else torch.zeros_like(position)
                 )
                 position = self._move(position.detach(), gradient, step_size)
         return position, position.new_full((), torch.nan)

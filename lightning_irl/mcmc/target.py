@@ -76,7 +76,7 @@ class SampleTarget(Target):
 
     def log_density(self, position: Tensor) -> Tensor:
         if isinstance(self.support, RealSupport):  # coordinates as they are, in the innermost loop of every chain
-            return -self.cost(position.reshape(len(position), *self.shape))
+            return -self.cost(position if len(self.shape) == 1 else position.reshape(len(position), *self.shape))
         samples, log_det = self.constrain(position)
         return log_det - self.cost(samples)
 

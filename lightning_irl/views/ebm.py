@@ -16,7 +16,7 @@ from lightning_irl.processes import gather_each
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples
 from lightning_irl.views.guided_cost import NEGATIVE_PHASES, GuidedCost
-from lightning_irl.views.view import View, frozen, trainable
+from lightning_irl.views.view import View, evaluating, frozen, trainable
 
 
 class EBM(View):
@@ -116,14 +116,12 @@ class EBM(View):
 
         ``log_z`` becomes the draws' importance estimate, at the start and at the logging interval: no step needs it here.
         """
-        was_training = self.cost.training
-        self.cost.eval()
-        with frozen(trainable(self.cost)):
-            ends: Tensor = chains(self.energy, self.sampler, demonstrations, draws)
-        if log_q is not None and (self.is_logged or self._batch == self.warm_start):
-            with torch.no_grad():
-                self.log_z.copy_(objectives.importance_log_z(*gather_each(self.energy(draws), log_q)))
-        self.cost.train(was_training)
+        with evaluating(self.cost):
+            with frozen(trainable(self.cost)):
+                ends: Tensor = chains(self.energy, self.sampler, demonstrations, draws)
+            if log_q is not None and (self.is_logged or self._batch == self.warm_start):
+                with torch.no_grad():
+                    self.log_z.copy_(objectives.importance_log_z(*gather_each(self.energy(draws), log_q)))
         return ends
 
     def sampler_loss(self, demonstrations: Samples) -> Tensor:

@@ -38,5 +38,5 @@ class Energy:
         return self.cost.reference
 
     def _over_temperature(self, cost: Tensor) -> Tensor:
-        cost = cost if cost.dtype == torch.float64 else cost.float()
+        cost = cost if cost.dtype in (torch.float32, torch.float64) else cost.float()
         return cost if self.temperature == 1 else cost / self.temperature

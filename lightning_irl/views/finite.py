@@ -1,35 +1,36 @@
-"""A record of the first non-finite value of each term, kept on the device so that no training step waits for it."""
+"""A record of losses, gradients and draws, looked at every so many batches so that no training step waits for the device."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightning_irl.processes import gather
+from lightning_irl.processes import counts_later
 from lightning_irl.samples import Samples
+
+NOWHERE = (-1, -1)
 
 
 class NonFiniteError(RuntimeError):
     """A loss or a gradient became NaN or infinite."""
 
 
-class FiniteMonitor(nn.Module):
-    """Remembers for each named term the first batch at which it was not finite.
+class FiniteMonitor:
+    """Finds for what is watched the first batch, and there the first term, at which it was not finite.
+
+    A value is kept as it is, a scalar on its device, until the next :meth:`check`.
 
     Args:
         terms: names of what is watched; of two that fail in the same batch the earlier one is named.
     """
 
-    first_bad: Tensor
-    places: Tensor
-
     def __init__(self, terms: Sequence[str]) -> None:
-        super().__init__()
-        self.terms: dict[str, int] = {}
+        self.terms = {term: index for index, term in enumerate(terms)}
         self.advice: dict[str, Callable[[], str]] = {}
-        self._watch_terms(terms)
+        self._kept: list[tuple[int, int, Tensor, Tensor | None]] = []  # batch, term, value, place
+        self._first: tuple[int, ...] = (-1, -1, *NOWHERE)  # batch, term, episode, step
 
     def add(self, term: str, advice: Callable[[], str]) -> None:
         """Watch one more term, before training.
@@ -38,29 +39,21 @@ class FiniteMonitor(nn.Module):
             term: its name; of two that fail in the same batch it comes first.
             advice: called when it failed: what led there, and what to do.
         """
-        self._watch_terms([term, *self.terms])
+        self.terms = {name: index for index, name in enumerate([term, *self.terms])}
         self.advice[term] = advice
 
-    def _watch_terms(self, terms: Sequence[str]) -> None:
-        self.terms = {term: index for index, term in enumerate(terms)}
-        self.register_buffer("first_bad", torch.full((len(terms),), -1, dtype=torch.long), persistent=False)
-        self.register_buffer("places", torch.full((len(terms), 2), -1, dtype=torch.long), persistent=False)
-
     def watch(self, term: str, value: Tensor, batch: int, place: Tensor | None = None) -> None:
-        """Note ``batch`` if ``value`` (any shape) is not finite; reads nothing back.
+        """Remember a value of a batch; reads nothing back.
 
         Args:
             term: one of the names.
-            value: what must be finite.
+            value: what must be finite, of any shape.
             batch: number of the batch.
             place: episode and step (2,), long, at which it is not, if it is not.
         """
-        entry = self.first_bad[self.terms[term]]
-        is_new = ~torch.isfinite(value.detach()).all() & (entry < 0)
-        entry.copy_(torch.where(is_new, batch, entry))
-        if place is not None:
-            kept = self.places[self.terms[term]]
-            kept.copy_(torch.where(is_new, place, kept))
+        value = value.detach()
+        if value.numel():
+            self._kept.append((batch, self.terms[term], value.abs().amax() if value.ndim else value, place))
 
     def watch_draws(self, samples: Samples, batch: int) -> None:
         """The same for draws of a sampler, under the name ``draws``; of trajectories with the first bad episode and its step."""
@@ -73,22 +66,20 @@ class FiniteMonitor(nn.Module):
         self.watch("draws", torch.where(is_bad, torch.nan, 0.0), batch, place)
 
     def check(self) -> None:
-        """Read the record of all processes, so that all stop together.
+        """Look at what all processes have kept since the last time, so that all stop together.
 
         Raises:
             NonFiniteError: naming the earliest batch and the term, and where it is known the episode and its step.
         """
-        every, places = gather(self.first_bad[None]).tolist(), gather(self.places[None]).tolist()
-        seen = [
-            (batch, index, process)
-            for process, row in enumerate(every)
-            for index, batch in enumerate(row)
-            if batch >= 0
-        ]
+        if self._first[0] < 0:
+            self._first = self._look()
+        self._kept = []
+        every = counts_later(list(self._first))()
+        seen = [(batch, index, process) for process, (batch, index, *_) in enumerate(every) if batch >= 0]
         if not seen:
             return
         batch, index, process = min(seen)
-        term, (episode, step) = list(self.terms)[index], places[process][index]
+        term, (episode, step) = list(self.terms)[index], every[process][2:]
         where = f" (the observation at step {step} of episode {episode})" if step >= 0 else ""
         who = f" of process {process}" if len(every) > 1 else ""
         advice = "Lower the learning rate, set clip_norm, or look at the data"
@@ -100,3 +91,14 @@ class FiniteMonitor(nn.Module):
             f"{term} was not finite at batch {batch}{where}{who}; training stops and nothing is saved from here on. "
             f"The last checkpoint before it is good. {advice}"
         )
+
+    def _look(self) -> tuple[int, ...]:
+        """Batch, term, episode and step of the first kept value that is not finite; -1 where there is none."""
+        if not self._kept:
+            return self._first
+        is_finite = torch.cat([value[None] for *_, value, _ in self._kept]).isfinite().tolist()
+        bad = [(*kept[:2], kept[3]) for kept, good in zip(self._kept, is_finite, strict=True) if not good]
+        if not bad:
+            return self._first
+        batch, index, place = min(bad, key=lambda entry: entry[:2])
+        return batch, index, *(NOWHERE if place is None else place.tolist())

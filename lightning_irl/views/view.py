@@ -59,6 +59,19 @@ def frozen(held: Sequence[nn.Parameter]) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module in eval mode; afterwards each part of it is as it was."""
+    parts = [part for part in module.modules() if part.training]
+    for part in parts:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.training = True
+
+
 def read_checkpoint(path: str) -> dict[str, Any]:
     """Read a view's checkpoint as data, onto the CPU.
 
