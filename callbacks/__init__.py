@@ -1,4 +1,4 @@
-"""Callbacks: partition function, imitation, samples, quality, other data, equivalence, summary; and the W&B logger."""
+"""Callbacks: partition function, imitation, samples, videos, quality, other data, equivalence, summary; and the W&B logger."""
 
 from lightning_irl.callbacks.equivalence import LogEquivalence
 from lightning_irl.callbacks.imitation import LogImitation
@@ -8,6 +8,7 @@ from lightning_irl.callbacks.quality import LogQuality
 from lightning_irl.callbacks.samples import LogSamples
 from lightning_irl.callbacks.summary import Summary
 from lightning_irl.callbacks.termination import Termination
+from lightning_irl.callbacks.video import LogVideo
 from lightning_irl.callbacks.wandb import WandbLogger
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "LogPartition",
     "LogQuality",
     "LogSamples",
+    "LogVideo",
     "Summary",
     "Termination",
     "WandbLogger",

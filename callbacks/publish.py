@@ -12,6 +12,7 @@ import matplotlib.image
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
@@ -66,6 +67,29 @@ def publish_figure(trainer: Trainer, figure: Figure, key: str, batch: int) -> Pa
             logger.experiment.add_image(key, matplotlib.image.imread(path), batch, dataformats="HWC")
         elif hasattr(logger, "log_image"):
             logger.log_image(key, [str(path)], step=batch)
+    return path
+
+
+def publish_video(trainer: Trainer, frames: Sequence[Image.Image], per_second: int, key: str, batch: int) -> Path:
+    """Save pictures as ``figures/<key>/<batch>.gif`` in the run's folder and show it in every logger that can.
+
+    Args:
+        trainer: the trainer of the run.
+        frames: of one size.
+        per_second: of them.
+        key: such as ``samples/video``.
+        batch: batches trained so far.
+
+    Returns:
+        The file's path.
+    """
+    path = run_folder(trainer) / "figures" / key / f"{batch:07d}.gif"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first, *others = frames
+    first.save(path, save_all=True, append_images=others, duration=1000 / per_second, loop=0)
+    for logger in trainer.loggers:
+        if hasattr(logger, "log_video"):
+            logger.log_video(key, [str(path)], step=batch)
     return path
 
 

@@ -30,7 +30,7 @@ SECTIONS: dict[str, tuple[dict[str, list[str]], list[str]]] = {
         },
         ["partition/history"],
     ),
-    "Samples": ({}, ["samples/grid", "samples/plane", "samples/rollouts", "samples/chain"]),
+    "Samples": ({}, ["samples/grid", "samples/plane", "samples/rollouts", "samples/video", "samples/chain"]),
     "Imitation": (
         {
             "return, 1: the demonstrations'": ["imitation/normalised_return", "imitation/normalised_return_mode"],

@@ -1,0 +1,90 @@
+"""Videos of episodes: an extra, for ``--trainer.callbacks+=lightning_irl.callbacks.LogVideo``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_only
+
+from lightning_irl.callbacks.publish import aside, publish_video
+from lightning_irl.environments import Environment
+from lightning_irl.samplers import PolicySampler
+from lightning_irl.trajectory import Trajectory
+from lightning_irl.views import View
+
+INCHES, DOTS = 1.5, 80  # of a scene's side, and in an inch
+
+
+class LogVideo(Callback):
+    """Episodes of the policy side by side as ``samples/video``, a GIF, at the end of ``fit`` and in ``test``.
+
+    Silent where the sampler is no policy or its environment draws no scenes (:meth:`~lightning_irl.environments.Environment.sketch`).
+
+    Args:
+        num_episodes: in the video; the first is of the policy's mode.
+        num_frames: at most; of longer episodes every second step is shown, every third, and so on.
+        frames_per_second: of the video.
+
+    Raises:
+        ValueError: if one of them is below 1.
+    """
+
+    def __init__(self, num_episodes: int = 4, num_frames: int = 100, frames_per_second: int = 20) -> None:
+        if min(num_episodes, num_frames, frames_per_second) < 1:
+            raise ValueError(
+                f"video: num_episodes is {num_episodes}, num_frames {num_frames} and frames_per_second {frames_per_second}; "
+                "each must be at least 1"
+            )
+        self.num_episodes, self.num_frames, self.frames_per_second = num_episodes, num_frames, frames_per_second
+        self.latest: Path | None = None
+
+    @rank_zero_only
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._show(trainer, pl_module)
+
+    @rank_zero_only
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._show(trainer, pl_module)
+
+    def _show(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not isinstance(pl_module, View) or not isinstance(pl_module.sampler, PolicySampler):
+            return
+        if getattr(trainer, "fast_dev_run", False):
+            return
+        sampler = pl_module.sampler
+        with aside(pl_module, seed=0):
+            episodes = [sampler.rollout(1, deterministic=True).trajectory]
+            if self.num_episodes > 1:
+                episodes.append(sampler.rollout(self.num_episodes - 1).trajectory)
+        frames = frames_of(sampler.environment, episodes, self.num_frames)
+        if frames:
+            self.latest = publish_video(trainer, frames, self.frames_per_second, "samples/video", pl_module.batches)
+
+
+def frames_of(environment: Environment, parts: list[Trajectory], most: int) -> list[Image.Image]:
+    """Scenes of episodes side by side, a picture for each of at most ``most`` steps; an episode that is over stands still.
+
+    Returns:
+        The pictures; none where the environment draws no scenes.
+    """
+    observations = torch.cat([part.observations for part in parts]).cpu()
+    lengths = torch.cat([part.mask for part in parts]).sum(1).tolist()
+    figure = Figure(figsize=(INCHES * len(observations), INCHES), dpi=DOTS)
+    figure.subplots_adjust(0.02, 0.02, 0.98, 0.98)
+    panels = figure.subplots(1, len(observations), squeeze=False)[0]
+    canvas, frames = FigureCanvasAgg(figure), []
+    for step in range(0, max(lengths) + 1, math.ceil((max(lengths) + 1) / most)):
+        for axes, episode, length in zip(panels, observations, lengths, strict=True):
+            axes.clear()
+            axes.set_axis_off()
+            if not environment.sketch(axes, episode[min(step, length)]):
+                return []
+        canvas.draw()
+        frames.append(Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB"))
+    return frames
