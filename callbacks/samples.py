@@ -26,7 +26,7 @@ TABLE_ROWS = 64
 
 
 class LogSamples(Callback):
-    """Draws what the pair has learned: at a few epochs of ``fit``, at its end, and in ``test``.
+    """Draws what the pair has learned: in the middle of ``fit``, at its end, and in ``test``.
 
     Images become ``samples/grid`` (demonstrations, sampler, model) and ``samples/chain`` (chains from the sampler to the model);
     points in the plane ``samples/plane`` (demonstrations, draws, density of the model, discriminator); trajectories
@@ -34,9 +34,9 @@ class LogSamples(Callback):
     ``samples/table`` has draws with their cost, log q and logit.
 
     Args:
-        every_n_epochs: epochs between two figures; by default a third of the run. 0 for one at the end alone.
+        every_n_epochs: epochs between two figures; by default half of the run. 0 for one at the end alone.
         pool: draws of the sampler from which those of a model of images are resampled.
-        moves: of the chains that go on from there, and of those in ``samples/chain``.
+        moves: of the chains that go on from there, and of those in ``samples/chain``: at the end alone, since they take long.
 
     Attributes:
         latest: path of the last figure.
@@ -48,7 +48,7 @@ class LogSamples(Callback):
 
     @rank_zero_only
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        every = max(1, (trainer.max_epochs or 1) // 3) if self.every_n_epochs is None else self.every_n_epochs
+        every = -(-(trainer.max_epochs or 1) // 2) if self.every_n_epochs is None else self.every_n_epochs
         epoch = trainer.current_epoch + 1
         if (
             trainer.sanity_checking
@@ -58,27 +58,27 @@ class LogSamples(Callback):
             or epoch == trainer.max_epochs
         ):
             return  # the last epoch is drawn by on_train_end
-        self._draw(trainer, pl_module, "val")
+        self._draw(trainer, pl_module, "val", 0 if self.pool else self.moves)
 
     @rank_zero_only
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, pl_module, "val")
+        self._draw(trainer, pl_module, "val", self.moves)
 
     @rank_zero_only
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, pl_module, "test")
+        self._draw(trainer, pl_module, "test", self.moves)
 
-    def _draw(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def _draw(self, trainer: Trainer, pl_module: LightningModule, stage: str, moves: int) -> None:
         if not isinstance(pl_module, View) or getattr(trainer, "fast_dev_run", False):
             return
-        found = self._figure_of(pl_module.event)
+        found = self._figure_of(pl_module.event, moves)
         if found is None:
             return
         draw, key = found
         with aside(pl_module, seed=0):
             demonstrations = each(lambda part: part.to(pl_module.device), demonstrations_of(trainer, stage))
             figure = draw(pl_module, demonstrations)
-            chains = chains_of(pl_module, self.moves) if key == "samples/grid" else None
+            chains = chains_of(pl_module, moves) if key == "samples/grid" else None
             columns, rows = table_of(pl_module, TABLE_ROWS)
         if chains is not None:
             publish_figure(trainer, chains, "samples/chain", pl_module.batches)
@@ -86,14 +86,14 @@ class LogSamples(Callback):
         if figure is not None:
             self.latest = publish_figure(trainer, figure, key, pl_module.batches)
 
-    def _figure_of(self, event: Event) -> tuple[Callable[[View, Any], Figure | None], str] | None:
+    def _figure_of(self, event: Event, moves: int) -> tuple[Callable[[View, Any], Figure | None], str] | None:
         """The figure that suits samples of an event, and its key."""
         if event["kind"] == "trajectory":
             return rollout_figure, "samples/rollouts"
         if event["kind"] == "point" and event["shape"] == [2]:
             return plane_figure, "samples/plane"
         if event["kind"] == "image" and len(event["shape"]) == 3:
-            return partial(image_figure, pool=self.pool, moves=self.moves), "samples/grid"
+            return partial(image_figure, pool=self.pool, moves=moves), "samples/grid"
         return None
 
 
