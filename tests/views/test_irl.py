@@ -47,6 +47,19 @@ def demonstrations(event=EVENT, num=8):
     return view.sampler.sample(num)[0]
 
 
+def silent_trainer():
+    """One epoch, every batch logged."""
+    return pl.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+
+
 @pytest.mark.parametrize("event", [EVENT, ABSORBING], ids=["pendulum", "cartpole"])
 @pytest.mark.parametrize("level", ["trajectory", "transition", 5])
 @pytest.mark.parametrize("view", [IRL, GAN, EBM])
@@ -144,15 +157,7 @@ def test_a_round_reads_nothing_back(options, learner, event, host_reads):
     sgd = partial(torch.optim.SGD, lr=0.01)
     view = build(event=event, learner=learner, cost_optimizer=sgd, sampler_optimizer=sgd, **options)
     demos = demonstrations(event)
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-    )
+    trainer = silent_trainer()
     with host_reads.of_steps(view) as counts:
         trainer.fit(view, DataLoader([Batch(demos, torch.zeros(8))] * 4, batch_size=None))
     assert counts == [int(isinstance(view.learner, PPO) and event is ABSORBING)] * 4
@@ -264,15 +269,7 @@ def test_environment_steps_are_those_acted_in_training(event, tmp_path):
     acted, roll = [], view.sampler._roll
     view.sampler._roll = lambda *args: acted.append(roll(*args)) or acted[-1]
     demos = demonstrations(event)
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-    )
+    trainer = silent_trainer()
     loader = DataLoader([Batch(demos, torch.zeros(8))] * 2, batch_size=None)
     view.sampler.sample(5)  # not of training
     acted.clear()
