@@ -47,6 +47,13 @@ def demonstrations_of(trainer: Trainer, stage: str) -> Samples:
     return join([batch.samples for batch in DataLoader(loader.dataset, **options)])
 
 
+def _file(trainer: Trainer, *parts: str) -> Path:
+    """A path in the run's folder, which is made."""
+    path = run_folder(trainer).joinpath(*parts)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def publish_figure(trainer: Trainer, figure: Figure, key: str, batch: int) -> Path:
     """Save a figure as ``figures/<key>/<batch>.png`` in the run's folder and show it in every logger that can.
 
@@ -59,8 +66,7 @@ def publish_figure(trainer: Trainer, figure: Figure, key: str, batch: int) -> Pa
     Returns:
         The file's path.
     """
-    path = run_folder(trainer) / "figures" / key / f"{batch:07d}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = _file(trainer, "figures", key, f"{batch:07d}.png")
     FigureCanvasAgg(figure).print_png(str(path))
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
@@ -83,8 +89,7 @@ def publish_video(trainer: Trainer, frames: Sequence[Image.Image], per_second: i
     Returns:
         The file's path.
     """
-    path = run_folder(trainer) / "figures" / key / f"{batch:07d}.gif"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = _file(trainer, "figures", key, f"{batch:07d}.gif")
     first, *others = frames
     first.save(path, save_all=True, append_images=others, duration=1000 / per_second, loop=0)
     for logger in trainer.loggers:
@@ -108,8 +113,7 @@ def publish_table(
     Returns:
         The file's path.
     """
-    path = run_folder(trainer) / "tables" / key / f"{batch:07d}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = _file(trainer, "tables", key, f"{batch:07d}.csv")
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([columns, *rows])
     for logger in trainer.loggers:

@@ -31,6 +31,9 @@ class LogVideo(Callback):
         num_frames: at most; of longer episodes every second step is shown, every third, and so on.
         frames_per_second: of the video.
 
+    Attributes:
+        latest: path of the last video.
+
     Raises:
         ValueError: if one of them is below 1.
     """
