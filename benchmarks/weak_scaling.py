@@ -35,7 +35,7 @@ from lightning_irl.policies import CategoricalPolicy, ClippedGaussianPolicy
 from lightning_irl.samplers import FlowSampler, PolicySampler
 from lightning_irl.views import EBM, IRL, View
 
-PROCESSES, SKIPPED = 2, 10
+PROCESSES, SKIPPED = 2, 4
 
 
 def image_ebm(size: int) -> tuple[View, MemoryDataModule]:
@@ -70,6 +70,7 @@ CASES = {
     "IRL of CartPole, 32 episodes": (batched_irl, 32, 100),
     "IRL of CartPole, 256 episodes": (batched_irl, 256, 60),
     "IRL of Pendulum, 128 episodes": (pendulum, 128, 40),
+    "IRL of Pendulum, 512": (pendulum, 512, 16),
 }
 
 

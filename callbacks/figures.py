@@ -20,7 +20,12 @@ MOVES = 44  # of the chains that draw from the model, after resampling
 
 
 def image_figure(
-    view: View, demonstrations: Tensor, num_images: int = 64, pool: int = 8192, moves: int = MOVES
+    view: View,
+    demonstrations: Tensor,
+    num_images: int = 64,
+    pool: int = 8192,
+    moves: int = MOVES,
+    temperature: float = 1.0,
 ) -> Figure:
     """Grids of demonstrations, of draws of the sampler and of draws of the model, side by side.
 
@@ -30,11 +35,14 @@ def image_figure(
         num_images: in each grid.
         pool: draws of the sampler that the model's are resampled from.
         moves: of the chains that go on from there, where samples have a gradient.
+        temperature: of the moves, as in :func:`lightning_irl.mcmc.sample_model`; the title says it where it is not 1.
     """
     draws, _ = view.sampler.sample(num_images)
     grids = {"demonstrations": demonstrations[:num_images], "sampler q": draws}
     if view.has_model:
-        drawn = sample_model(view.energy, view.known_sampler, num_images, pool, moves_of(view, moves))
+        moves = moves_of(view, moves)
+        heat = temperature if moves else 1.0
+        drawn = sample_model(view.energy, view.known_sampler, num_images, pool, moves, temperature=heat)
         grids["model exp(-c)/Z\n" + drawn.origin.replace("; ", "\n")] = drawn.samples
     figure = Figure(figsize=(4 * len(grids), 4.6), layout="constrained")
     for axes, (title, images) in zip(np.atleast_1d(figure.subplots(1, len(grids))), grids.items(), strict=True):

@@ -55,6 +55,7 @@ class LogQuality(Callback):
             earlier run; or ``inception`` for torch-fidelity's, whose Frechet distance is called FID elsewhere.
         num_training: training images used, drawn at random; all by default.
         moves: of the chains that draw from the model, after resampling.
+        temperature: of these moves; unless it is 1 the source is called ``model_at_TEMPERATURE``, since it is not the model.
         seed: of the network.
 
     Attributes:
@@ -68,12 +69,15 @@ class LogQuality(Callback):
         features: str = TRAIN,
         num_training: int | None = None,
         moves: int = MOVES,
+        temperature: float = 1.0,
         seed: int = 0,
     ) -> None:
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"quality.temperature is {temperature}; it is above 0, and 1 for draws of the model")
         if num_samples < 0 or num_samples == 1:
             raise ValueError(f"quality num_samples is {num_samples}; give 0 for no report, or at least 2 draws")
         self.num_samples, self.every_n_epochs, self.features = num_samples, every_n_epochs, features
-        self.num_training, self.moves, self.seed = num_training, moves, seed
+        self.num_training, self.moves, self.temperature, self.seed = num_training, moves, temperature, seed
         self.network: FeatureNetwork | InceptionFeatures | None = None
         self.results: dict[str, float] = {}
         self._judges: dict[str, ImageJudge] = {}
@@ -156,9 +160,10 @@ class LogQuality(Callback):
         draws: dict[str, Tensor] = {"sampler": view.sampler.sample(self.num_samples)[0]}
         if not view.has_model:
             return draws, {}
-        pool = POOL * self.num_samples
-        drawn = sample_model(view.energy, view.known_sampler, self.num_samples, pool, moves_of(view, self.moves))
-        draws["model"] = drawn.samples
+        pool, moves = POOL * self.num_samples, moves_of(view, self.moves)
+        heat = self.temperature if moves else 1.0
+        drawn = sample_model(view.energy, view.known_sampler, self.num_samples, pool, moves, temperature=heat)
+        draws["model" if heat == 1 else f"model_at_{heat:g}"] = drawn.samples
         return draws, {"ess": drawn.ess, "acceptance": drawn.acceptance}
 
     def _judge(self, trainer: Trainer, view: View, stage: str) -> ImageJudge:

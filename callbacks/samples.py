@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -37,13 +38,18 @@ class LogSamples(Callback):
         every_n_epochs: epochs between two figures; by default half of the run. 0 for one at the end alone.
         pool: draws of the sampler from which those of a model of images are resampled.
         moves: of the chains that go on from there, and of those in ``samples/chain``: at the end alone, since they take long.
+        temperature: of the moves in ``samples/grid``; below 1 images are more typical than the model's, and the title says so.
 
     Attributes:
         latest: path of the last figure.
     """
 
-    def __init__(self, every_n_epochs: int | None = None, pool: int = 8192, moves: int = 44) -> None:
-        self.every_n_epochs, self.pool, self.moves = every_n_epochs, pool, moves
+    def __init__(
+        self, every_n_epochs: int | None = None, pool: int = 8192, moves: int = 44, temperature: float = 1.0
+    ) -> None:
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"samples.temperature is {temperature}; it is above 0, and 1 for draws of the model")
+        self.every_n_epochs, self.pool, self.moves, self.temperature = every_n_epochs, pool, moves, temperature
         self.latest: Path | None = None
 
     @rank_zero_only
@@ -93,7 +99,7 @@ class LogSamples(Callback):
         if event["kind"] == "point" and event["shape"] == [2]:
             return plane_figure, "samples/plane"
         if event["kind"] == "image" and len(event["shape"]) == 3:
-            return partial(image_figure, pool=self.pool, moves=moves), "samples/grid"
+            return partial(image_figure, pool=self.pool, moves=moves, temperature=self.temperature), "samples/grid"
         return None
 
 

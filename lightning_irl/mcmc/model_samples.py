@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightning_irl.mcmc.hmc import HMC
 from lightning_irl.mcmc.kernel import Kernel
-from lightning_irl.mcmc.target import CostFunction, target_from
+from lightning_irl.mcmc.target import CostFunction, Tempered, target_from
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.resampling import resample
 
@@ -26,19 +26,22 @@ class ModelSamples:
         path: where the chains were (N, T + 1, *shape), the last being the samples; one place without moves.
         ess: effective sample size of the sampler's draws that were resampled, over their number; nan if none were.
         acceptance: mean over chains of the moves after adaptation; nan without moves.
+        temperature: of the moves; unless it is 1, these are not draws of the model.
     """
 
     samples: Tensor
     path: Tensor
     ess: float
     acceptance: float
+    temperature: float = 1.0
 
     @property
     def origin(self) -> str:
         """In words, how they were drawn."""
         moves = self.path.shape[1] - 1
         words = "q" if math.isnan(self.ess) else f"q resampled, ESS {self.ess:.1%}"
-        return words + (f"; {moves} moves, acceptance {self.acceptance:.2f}" if moves else "")
+        heat = "" if self.temperature == 1 else f" at temperature {self.temperature:g}"
+        return words + (f"; {moves} moves{heat}, acceptance {self.acceptance:.2f}" if moves else "")
 
 
 def sample_model(
@@ -48,6 +51,7 @@ def sample_model(
     pool: int = 8192,
     moves: int = 0,
     kernel: Kernel | None = None,
+    temperature: float = 1.0,
 ) -> ModelSamples:
     """Draw from exp(-c)/Z by importance resampling of a sampler's draws, by chains started there, or by both.
 
@@ -62,10 +66,17 @@ def sample_model(
         pool: draws of q to resample from; 0 to start the chains at draws of q as they are.
         moves: of each chain; 0 for none.
         kernel: of the moves; by default :class:`~lightning_irl.mcmc.hmc.HMC`.
+        temperature: the chains are at exp(-c/temperature). Below 1 they go to where the model is denser: typical of it, not drawn from it.
 
     Raises:
-        ValueError: if neither resampling nor moves were asked for.
+        ValueError: if neither resampling nor moves were asked for, or the temperature is not above 0, or other than 1 without moves.
     """
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature is {temperature}; it is above 0, and 1 for draws of the model")
+    if temperature != 1 and moves < 1:
+        raise ValueError(
+            f"temperature is {temperature}, but there are no moves to be made at it; set moves, or temperature to 1"
+        )
     if pool < 1 and moves < 1:
         raise ValueError(f"pool is {pool} and moves {moves}: these would be draws of the sampler; give one of them")
     if pool:
@@ -75,7 +86,7 @@ def sample_model(
     if not moves:
         return ModelSamples(samples, samples[:, None], ess, math.nan)
     kernel = kernel or HMC()
-    target = target_from(cost, sampler)
+    target = target_from(cost if temperature == 1 else Tempered(cost, temperature), sampler)
     state = kernel.init(target.to_position(samples), target.log_density)
     size, path, accepted = torch.tensor(float(kernel.step_size)), [samples], []
     for move in range(moves):
@@ -86,4 +97,4 @@ def sample_model(
             size = size * torch.exp(ADAPT_RATE * (acceptance - kernel.target_acceptance))
         accepted.append(float(acceptance))
     late = accepted[moves // 2 :]
-    return ModelSamples(path[-1], torch.stack(path, 1), ess, sum(late) / len(late))
+    return ModelSamples(path[-1], torch.stack(path, 1), ess, sum(late) / len(late), temperature)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,6 +25,26 @@ def relative_cost(cost: CostFunction, samples: Tensor, sampler: Sampler, log_q: 
     relative = getattr(cost, "relative", None)
     value: Tensor = cost(samples) if relative is None else relative(samples, sampler, log_q)
     return value
+
+
+@dataclass(frozen=True)
+class Tempered:
+    """c/T, a function of samples (B, *shape), for chains at exp(-c/T).
+
+    Attributes:
+        cost: c.
+        temperature: T.
+    """
+
+    cost: CostFunction
+    temperature: float
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        return self.cost(samples) / self.temperature
+
+    def relative(self, samples: Tensor, sampler: Sampler, log_q: Tensor) -> Tensor:
+        """The same, given log q (B,) of the samples under a sampler."""
+        return relative_cost(self.cost, samples, sampler, log_q) / self.temperature
 
 
 class Target(abc.ABC):

@@ -43,3 +43,29 @@ def test_origin_says_how():
 def test_neither_is_refused():
     with pytest.raises(ValueError, match="pool is 0 and moves 0"):
         sample_model(log_gamma_cost, BroadSampler(EVENT), 10, pool=0)
+
+
+def test_chains_are_at_their_temperature():
+    # exp(-c/T) is log x of x ~ gamma(2/T) of rate 1/T: chains, whose start is broad, find its moments, in base coordinates too.
+    temperature = 0.5
+    shape = torch.tensor(2 / temperature)
+    mean, variance = (float(torch.special.polygamma(order, shape)) for order in (0, 1))
+    mean += math.log(temperature)
+    error = math.sqrt(variance / 4000)
+    for sampler in (BroadSampler(EVENT), GaussianSampler(EVENT)):
+        drawn = sample_model(log_gamma_cost, sampler, 1000, pool=0, moves=60, temperature=temperature)
+        values = drawn.samples.double()
+        assert abs(float(values.mean()) - mean) < 4 * error
+        assert abs(float(values.var()) - variance) < 4 * error * math.sqrt(5)
+        assert "; 60 moves at temperature 0.5, acceptance " in drawn.origin
+
+
+@pytest.mark.parametrize("temperature", [0, -1, math.inf, math.nan])
+def test_a_temperature_that_is_none_is_refused(temperature):
+    with pytest.raises(ValueError, match=f"temperature is {temperature}"):
+        sample_model(log_gamma_cost, BroadSampler(EVENT), 10, moves=2, temperature=temperature)
+
+
+def test_a_temperature_without_moves_is_refused():
+    with pytest.raises(ValueError, match="no moves to be made at it"):
+        sample_model(log_gamma_cost, BroadSampler(EVENT), 10, temperature=0.8)
