@@ -21,6 +21,8 @@ from lightning_irl.runs import run_folder
 from lightning_irl.samples import Samples, each
 from lightning_irl.views import View
 
+ESTIMATES = 20  # in a run, by default
+
 
 class LogPartition(Callback):
     """Estimates log Z: cheaply after validation, in every way that applies at the end of ``fit`` and of ``test``.
@@ -30,7 +32,7 @@ class LogPartition(Callback):
     sampler has no density. At the end of ``fit`` the figure ``partition/history`` shows all estimates with their errors.
 
     Args:
-        every_n_epochs: epochs between two importance estimates; 0 for none.
+        every_n_epochs: epochs between two importance estimates; by default a twentieth of the run, or one. 0 for none.
         num_samples: draws of the sampler for each estimate, of each process.
         num_chains: annealed chains at the end, of each process.
         num_temperatures: steps of each annealed chain.
@@ -46,7 +48,7 @@ class LogPartition(Callback):
 
     def __init__(
         self,
-        every_n_epochs: int = 1,
+        every_n_epochs: int | None = None,
         num_samples: int = 4096,
         num_chains: int = 256,
         num_temperatures: int = 200,
@@ -64,7 +66,8 @@ class LogPartition(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         view = _dense(pl_module)
-        due = self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        every = self.every(trainer.max_epochs)
+        due = every and (trainer.current_epoch + 1) % every == 0
         if view is None or not view.has_model or not due or trainer.sanity_checking or trainer.state.fn != "fit":
             return
         # A last epoch is estimated in full by on_train_end.
@@ -75,6 +78,12 @@ class LogPartition(Callback):
         self._history += [(view.batches, estimate) for estimate in estimates]
         if trainer.is_global_zero:
             publish_scalars(trainer, estimate_scalars(estimates), view.batches)
+
+    def every(self, max_epochs: int | None) -> int:
+        """Epochs between two estimates in a run of so many; None or -1 if it has no end."""
+        if self.every_n_epochs is not None:
+            return self.every_n_epochs
+        return math.ceil(max(max_epochs or 1, 1) / ESTIMATES)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report(trainer, pl_module, "val")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -22,7 +24,7 @@ HIDDEN = 0.02  # share of the rewards at either end beyond the colours
 
 
 def rollout_figure(
-    view: View, demonstrations: Trajectory, num_episodes: int = 32, num_lines: int = 16
+    view: View, demonstrations: Trajectory, num_episodes: int = 32, num_lines: int = 16, frames: int = FRAMES
 ) -> Figure | None:
     """Phase portraits of demonstrations and policy, the learned reward beside the true one, and an episode of the policy's mode.
 
@@ -33,6 +35,7 @@ def rollout_figure(
         demonstrations: B trajectories.
         num_episodes: of the policy, and as many at random.
         num_lines: episodes in each phase portrait.
+        frames: of the episode of the policy's mode, where the environment can be drawn; 0 for none.
 
     Returns:
         The figure; None where the environment has no two coordinates to show.
@@ -42,10 +45,10 @@ def rollout_figure(
     environment = sampler.environment
     if environment.phase(demonstrations.observations) is None:
         return None
-    rollout, mode = sampler.rollout(num_episodes), sampler.rollout(1, deterministic=True)
+    rollout = sampler.rollout(num_episodes)
     at_random = sampler.at_random()
     rewards = _rewards(view, [rollout, *([] if at_random is None else [at_random.rollout(num_episodes)])])
-    has_scenes = environment.sketch(Figure().subplots(), mode.trajectory.observations[0, 0].cpu())
+    has_scenes = frames and environment.sketch(Figure().subplots(), demonstrations.observations[0, 0].cpu())
     heights = (4.4, 1.6) if has_scenes else (4.4,)
     figure = Figure(figsize=(4.1 * (2 + len(rewards)), sum(heights)), layout="constrained")
     upper, *lower = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -66,7 +69,8 @@ def rollout_figure(
         axes.set_xlabel(environment.phase_labels[0])
     panels[0].set_ylabel(environment.phase_labels[1])
     if has_scenes:
-        _show_frames(list(lower[0].subplots(1, FRAMES)), environment, mode.trajectory)
+        mode = sampler.rollout(1, deterministic=True)
+        _show_frames(list(lower[0].subplots(1, frames, squeeze=False)[0]), environment, mode.trajectory)
     figure.suptitle(f"after {view.batches} batches", fontsize=11)
     return figure
 
@@ -105,12 +109,14 @@ def _show_lines(axes: Axes, environment: Environment, trajectory: Trajectory, nu
     """The paths of some episodes, each until its end; broken where a coordinate jumps, as an angle does at pi."""
     points = environment.phase(trajectory.observations[:num]).cpu()  # type: ignore[union-attr]
     reach = (points.amax((0, 1)) - points.amin((0, 1))).clamp(min=1e-12)
+    lines: list[np.ndarray] = []
     for path, mask in zip(points, trajectory.mask[:num].cpu(), strict=True):
         alive = path[: int(mask.sum()) + 1]
         jumps = ((alive[1:] - alive[:-1]).abs() > reach / 2).any(-1).nonzero().flatten() + 1
-        for part in alive.tensor_split(jumps):
-            axes.plot(*part.T.numpy(), color=colour, linewidth=0.7, alpha=0.6)
-        axes.plot(*alive[0].numpy(), ".", color="black", markersize=3)
+        lines += [part.numpy() for part in alive.tensor_split(jumps)]
+    axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.7, alpha=0.6))
+    axes.plot(*points[:, 0].T.numpy(), ".", color="black", markersize=3)
+    axes.autoscale_view()
 
 
 def _show_frames(strip: list[Axes], environment: Environment, trajectory: Trajectory) -> None:

@@ -17,7 +17,7 @@ from lightning_irl import objectives
 from lightning_irl.callbacks.figures import image_figure, plane_figure
 from lightning_irl.callbacks.image_figures import CHAINS, chain_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_table
-from lightning_irl.callbacks.rollouts import rollout_figure
+from lightning_irl.callbacks.rollouts import FRAMES, rollout_figure
 from lightning_irl.event import Event, grey_levels, is_counted
 from lightning_irl.mcmc import sample_model
 from lightning_irl.samples import each
@@ -31,7 +31,8 @@ class LogSamples(Callback):
 
     Images become ``samples/grid`` (demonstrations, sampler, model) and ``samples/chain`` (chains from the sampler to the model);
     points in the plane ``samples/plane`` (demonstrations, draws, density of the model, discriminator); trajectories
-    ``samples/rollouts`` (demonstrations, episodes of the policy, learned and true reward, frames). Silent for other events.
+    ``samples/rollouts`` (demonstrations, episodes of the policy, learned and true reward, and at the end frames of one). Silent for
+    other events.
     ``samples/table`` has draws with their cost, log q and logit.
 
     Args:
@@ -64,20 +65,21 @@ class LogSamples(Callback):
             or epoch == trainer.max_epochs
         ):
             return  # the last epoch is drawn by on_train_end
-        self._draw(trainer, pl_module, "val", 0 if self.pool else self.moves)
+        self._draw(trainer, pl_module, "val", on_the_way=True)
 
     @rank_zero_only
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, pl_module, "val", self.moves)
+        self._draw(trainer, pl_module, "val")
 
     @rank_zero_only
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, pl_module, "test", self.moves)
+        self._draw(trainer, pl_module, "test")
 
-    def _draw(self, trainer: Trainer, pl_module: LightningModule, stage: str, moves: int) -> None:
+    def _draw(self, trainer: Trainer, pl_module: LightningModule, stage: str, on_the_way: bool = False) -> None:
         if not isinstance(pl_module, View) or getattr(trainer, "fast_dev_run", False):
             return
-        found = self._figure_of(pl_module.event, moves)
+        moves = 0 if on_the_way and self.pool else self.moves
+        found = self._figure_of(pl_module.event, moves, 0 if on_the_way else FRAMES)
         if found is None:
             return
         draw, key = found
@@ -92,10 +94,12 @@ class LogSamples(Callback):
         if figure is not None:
             self.latest = publish_figure(trainer, figure, key, pl_module.batches)
 
-    def _figure_of(self, event: Event, moves: int) -> tuple[Callable[[View, Any], Figure | None], str] | None:
+    def _figure_of(
+        self, event: Event, moves: int, frames: int
+    ) -> tuple[Callable[[View, Any], Figure | None], str] | None:
         """The figure that suits samples of an event, and its key."""
         if event["kind"] == "trajectory":
-            return rollout_figure, "samples/rollouts"
+            return partial(rollout_figure, frames=frames), "samples/rollouts"
         if event["kind"] == "point" and event["shape"] == [2]:
             return plane_figure, "samples/plane"
         if event["kind"] == "image" and len(event["shape"]) == 3:

@@ -83,6 +83,13 @@ def test_points_leave_figures_estimates_and_documented_keys(tmp_path, view, caps
     assert (tmp_path / "partition_test.json").is_file()
 
 
+@pytest.mark.parametrize(("epochs", "every"), [(1, 1), (20, 1), (21, 2), (None, 1), (-1, 1)])
+def test_log_z_is_estimated_at_most_twenty_times_on_the_way(epochs, every):
+    assert LogPartition().every(epochs) == every
+    assert LogPartition(every_n_epochs=3).every(epochs) == 3
+    assert LogPartition(every_n_epochs=0).every(epochs) == 0
+
+
 def test_the_paper_holds_while_training(tmp_path):
     run(tmp_path)
     values = logged(tmp_path)

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger
 
-from lightning_irl.callbacks import LogOutOfDistribution, LogQuality, Summary
+from lightning_irl.callbacks import LogOutOfDistribution, LogQuality, LogSamples, Summary
 from lightning_irl.callbacks.image_figures import chain_figure, histogram_figure
 from lightning_irl.callbacks.quality import data_name, interpolations, training_images
 from lightning_irl.costs import ConvCost, MLPCost
@@ -198,3 +198,16 @@ def test_figures_of_chains_and_of_scores_that_are_not_finite():
     scores = {"training": torch.randn(50), "out of distribution": torch.tensor([torch.inf, 1.0, 2.0, 3.0])}
     axes = histogram_figure({"energy c/T (nats)": scores}, batch=1).axes[0]
     assert "out of distribution (4), 25.0% beyond" in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_moves_at_a_temperature_are_not_called_the_model(tmp_path, network):
+    run(tmp_path, [LogQuality(num_samples=50, features=network, moves=2, temperature=0.8)])
+    values = logged(tmp_path)
+    assert "quality/confidence_ratio/model_at_0.8" in values
+    assert "quality/confidence_ratio/model" not in values
+
+
+@pytest.mark.parametrize("callback", [LogQuality, LogSamples])
+def test_a_temperature_of_zero_is_refused_before_training(callback):
+    with pytest.raises(ValueError, match="temperature is 0; it is above 0"):
+        callback(temperature=0)

@@ -69,6 +69,7 @@ def test_rewards_are_those_of_the_steps_shown():
     assert titles[:2] == ["demonstrations", "episodes of the policy"]
     assert titles[2].startswith("learned reward -c (nats), correlation ")
     assert titles[3] == "true reward"
+    assert len(rollout_figure(view, view.sampler.rollout(3).trajectory, frames=0).subfigs) == 1
     (cells,) = figure.subfigs[0].axes[3].collections
     centres, values = cells.get_offsets(), cells.get_array()
     truth = -(centres[:, 0] ** 2) - 0.1 * centres[:, 1] ** 2
@@ -83,7 +84,9 @@ def test_lines_break_where_an_angle_jumps():
     path = Trajectory(observations, torch.zeros(1, 3, 1), ones, ~ones[:, 0], torch.zeros(1, dtype=torch.long))
     axes = Figure().subplots()
     _show_lines(axes, Pendulum(), path, 1, "black")
-    assert [len(line.get_xdata()) for line in axes.lines] == [2, 2, 1]  # two stretches and the start
+    (stretches,) = axes.collections
+    assert [len(stretch) for stretch in stretches.get_segments()] == [2, 2]
+    assert [len(line.get_xdata()) for line in axes.lines] == [1]  # the start
 
 
 def test_without_two_coordinates_there_is_no_figure():
