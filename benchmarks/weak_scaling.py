@@ -1,6 +1,6 @@
 """Samples a second of two processes that train together, beside two that know nothing of each other, on the same cores.
 
-    chrt --batch 0 python benchmarks/weak_scaling.py            # about 8 minutes on 2 free cores
+    chrt --batch 0 python benchmarks/weak_scaling.py            # about 15 minutes on 2 free cores
 
 Weak scaling: each process has as many demonstrations, draws and episodes in a batch as a process alone. What is lost is the exchange of
 per-sample values and of gradients, and waiting for the slower one. Both kinds run in turn, three times; the table has medians. Rates are
