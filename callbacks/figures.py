@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from lightning_irl.event import grey_levels, is_counted
-from lightning_irl.mcmc import sample_model
+from lightning_irl.mcmc import ModelSamples, sample_model
 from lightning_irl.views import View
 
 DEMONSTRATIONS, DRAWS = "#1f4e79", "#b5460f"
@@ -40,9 +40,7 @@ def image_figure(
     draws, _ = view.sampler.sample(num_images)
     grids = {"demonstrations": demonstrations[:num_images], "sampler q": draws}
     if view.has_model:
-        moves = moves_of(view, moves)
-        heat = temperature if moves else 1.0
-        drawn = sample_model(view.energy, view.known_sampler, num_images, pool, moves, temperature=heat)
+        drawn = draw_model(view, num_images, pool, moves, temperature)
         grids["model exp(-c)/Z\n" + drawn.origin.replace("; ", "\n")] = drawn.samples
     figure = Figure(figsize=(4 * len(grids), 4.6), layout="constrained")
     for axes, (title, images) in zip(np.atleast_1d(figure.subplots(1, len(grids))), grids.items(), strict=True):
@@ -52,9 +50,25 @@ def image_figure(
     return figure
 
 
-def moves_of(view: View, moves: int = MOVES) -> int:
-    """Moves of chains that draw from a view's model: none where samples have no gradient."""
-    return 0 if is_counted(view.event) else moves
+def draw_model(view: View, num_images: int, pool: int, moves: int, temperature: float) -> ModelSamples:
+    """:func:`lightning_irl.mcmc.sample_model` of a view: without moves, and so at temperature 1, where samples have no gradient."""
+    moves = 0 if is_counted(view.event) else moves
+    heat = temperature if moves else 1.0
+    return sample_model(view.energy, view.known_sampler, num_images, pool, moves, temperature=heat)
+
+
+def check_temperature(report: str, temperature: float, moves: int) -> None:
+    """Refuse, before training, a temperature of a report's moves that is none or that nothing would move at.
+
+    Raises:
+        ValueError: if so.
+    """
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"{report}.temperature is {temperature}; it is above 0, and 1 for draws of the model")
+    if temperature != 1 and moves < 1:
+        raise ValueError(
+            f"{report}.temperature is {temperature}, but {report}.moves is {moves}; set moves, or temperature to 1"
+        )
 
 
 def _show_images(axes: Axes, images: Tensor, view: View) -> None:

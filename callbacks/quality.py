@@ -12,13 +12,12 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from lightning_irl.callbacks.figures import MOVES, moves_of
+from lightning_irl.callbacks.figures import MOVES, check_temperature, draw_model
 from lightning_irl.callbacks.image_figures import interpolation_figure, neighbour_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_scalars
 from lightning_irl.datamodules.memory import MemoryDataModule
 from lightning_irl.errors import UserError
 from lightning_irl.event import grey_levels
-from lightning_irl.mcmc import sample_model
 from lightning_irl.metrics.distances import nearest
 from lightning_irl.metrics.features import (
     INCEPTION,
@@ -72,8 +71,7 @@ class LogQuality(Callback):
         temperature: float = 1.0,
         seed: int = 0,
     ) -> None:
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"quality.temperature is {temperature}; it is above 0, and 1 for draws of the model")
+        check_temperature("quality", temperature, moves)
         if num_samples < 0 or num_samples == 1:
             raise ValueError(f"quality num_samples is {num_samples}; give 0 for no report, or at least 2 draws")
         self.num_samples, self.every_n_epochs, self.features = num_samples, every_n_epochs, features
@@ -160,10 +158,8 @@ class LogQuality(Callback):
         draws: dict[str, Tensor] = {"sampler": view.sampler.sample(self.num_samples)[0]}
         if not view.has_model:
             return draws, {}
-        pool, moves = POOL * self.num_samples, moves_of(view, self.moves)
-        heat = self.temperature if moves else 1.0
-        drawn = sample_model(view.energy, view.known_sampler, self.num_samples, pool, moves, temperature=heat)
-        draws["model" if heat == 1 else f"model_at_{heat:g}"] = drawn.samples
+        drawn = draw_model(view, self.num_samples, POOL * self.num_samples, self.moves, self.temperature)
+        draws["model" if drawn.temperature == 1 else f"model_at_{drawn.temperature:g}"] = drawn.samples
         return draws, {"ess": drawn.ess, "acceptance": drawn.acceptance}
 
     def _judge(self, trainer: Trainer, view: View, stage: str) -> ImageJudge:

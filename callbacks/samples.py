@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_irl import objectives
-from lightning_irl.callbacks.figures import image_figure, plane_figure
+from lightning_irl.callbacks.figures import check_temperature, image_figure, plane_figure
 from lightning_irl.callbacks.image_figures import CHAINS, chain_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_table
 from lightning_irl.callbacks.rollouts import FRAMES, rollout_figure
@@ -48,8 +47,7 @@ class LogSamples(Callback):
     def __init__(
         self, every_n_epochs: int | None = None, pool: int = 8192, moves: int = 44, temperature: float = 1.0
     ) -> None:
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"samples.temperature is {temperature}; it is above 0, and 1 for draws of the model")
+        check_temperature("samples", temperature, moves)
         self.every_n_epochs, self.pool, self.moves, self.temperature = every_n_epochs, pool, moves, temperature
         self.latest: Path | None = None
 

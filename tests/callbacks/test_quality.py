@@ -211,3 +211,9 @@ def test_moves_at_a_temperature_are_not_called_the_model(tmp_path, network):
 def test_a_temperature_of_zero_is_refused_before_training(callback):
     with pytest.raises(ValueError, match="temperature is 0; it is above 0"):
         callback(temperature=0)
+
+
+@pytest.mark.parametrize("callback", [LogQuality, LogSamples])
+def test_a_temperature_at_which_nothing_moves_is_refused(callback):
+    with pytest.raises(ValueError, match=r"temperature is 0\.8, but .*moves is 0"):
+        callback(temperature=0.8, moves=0)
