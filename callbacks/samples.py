@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,7 @@ class LogSamples(Callback):
     ``samples/table`` has draws with their cost, log q and logit.
 
     Args:
-        every_n_epochs: epochs between two figures; by default half of the run. 0 for one at the end alone.
+        every_n_epochs: epochs between two figures; by default half of the run, or one where its end is not known. 0 for one at the end alone.
         pool: draws of the sampler from which those of a model of images are resampled.
         moves: of the chains that go on from there, and of those in ``samples/chain``: at the end alone, since they take long.
         temperature: of the moves in ``samples/grid``; below 1 images are more typical than the model's, and the title says so.
@@ -53,7 +54,7 @@ class LogSamples(Callback):
 
     @rank_zero_only
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        every = -(-(trainer.max_epochs or 1) // 2) if self.every_n_epochs is None else self.every_n_epochs
+        every = self.every(trainer.max_epochs)
         epoch = trainer.current_epoch + 1
         if (
             trainer.sanity_checking
@@ -64,6 +65,10 @@ class LogSamples(Callback):
         ):
             return  # the last epoch is drawn by on_train_end
         self._draw(trainer, pl_module, "val", on_the_way=True)
+
+    def every(self, max_epochs: int | None) -> int:
+        """Epochs between two figures in a run of so many; None or -1 if it has no end."""
+        return math.ceil(max(max_epochs or 1, 1) / 2) if self.every_n_epochs is None else self.every_n_epochs
 
     @rank_zero_only
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

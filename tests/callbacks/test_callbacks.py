@@ -90,6 +90,12 @@ def test_log_z_is_estimated_at_most_twenty_times_on_the_way(epochs, every):
     assert LogPartition(every_n_epochs=0).every(epochs) == 0
 
 
+@pytest.mark.parametrize(("epochs", "every"), [(1, 1), (2, 1), (21, 11), (None, 1), (-1, 1)])
+def test_samples_are_drawn_in_the_middle_or_each_epoch_of_a_run_without_end(epochs, every):
+    assert LogSamples().every(epochs) == every
+    assert LogSamples(every_n_epochs=0).every(epochs) == 0
+
+
 def test_the_paper_holds_while_training(tmp_path):
     run(tmp_path)
     values = logged(tmp_path)
