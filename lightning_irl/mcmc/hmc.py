@@ -8,8 +8,8 @@ from torch import Tensor
 from lightning_irl.mcmc.kernel import (
     ChainState,
     Kernel,
-    LogDensity,
     MoveInfo,
+    Potential,
     Size,
     each,
     each_sum,
@@ -20,7 +20,7 @@ from lightning_irl.mcmc.kernel import (
 
 def step(
     state: ChainState,
-    log_density: LogDensity,
+    potential: Potential,
     step_size: Size,
     leapfrog_steps: int = 4,
     mass: Tensor | None = None,
@@ -28,7 +28,7 @@ def step(
 ) -> tuple[ChainState, MoveInfo]:
     r"""One move: new momenta, a leapfrog trajectory, acceptance.
 
-    .. math:: H(x, p) = -\log \pi(x) + \tfrac12 \sum_i p_i^2 / m_i, \qquad
+    .. math:: H(x, p) = U(x) + \tfrac12 \sum_i p_i^2 / m_i, \qquad
               \alpha = \min(1, e^{H(x, p) - H(x', p')})
 
     Leaves the target invariant, and is reversible with respect to it, for any step size and mass that do not depend on
@@ -37,7 +37,7 @@ def step(
 
     Args:
         state: the chains, (B, *shape).
-        log_density: the same target for which the state was made.
+        potential: U, the same for which the state was made.
         step_size: one number.
         leapfrog_steps: gradient evaluations of the move.
         mass: (*shape) diagonal of the mass matrix, one per coordinate; the best is the curvature, 1 / variance. Default 1.
@@ -45,7 +45,7 @@ def step(
             trajectory closes on itself.
 
     Returns:
-        The new state, and what happened. A proposal with a log density that is not finite is rejected.
+        The new state, and what happened. A proposal with a potential that is not finite is rejected.
 
     Sources: Duane, Kennedy, Pendleton and Roweth (1987); Neal, "MCMC using Hamiltonian dynamics" (2011), arXiv
     1206.1901.
@@ -55,13 +55,13 @@ def step(
     drift = sizes = step_size * each(1 + jitter * (2 * torch.rand_like(value) - 1), position)
     if mass is not None:
         momentum, drift = momentum * mass.sqrt(), sizes / mass
-    start = _kinetic(momentum, mass) - value
-    momentum = torch.addcmul(momentum, sizes, gradient, value=0.5)
+    start = _kinetic(momentum, mass) + value
+    momentum = torch.addcmul(momentum, sizes, gradient, value=-0.5)
     for index in range(leapfrog_steps):
         position = torch.addcmul(position, drift, momentum)
-        value, gradient = value_and_gradient(log_density, position)
-        momentum = torch.addcmul(momentum, sizes, gradient, value=1.0 if index + 1 < leapfrog_steps else 0.5)
-    error = _kinetic(momentum, mass) - value - start
+        value, gradient = value_and_gradient(potential, position)
+        momentum = torch.addcmul(momentum, sizes, gradient, value=-1.0 if index + 1 < leapfrog_steps else -0.5)
+    error = _kinetic(momentum, mass) + value - start
     return metropolis(state, ChainState(position, value, gradient), error)
 
 
@@ -94,5 +94,5 @@ class HMC(Kernel):
         self.step_size, self.leapfrog_steps = step_size, leapfrog_steps
         self.target_acceptance, self.jitter = target_acceptance, jitter
 
-    def step(self, state: ChainState, log_density: LogDensity, step_size: Size) -> tuple[ChainState, MoveInfo]:
-        return step(state, log_density, step_size, self.leapfrog_steps, jitter=self.jitter)
+    def step(self, state: ChainState, potential: Potential, step_size: Size) -> tuple[ChainState, MoveInfo]:
+        return step(state, potential, step_size, self.leapfrog_steps, jitter=self.jitter)

@@ -1,6 +1,6 @@
-"""The contract of a Markov kernel: moves of chains at any differentiable log density, as functions of an explicit state.
+"""The contract of a Markov kernel: moves of chains at exp(-U) for any differentiable U, as functions of an explicit state.
 
-Parameters of the density (a cost's weights) are frozen: the gradient is taken with respect to positions only and
+A cost over its temperature is such a potential as it is. Its parameters are frozen: the gradient is taken with respect to positions only and
 nothing is accumulated in ``.grad``. Works inside ``torch.no_grad`` and ``torch.inference_mode``.
 """
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-LogDensity = Callable[[Tensor], Tensor]
+Potential = Callable[[Tensor], Tensor]  # U, of positions (B, *shape) to (B,), in nats
 Size = float | Tensor  # of a step: a number, or a scalar tensor where it is adapted on the device
 
 
@@ -23,12 +23,12 @@ class ChainState(NamedTuple):
 
     Attributes:
         position: (B, *shape) on R^d.
-        log_density: (B,) at the position, up to a constant, in nats.
-        gradient: (B, *shape) of the log density.
+        potential: U at the position (B,), up to a constant, in nats: minus the log density.
+        gradient: (B, *shape) of the potential.
     """
 
     position: Tensor
-    log_density: Tensor
+    potential: Tensor
     gradient: Tensor
 
 
@@ -57,24 +57,24 @@ class Kernel(abc.ABC):
     step_size: float
     target_acceptance: float | None = None
 
-    def init(self, position: Tensor, log_density: LogDensity) -> ChainState:
-        """State of chains at ``position`` (B, *shape) for the target ``log_density``, (B, *shape) -> (B,)."""
-        return init(position, log_density)
+    def init(self, position: Tensor, potential: Potential) -> ChainState:
+        """State of chains at ``position`` (B, *shape) for the target exp(-U) with U the ``potential``, (B, *shape) -> (B,)."""
+        return init(position, potential)
 
     @abc.abstractmethod
-    def step(self, state: ChainState, log_density: LogDensity, step_size: Size) -> tuple[ChainState, MoveInfo]:
+    def step(self, state: ChainState, potential: Potential, step_size: Size) -> tuple[ChainState, MoveInfo]:
         """One move at the same target for which the state was made."""
 
-    def run(self, position: Tensor, log_density: LogDensity, steps: int, step_size: Size) -> tuple[Tensor, Tensor]:
+    def run(self, position: Tensor, potential: Potential, steps: int, step_size: Size) -> tuple[Tensor, Tensor]:
         """``steps`` moves of chains from ``position``.
 
         Returns:
             Positions (B, *shape), and the acceptance averaged over chains and moves, a scalar.
         """
-        state = self.init(position, log_density)
+        state = self.init(position, potential)
         acceptance = position.new_zeros(())
         for _ in range(steps):
-            state, info = self.step(state, log_density, step_size)
+            state, info = self.step(state, potential, step_size)
             acceptance = acceptance + info.acceptance.mean() / steps
         return state.position, acceptance
 
@@ -83,9 +83,9 @@ class Kernel(abc.ABC):
         return []
 
 
-def init(position: Tensor, log_density: LogDensity) -> ChainState:
-    """State of chains at ``position`` (B, *shape) for the target ``log_density`` (B, *shape) -> (B,)."""
-    value, gradient = value_and_gradient(log_density, position)
+def init(position: Tensor, potential: Potential) -> ChainState:
+    """State of chains at ``position`` (B, *shape) for the target exp(-U) with U the ``potential``, (B, *shape) -> (B,)."""
+    value, gradient = value_and_gradient(potential, position)
     return ChainState(position.detach(), value, gradient)
 
 
@@ -96,13 +96,13 @@ def gradients_enabled() -> Iterator[None]:
         yield
 
 
-def value_and_gradient(log_density: LogDensity, position: Tensor) -> tuple[Tensor, Tensor]:
-    """log density (B,) and its gradient (B, *shape), both detached."""
+def value_and_gradient(potential: Potential, position: Tensor) -> tuple[Tensor, Tensor]:
+    """U (B,) and its gradient (B, *shape), both detached."""
     if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
         with gradients_enabled():
-            return value_and_gradient(log_density, position)
+            return value_and_gradient(potential, position)
     position = (position.clone() if position.is_inference() else position).detach().requires_grad_(True)
-    value = log_density(position)
+    value = potential(position)
     return value.detach(), gradient_at(value, position)
 
 
@@ -134,7 +134,7 @@ def metropolis(state: ChainState, proposal: ChainState, energy_error: Tensor) ->
     """
     # A chain may start where the density is zero (error -inf: go); it may never end there, nor where a gradient is not
     # finite.
-    value, gradient = proposal.log_density, proposal.gradient
+    value, gradient = proposal.potential, proposal.gradient
     usable = torch.isfinite(value) & torch.isfinite(each_sum(gradient)) & ~torch.isnan(energy_error)
     energy_error = torch.where(usable, energy_error, torch.inf)
     acceptance = torch.exp(-energy_error.clamp(min=0))
@@ -142,7 +142,7 @@ def metropolis(state: ChainState, proposal: ChainState, energy_error: Tensor) ->
     keep = each(accepted, proposal.position)
     moved = ChainState(
         torch.where(keep, proposal.position, state.position),
-        torch.where(accepted, value, state.log_density),
+        torch.where(accepted, value, state.potential),
         torch.where(keep, gradient, state.gradient),
     )
     return moved, MoveInfo(acceptance, accepted, energy_error)

@@ -8,8 +8,8 @@ from torch import Tensor
 from lightning_irl.mcmc.kernel import (
     ChainState,
     Kernel,
-    LogDensity,
     MoveInfo,
+    Potential,
     Size,
     each_sum,
     gradients_enabled,
@@ -21,9 +21,9 @@ from lightning_irl.mcmc.kernel import (
 class Langevin(Kernel):
     r"""Unadjusted Langevin dynamics, with temperature and noise stated separately.
 
-    .. math:: x' = x + \epsilon \, \nabla \log \pi(x) + s \sqrt{2 \epsilon T} \, \xi, \qquad \xi \sim N(0, 1)
+    .. math:: x' = x - \epsilon \, \nabla U(x) + s \sqrt{2 \epsilon T} \, \xi, \qquad \xi \sim N(0, 1)
 
-    For small steps its draws are those of :math:`\pi^{1 / (T s^2)}`: of the target only at T = s = 1. Both are factors on the noise and
+    For small steps its draws are those of :math:`e^{-U / (T s^2)}`: of the target only at T = s = 1. Both are factors on the noise and
     are kept apart because they mean different things: a temperature is what one wants to draw from, a noise below 1 is the
     short cut of many implementations, whose models are trained at a temperature that nobody wrote down. The step itself adds an error of the order of
     :math:`\epsilon`: only a correction (:class:`MALA`) removes it.
@@ -53,14 +53,14 @@ class Langevin(Kernel):
         """The temperature T s^2 that draws have, for small steps."""
         return self.temperature * self.noise**2
 
-    def step(self, state: ChainState, log_density: LogDensity, step_size: Size) -> tuple[ChainState, MoveInfo]:
+    def step(self, state: ChainState, potential: Potential, step_size: Size) -> tuple[ChainState, MoveInfo]:
         """One move, without rejection; what a correction would have accepted is in the acceptance."""
         position = self._move(state.position, state.gradient, step_size)
-        moved = ChainState(position, *value_and_gradient(log_density, position))
+        moved = ChainState(position, *value_and_gradient(potential, position))
         error = energy_error(state, moved, step_size)
         return moved, MoveInfo(torch.exp(-error.clamp(min=0)), torch.ones_like(error).bool(), error)
 
-    def run(self, position: Tensor, log_density: LogDensity, steps: int, step_size: Size) -> tuple[Tensor, Tensor]:
+    def run(self, position: Tensor, potential: Potential, steps: int, step_size: Size) -> tuple[Tensor, Tensor]:
         """``steps`` moves and as many gradients: what an uncorrected chain needs, and no more.
 
         Returns:
@@ -70,7 +70,7 @@ class Langevin(Kernel):
             position = (position.clone() if position.is_inference() else position).detach()
             ones = None  # as the sum's gradient, without the sum
             for _ in range(steps):
-                value = log_density(position.requires_grad_(True))
+                value = potential(position.requires_grad_(True))
                 ones = torch.ones_like(value) if ones is None else ones
                 gradient = (
                     torch.autograd.grad(value, position, ones)[0] if value.requires_grad else torch.zeros_like(position)
@@ -82,8 +82,8 @@ class Langevin(Kernel):
         noise = torch.randn_like(position)
         scale = self.noise * (2 * step_size * self.temperature) ** 0.5
         if isinstance(step_size, float):
-            return torch.add(position, gradient, alpha=step_size).add_(noise, alpha=float(scale))
-        return position + step_size * gradient + scale * noise
+            return torch.sub(position, gradient, alpha=step_size).add_(noise, alpha=float(scale))
+        return position - step_size * gradient + scale * noise
 
     def departures(self) -> list[str]:
         found = [
@@ -100,8 +100,8 @@ class Langevin(Kernel):
 class MALA(Kernel):
     r"""Langevin dynamics with a Metropolis correction: exact at the model whatever the step size.
 
-    .. math:: x' = x + \epsilon \nabla \log \pi(x) + \sqrt{2 \epsilon} \, \xi, \qquad
-              \alpha = \min\Bigl(1, \frac{\pi(x') \, k(x \mid x')}{\pi(x) \, k(x' \mid x)}\Bigr)
+    .. math:: x' = x - \epsilon \nabla U(x) + \sqrt{2 \epsilon} \, \xi, \qquad
+              \alpha = \min\Bigl(1, \frac{e^{-U(x')} \, k(x \mid x')}{e^{-U(x)} \, k(x' \mid x)}\Bigr)
 
     with k the proposal's density.
 
@@ -120,16 +120,16 @@ class MALA(Kernel):
             raise ValueError(f"MALA step_size is {step_size}; it must be above 0")
         self.step_size, self.target_acceptance = step_size, target_acceptance
 
-    def step(self, state: ChainState, log_density: LogDensity, step_size: Size) -> tuple[ChainState, MoveInfo]:
+    def step(self, state: ChainState, potential: Potential, step_size: Size) -> tuple[ChainState, MoveInfo]:
         noise = torch.randn_like(state.position)
-        position = state.position + step_size * state.gradient + (2 * step_size) ** 0.5 * noise
-        proposal = ChainState(position, *value_and_gradient(log_density, position))
+        position = state.position - step_size * state.gradient + (2 * step_size) ** 0.5 * noise
+        proposal = ChainState(position, *value_and_gradient(potential, position))
         return metropolis(state, proposal, energy_error(state, proposal, step_size))
 
 
 def energy_error(state: ChainState, proposal: ChainState, step_size: Size) -> Tensor:
     """Minus log of the ratio by which a Metropolis correction accepts a Langevin move (B,), in nats."""
-    there = proposal.position - state.position - step_size * state.gradient
-    back = state.position - proposal.position - step_size * proposal.gradient
+    there = proposal.position - state.position + step_size * state.gradient
+    back = state.position - proposal.position + step_size * proposal.gradient
     asymmetry = (each_sum(back.square()) - each_sum(there.square())) / (4 * step_size)
-    return asymmetry - (proposal.log_density - state.log_density)
+    return asymmetry + (proposal.potential - state.potential)

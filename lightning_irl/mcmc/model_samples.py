@@ -87,10 +87,10 @@ def sample_model(
         return ModelSamples(samples, samples[:, None], ess, math.nan)
     kernel = kernel or HMC()
     target = target_from(cost if temperature == 1 else Tempered(cost, temperature), sampler)
-    state = kernel.init(target.to_position(samples), target.log_density)
+    state = kernel.init(target.to_position(samples), target.potential)
     size, path, accepted = torch.tensor(float(kernel.step_size)), [samples], []
     for move in range(moves):
-        state, info = kernel.step(state, target.log_density, size.to(samples))
+        state, info = kernel.step(state, target.potential, size.to(samples))
         path.append(target.to_samples(state.position))
         acceptance = info.acceptance.mean().cpu()
         if kernel.target_acceptance is not None and 2 * move < moves:

@@ -68,8 +68,8 @@ class Target(abc.ABC):
         """Positions as samples (B, *shape), with log |d sample / d position| (B,), in nats."""
 
     @abc.abstractmethod
-    def log_density(self, position: Tensor) -> Tensor:
-        """log of exp(-c) at positions (B, d), as a density there; (B,), up to no constant, in nats."""
+    def potential(self, position: Tensor) -> Tensor:
+        """U at positions (B, d): minus the log of exp(-c) as a density there, without the 1/Z; (B,), in nats."""
 
     @abc.abstractmethod
     def beside(self, start: Sampler, position: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,11 +95,11 @@ class SampleTarget(Target):
         samples, log_det = self.support.constrain(position)
         return samples.reshape(len(position), *self.shape), log_det
 
-    def log_density(self, position: Tensor) -> Tensor:
+    def potential(self, position: Tensor) -> Tensor:
         if isinstance(self.support, RealSupport):  # coordinates as they are, in the innermost loop of every chain
-            return -self.cost(position if len(self.shape) == 1 else position.reshape(len(position), *self.shape))
+            return self.cost(position if len(self.shape) == 1 else position.reshape(len(position), *self.shape))
         samples, log_det = self.constrain(position)
-        return log_det - self.cost(samples)
+        return self.cost(samples) - log_det
 
     def beside(self, start: Sampler, position: Tensor) -> tuple[Tensor, Tensor]:
         samples, log_det = self.constrain(position)
@@ -110,7 +110,7 @@ class SampleTarget(Target):
 class BaseTarget(Target):
     r"""Coordinates are a transport's base: x = g(z), in which the transport is standard normal.
 
-    .. math:: \log \pi(z) = \log \left|\tfrac{\partial g}{\partial z}\right| - c(g(z))
+    .. math:: U(z) = c(g(z)) - \log \left|\tfrac{\partial g}{\partial z}\right|
 
     Where the transport is near the model, this is near a standard normal, so that one step size fits every direction; modes that the
     transport joins are joined for the chains.
@@ -135,21 +135,23 @@ class BaseTarget(Target):
     def constrain(self, position: Tensor) -> tuple[Tensor, Tensor]:
         return self.transport.from_base(position)
 
-    def log_density(self, position: Tensor) -> Tensor:
+    def potential(self, position: Tensor) -> Tensor:
         return self._both(position)[1]
 
     def beside(self, start: Sampler, position: Tensor) -> tuple[Tensor, Tensor]:
         if start is self.transport:
-            return self._both(position)
+            log_base, potential = self._both(position)
+            return log_base, -potential
         samples, log_det = self.constrain(position)
         log_q = start.log_prob(samples)
         return log_q + log_det, log_det - relative_cost(self.cost, samples, start, log_q)
 
     def _both(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """log density of the base (B,), and U (B,)."""
         samples, log_det = self.constrain(position)
         log_base = standard_normal_log_prob(position)
         cost = relative_cost(self.cost, samples, self.transport, log_base - log_det)
-        return log_base, log_det - cost
+        return log_base, cost - log_det
 
 
 def target_from(cost: CostFunction, start: Sampler, event: Event | None = None) -> Target:

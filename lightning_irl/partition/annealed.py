@@ -274,7 +274,7 @@ def _forward(
         state, slope = path.state(free, beta)
         log_weights += (beta - schedule.betas[index - 1]) * slope
         state, info = hmc.step(
-            state, path.log_density(beta), schedule.step_sizes[index], leapfrog_steps, schedule.masses[index]
+            state, path.potential(beta), schedule.step_sizes[index], leapfrog_steps, schedule.masses[index]
         )
         free = state.position
         acceptance += info.acceptance.mean()
@@ -291,7 +291,7 @@ def _reverse(
         beta = schedule.betas[index]
         state, _ = path.state(free, beta)
         state, info = hmc.step(
-            state, path.log_density(beta), schedule.step_sizes[index], leapfrog_steps, schedule.masses[index]
+            state, path.potential(beta), schedule.step_sizes[index], leapfrog_steps, schedule.masses[index]
         )
         free = state.position
         with torch.no_grad():

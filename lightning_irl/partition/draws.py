@@ -64,13 +64,13 @@ def draw_model(
 
 def continue_chains(run: AnnealedRun, draws_per_chain: int = 8, leapfrog_steps: int = 4) -> ModelDraws:
     """Move the chains of a forward run on at the model, with the step size and mass of its last temperature."""
-    target = run.path.log_density(1.0)
+    target = run.path.potential(1.0)
     state = init(run.free, target)
-    kept, values, acceptance = [run.samples], [state.log_density], 0.0
+    kept, values, acceptance = [run.samples], [state.potential], 0.0
     for _ in range(draws_per_chain - 1):
         state, info = hmc.step(state, target, run.schedule.step_sizes[-1], leapfrog_steps, run.schedule.masses[-1])
         kept.append(run.path.to_samples(state.position))
-        values.append(state.log_density)
+        values.append(state.potential)
         acceptance += float(info.acceptance.mean())
     return ModelDraws(
         samples=torch.stack(kept, 1),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_irl.event import Event, require_continuous
-from lightning_irl.mcmc.kernel import ChainState, LogDensity, gradient_at, gradients_enabled
+from lightning_irl.mcmc.kernel import ChainState, Potential, gradient_at, gradients_enabled
 from lightning_irl.mcmc.target import CostFunction, target_from
 from lightning_irl.samplers.base import Sampler
 
@@ -54,15 +54,15 @@ class GeometricPath:
         """log q and -c at positions, (B,) each."""
         return self.target.beside(self.start, position)
 
-    def log_density(self, beta: float) -> LogDensity:
-        """The target at ``beta``: positions (B, d) -> (B,)."""
+    def potential(self, beta: float) -> Potential:
+        """Minus the log density at ``beta``: positions (B, d) -> (B,)."""
         if beta >= 1:
-            return self.target.log_density
+            return self.target.potential
         return lambda position: self._mix(beta, *self.ends(position))
 
     @staticmethod
     def _mix(beta: float, log_q: Tensor, log_model: Tensor) -> Tensor:
-        return (1 - beta) * log_q + beta * log_model if beta > 0 else log_q
+        return (beta - 1) * log_q - beta * log_model if beta > 0 else -log_q
 
     def state(self, position: Tensor, beta: float) -> tuple[ChainState, Tensor]:
         r"""Chains at ``position`` ready to move at ``beta``, and the weight of the path there.

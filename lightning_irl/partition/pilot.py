@@ -82,7 +82,7 @@ def pilot_schedule(
         log_weights = torch.nan_to_num((beta - stages[-1].beta) * slope, nan=-math.inf)
         state, slope = path.state(state.position[_systematic(log_weights)], beta)
         mass, log_step = _curvature(state), math.log(stages[-1].step_size)
-        target = path.log_density(beta)
+        target = path.potential(beta)
         for _ in range(MOVES_PER_STAGE):
             state, info = hmc.step(state, target, math.exp(log_step), leapfrog_steps, mass)
             log_step += float(info.acceptance.mean()) - target_acceptance

@@ -19,17 +19,17 @@ KERNELS = [*EXACT, Langevin(step_size=0.005)]
 
 
 def log_gamma(x):
-    return (2 * x - x.exp()).flatten(1).sum(-1)
+    return (x.exp() - 2 * x).flatten(1).sum(-1)
 
 
 def log_gamma_draws(num):
     return torch.distributions.Gamma(2.0, 1.0).sample((num, *SHAPE)).log()
 
 
-def _moves(kernel, position, log_density, steps):
-    state = kernel.init(position, log_density)
+def _moves(kernel, position, potential, steps):
+    state = kernel.init(position, potential)
     for _ in range(steps):
-        state, info = kernel.step(state, log_density, kernel.step_size)
+        state, info = kernel.step(state, potential, kernel.step_size)
     return state.position, info
 
 
@@ -68,7 +68,7 @@ def test_an_uncorrected_step_errs_by_its_own_order():
 def test_temperature_and_noise_of_langevin(temperature, noise):
     # A unit Gaussian at temperature T s^2 has that variance, over 1 - step / 2 for the discretisation (exact for a Gaussian).
     kernel = Langevin(0.1, temperature, noise)
-    last, _ = kernel.run(torch.zeros(50_000, 1), lambda x: -x.square().sum(-1) / 2, 60, 0.1)
+    last, _ = kernel.run(torch.zeros(50_000, 1), lambda x: x.square().sum(-1) / 2, 60, 0.1)
     expected = kernel.sampled_temperature / (1 - 0.05)
     assert kernel.sampled_temperature == temperature * noise**2
     assert abs(float(last.var()) - expected) < 4 * expected * math.sqrt(2 / 50_000)
@@ -88,11 +88,11 @@ def test_parameters_stay_frozen_and_inference_mode_is_no_obstacle(kernel):
     network = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 1))
     before = [parameter.clone() for parameter in network.parameters()]
 
-    def log_density(x):
-        return -network(x).squeeze(-1) - x.square().flatten(1).sum(-1) / 2
+    def potential(x):
+        return network(x).squeeze(-1) + x.square().flatten(1).sum(-1) / 2
 
     with torch.inference_mode():
-        position, _ = kernel.run(torch.randn(16, *SHAPE), log_density, 3, kernel.step_size)
+        position, _ = kernel.run(torch.randn(16, *SHAPE), potential, 3, kernel.step_size)
     assert position.std() > 0
     assert not position.requires_grad
     for parameter, old in zip(network.parameters(), before, strict=True):
@@ -112,12 +112,12 @@ def test_run_is_a_sequence_of_steps(kernel):
 
 @pytest.mark.parametrize("kernel", EXACT, ids=lambda kernel: type(kernel).__name__)
 def test_never_moves_to_where_the_density_is_zero_or_unknown(kernel):
-    for nothing in (-math.inf, math.nan):
+    for nothing in (math.inf, math.nan):
 
-        def log_density(x, nothing=nothing):
-            return torch.where(x[:, 0] > 0, -x.square().sum(-1) / 2, nothing)
+        def potential(x, nothing=nothing):
+            return torch.where(x[:, 0] > 0, x.square().sum(-1) / 2, nothing)
 
-        last, _ = _moves(kernel, torch.rand(500, 1), log_density, 10)
+        last, _ = _moves(kernel, torch.rand(500, 1), potential, 10)
         assert (last > 0).all()
 
 

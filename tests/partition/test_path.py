@@ -15,5 +15,5 @@ def test_path_on_a_box_integrates_as_the_box_does(beta_pixels):
     known = beta_pixels([1, 1, 1])
     path = GeometricPath(known.cost, known.sampler)
     free = torch.linspace(-25, 25, 20_001, dtype=torch.float64)[:, None]
-    integral = torch.trapezoid(path.log_density(1.0)(free).exp(), free[:, 0])
+    integral = torch.trapezoid(path.potential(1.0)(free).neg().exp(), free[:, 0])
     assert math.log(float(integral)) == pytest.approx(known.log_z, abs=1e-6)
