@@ -3,16 +3,19 @@
     pip install torchebm==0.8.9 ebmkit==0.16.0        # both are optional: what is not there is left out
     OMP_NUM_THREADS=1 python benchmarks/mcmc_speed.py
 
-Runs of all peers take turns, so that what else the machine does falls on all of them. CPU milliseconds of the process, medians;
-ratios are of medians.
+Runs of all peers take turns in random order, so that what else the machine does falls on all of them; each turn is one run that is not
+timed and one that is, as in training a step follows its like. CPU milliseconds of the process, medians; ratios are of medians.
+Every case is made anew several times: where a network's weights lie in memory changes a step by a percent.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +41,7 @@ except ImportError:
 
 STEP = 0.01
 LEAPFROGS = 10
+PLACES = 8  # times that a case is made
 
 
 def perceptron() -> nn.Module:
@@ -126,12 +130,12 @@ def sampling(label: str, batch: int, kind: str) -> dict[str, Callable[[], object
     network, x = make(), torch.randn(batch, *shape)
     energy = Energy(network)
 
-    def log_density(x: Tensor) -> Tensor:
-        return -network(x).squeeze(-1)
+    def potential(x: Tensor) -> Tensor:
+        return network(x).squeeze(-1)
 
     def held(kernel: Kernel, steps: int) -> object:
         with frozen(trainable(network)):  # as the views do, and the plain loop
-            return kernel.run(x, log_density, steps, STEP)
+            return kernel.run(x, potential, steps, STEP)
 
     if kind == "Langevin":
         steps = 100 if len(shape) == 1 else 20 if batch == 64 else 4
@@ -179,6 +183,7 @@ def training(label: str, batch: int, persistent: bool, steps: int = 10) -> dict[
             steps=steps,
             start="persistent" if persistent else "demonstrations",
             buffer_size=8192,
+            restart_from="noise",
         ),
         sampler_steps=0,
     )
@@ -191,8 +196,8 @@ def training(label: str, batch: int, persistent: bool, steps: int = 10) -> dict[
         optimizer.step()
 
     def ours() -> None:
-        samples, _ = view.sampler.sample(batch)
-        descend(view.cost_loss(data[torch.randint(len(data), (batch,))], samples, None), optimizer)
+        # as EBM.train_pair: chains that do not start at draws of the sampler leave it alone
+        descend(view.cost_loss(data[torch.randint(len(data), (batch,))], data[:0], None), optimizer)
 
     runs: dict[str, Callable[[], object]] = {"ours": ours}
     if torchebm:
@@ -216,17 +221,20 @@ def training(label: str, batch: int, persistent: bool, steps: int = 10) -> dict[
     return runs
 
 
-def measure(runs: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
+def measure(make: Callable[[], dict[str, Callable[[], object]]], seconds: float) -> dict[str, float]:
     """Median CPU milliseconds of each run, in turns for about so many seconds."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times["ours"]) < 5:
-        for name, run in runs.items():
-            start = time.process_time()
-            run()
-            times[name].append(time.process_time() - start)
+    times: dict[str, list[float]] = {}
+    for _ in range(PLACES):
+        runs = list(make().items())
+        end, rounds = time.perf_counter() + seconds / PLACES, 0
+        while time.perf_counter() < end or rounds < 2:
+            rounds += 1
+            random.shuffle(runs)
+            for name, run in runs:
+                run()
+                start = time.process_time()
+                run()
+                times.setdefault(name, []).append(time.process_time() - start)
     return {name: 1e3 * statistics.median(values) for name, values in times.items()}
 
 
@@ -237,17 +245,17 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     cases = {
-        f"{kind}, {label}, batch {batch}": sampling(label, batch, kind)
+        f"{kind}, {label}, batch {batch}": partial(sampling, label, batch, kind)
         for label in CASES
         for batch in (64, 1024)
         for kind in ("Langevin", "HMC")
     }
     for label, batch in (("2-128-128-1", 256), ("conv 1x28x28", 64)):
         for persistent in (False, True):
-            cases[f"{'P' * persistent}CD-10 step, {label}, batch {batch}"] = training(label, batch, persistent)
+            cases[f"{'P' * persistent}CD-10 step, {label}, batch {batch}"] = partial(training, label, batch, persistent)
     print("| case | ours, ms | plain loop | torchebm | ebmkit |\n|---|---|---|---|---|")
-    for name, runs in cases.items():
-        found = measure(runs, options.seconds)
+    for name, make in cases.items():
+        found = measure(make, options.seconds)
         cells = [
             f"{found[peer]:.1f} ({found['ours'] / found[peer]:.2f})" if peer in found else ""
             for peer in ("plain loop", "torchebm", "ebmkit")

@@ -106,7 +106,7 @@ def verify(view: View, demonstrations: Samples, num_draws: int | None = None, se
     by_importance = _gradient(objectives.maxent_cost_loss(demo_cost, importance_log_z), parameters)
     with frozen(trainable(view.sampler)):
         loss = view.cost_loss(demonstrations, samples, sample_log_q)
-        trained = _gradient(sum(view.penalties(demonstrations, samples).values(), loss), parameters)
+        trained = _gradient(sum(view.penalties(demonstrations, view.negatives(samples)).values(), loss), parameters)
     floor = CANCELLATION * float(_gradient(demo_cost.mean(), parameters).norm())
 
     generator_loss, trained_sampler = _compare_samplers(view, demonstrations, log_z, num_draws, seed)

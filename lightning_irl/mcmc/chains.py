@@ -98,24 +98,37 @@ class Chains(nn.Module):
         self.register_buffer("acceptance", torch.tensor(torch.nan))
         self.register_buffer("good", torch.tensor([self.kernel.step_size, torch.nan]), persistent=False)
 
-    def forward(self, cost: CostFunction, sampler: Sampler, demonstrations: Tensor, draws: Tensor) -> Tensor:
+    @property
+    def needs_draws(self) -> bool:
+        """Whether runs start at draws of the view's sampler, all or some."""
+        return "sampler" in (self.start, *([self.restart_from] if self.start == "persistent" else []))
+
+    def forward(
+        self,
+        cost: CostFunction,
+        sampler: Sampler,
+        demonstrations: Tensor,
+        draws: Tensor,
+        num_chains: int | None = None,
+    ) -> Tensor:
         """Run chains at exp(-c).
 
         Args:
             cost: samples (B, *shape) -> (B,), already divided by the temperature, in nats; differentiable and deterministic.
             sampler: the flow whose base gives the coordinates, if they are ``base``.
             demonstrations: (N, *shape), where a start may come from.
-            draws: of the view's sampler (M, *shape), likewise; there are as many chains as draws.
+            draws: of the view's sampler (M, *shape), likewise.
+            num_chains: M; by default the number of draws, of which there may be none where :attr:`needs_draws` is False.
 
         Returns:
             Ends of the chains (M, *shape), constant.
         """
         target = self.target(cost, sampler)
-        starts, index = self._starts(demonstrations, draws)
+        starts, index = self._starts(demonstrations, draws, len(draws) if num_chains is None else num_chains)
         target_acceptance = self.kernel.target_acceptance
         size = self.kernel.step_size if target_acceptance is None else self.step_size
         run = Kernel.run if self._runs % LOOK_EVERY == 0 else type(self.kernel).run
-        position, acceptance = run(self.kernel, target.to_position(starts), target.log_density, self.steps, size)
+        position, acceptance = run(self.kernel, target.to_position(starts), target.potential, self.steps, size)
         samples = target.to_samples(position)
         with torch.no_grad():
             self._is_noted = target_acceptance is not None or run is Kernel.run
@@ -142,41 +155,35 @@ class Chains(nn.Module):
             )
         return BaseTarget(cost, transport)
 
-    def _starts(self, demonstrations: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _starts(self, demonstrations: Tensor, draws: Tensor, num: int) -> tuple[Tensor, Tensor | None]:
         """Where a run starts (M, *shape), and for kept chains their places in the buffer (M,)."""
         if self.start != "persistent":
-            return self._fresh(self.start, demonstrations, draws), None
-        fresh = self._fresh(self.restart_from, demonstrations, draws)
-        if self.kept is None or len(self.kept) < max(self.buffer_size, len(draws)):
+            return self._fresh(self.start, demonstrations, draws, num), None
+        fresh = self._fresh(self.restart_from, demonstrations, draws, num)
+        if self.kept is None or len(self.kept) < max(self.buffer_size, num):
             return fresh, None  # the buffer fills
-        index = torch.randperm(len(self.kept), device=draws.device)[: len(draws)]
-        is_fresh = torch.rand(len(draws), device=draws.device) < self.restart_share
+        index = torch.randperm(len(self.kept), device=draws.device)[:num]
+        is_fresh = torch.rand(num, device=draws.device) < self.restart_share
         return torch.where(each(is_fresh, draws), fresh, self.kept[index]), index
 
-    def _fresh(self, source: str, demonstrations: Tensor, draws: Tensor) -> Tensor:
+    def _fresh(self, source: str, demonstrations: Tensor, draws: Tensor, num: int) -> Tensor:
         """New starts (M, *shape): each a draw, a demonstration or noise; which chain starts where does not matter."""
         if source == "sampler":
             return draws
         if source == "noise":
-            return self.noise.sample(len(draws))[0].to(draws)
-        if len(draws) == len(demonstrations):
+            return self.noise.draw(num).to(draws)
+        if num == len(demonstrations):
             return demonstrations
-        rounds = -(-len(draws) // len(demonstrations))
+        rounds = -(-num // len(demonstrations))
         places = [torch.randperm(len(demonstrations), device=draws.device) for _ in range(rounds)]
-        return demonstrations[torch.cat(places)[: len(draws)]]
+        return demonstrations[torch.cat(places)[:num]]
 
     @torch.no_grad()
-    def watch(self, cost: Tensor) -> Tensor:
-        """Look whether chains exploded, given c/T at their ends (M,); while they have not, note their step size and acceptance.
-
-        Returns:
-            The largest absolute cost, a scalar; nan where it is beyond the bound.
-        """
-        worst = cost.abs().amax()
-        is_good = worst <= self.energy_bound
+    def note(self, cost: Tensor) -> None:
+        """Keep step size and acceptance for :meth:`advice`, unless c/T at the ends (M,) says that chains have exploded."""
         if self._is_noted:
+            is_good = (cost.abs() <= self.energy_bound).all()
             self.good.copy_(torch.where(is_good, torch.stack([self.step_size, self.acceptance]), self.good))
-        return torch.where(is_good, worst, torch.nan)
 
     def advice(self) -> str:
         """What to do about chains that exploded; waits for the device."""

@@ -54,7 +54,7 @@ class Regulariser(nn.Module, abc.ABC):
         Args:
             energy: c/T of samples, differentiable.
             demonstrations: (N, *shape).
-            samples: draws of the sampler (M, *shape), constant.
+            samples: negative samples (M, *shape), constant: draws of the sampler, or ends of the chains that stand for the model.
         """
 
     def forward(self, energy: Energy, demonstrations: Samples, samples: Samples) -> Tensor:

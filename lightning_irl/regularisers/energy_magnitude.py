@@ -10,7 +10,9 @@ from lightning_irl.samples import Samples, count, join
 
 
 class EnergyMagnitude(Regulariser):
-    r"""E_p[c^2] + E_q[c^2] with c over the temperature (Du and Mordatch 2019, arXiv 1903.08689).
+    r"""E_p[c^2] + E_-[c^2] with c over the temperature (Du and Mordatch 2019, arXiv 1903.08689).
+
+    The second mean is over the negative samples: draws of q, or ends of chains, as in the source.
 
     Draws costs to zero, in particular the constant of a cost that nothing else holds: of losses that see only differences of
     costs, or log Z beside them.

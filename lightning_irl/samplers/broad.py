@@ -43,17 +43,25 @@ class BroadSampler(Sampler):
         self.register_buffer("location", location)
         self.register_buffer("scale", scale)
 
-    @torch.no_grad()
     def sample(self, num_samples: int) -> tuple[Tensor, Tensor]:
         if self.lattice is not None:
             device = self.location.device
             levels = torch.randint(self.lattice.levels, (num_samples, *self.shape), device=device)
             samples = self.lattice.to_samples(levels, self.location.dtype)
             return samples, self.log_prob(samples)
+        noise = self._noise(num_samples)
+        return self._place(noise), self._log_prob_of(noise)
+
+    def draw(self, num_samples: int) -> Tensor:
+        """Samples (num_samples, *shape) alone, as those of :meth:`sample`."""
+        return self.sample(num_samples)[0] if self.lattice is not None else self._place(self._noise(num_samples))
+
+    def _noise(self, num_samples: int) -> Tensor:
         noise = self.location.new_empty(num_samples, self.dimension)
-        noise = noise.uniform_() if self.is_box else noise.normal_()
-        samples = (self.location + self.scale * noise).view(num_samples, *self.shape)
-        return samples, self.log_prob(samples)
+        return noise.uniform_() if self.is_box else noise.normal_()
+
+    def _place(self, standard: Tensor) -> Tensor:
+        return torch.addcmul(self.location, self.scale, standard).view(len(standard), *self.shape)
 
     def rsample(self, num_samples: int) -> tuple[Tensor, Tensor]:
         return self.sample(num_samples)
@@ -63,8 +71,15 @@ class BroadSampler(Sampler):
             uniform = samples.new_tensor(-self.dimension * math.log(self.lattice.levels))
             return torch.where(self.lattice.to_levels(samples)[1], uniform, -math.inf)
         standard = (samples.flatten(1) - self.location) / self.scale
+        log_q = self._log_prob_of(standard)
+        if self.is_box:
+            log_q = torch.where(((standard >= 0) & (standard <= 1)).all(-1), log_q, -math.inf)
+        return log_q
+
+    def _log_prob_of(self, standard: Tensor) -> Tensor:
+        """log q (B,) of what is given as (x - location) / scale (B, d); on a box, of what is in it."""
         log_scale = self.scale.log().sum()
         if self.is_box:
-            inside = ((standard >= 0) & (standard <= 1)).all(-1)
-            return torch.where(inside, -log_scale, -math.inf)
-        return -standard.square().sum(-1) / 2 - log_scale - self.dimension / 2 * math.log(2 * math.pi)
+            return -log_scale.expand(len(standard))
+        log_peak = -self.dimension / 2 * math.log(2 * math.pi) - log_scale
+        return torch.sub(log_peak, standard.square().sum(-1), alpha=0.5)

@@ -104,22 +104,46 @@ class EBM(View):
             return self.guided_cost_loss(self.guided_cost, demonstrations, samples, log_q)
         assert isinstance(demonstrations, Tensor)
         assert isinstance(samples, Tensor)
-        self.ends = self.run_chains(self.chains, demonstrations, samples, log_q)
+        num_chains = len(samples) or self.draws(demonstrations)
+        self.ends = self.run_chains(self.chains, demonstrations, samples, log_q, num_chains)
         demo_cost, end_cost = self.energies(demonstrations, self.ends)
-        self.finite.watch("chains", self.chains.watch(end_cost), self._batch)
+        self.chains.note(end_cost)
+        self.finite.watch("chains", end_cost, self._batch, bound=self.chains.energy_bound)
         self.record("chains/acceptance", self.chains.acceptance)
         self.record("chains/step_size", self.chains.step_size)
         return objectives.uniform_cost_loss(*gather_each(demo_cost, end_cost))
 
-    def run_chains(self, chains: Chains, demonstrations: Tensor, draws: Tensor, log_q: Tensor | None) -> Tensor:
+    def negatives(self, samples: Samples) -> Samples:
+        return samples if self.chains is None else self.ends
+
+    def train_pair(self, demonstrations: Samples) -> None:
+        if self.chains is None or self.chains.needs_draws or self.sampler_steps:
+            super().train_pair(demonstrations)
+            return
+        # No draw trains anything: they are made where log Z is estimated, by random numbers that training does not see.
+        assert isinstance(demonstrations, Tensor)
+        draws, log_q = demonstrations[:0], None
+        if self._estimates_log_z:
+            with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+                draws, log_q = self.sampler.sample(self.draws(demonstrations))
+            self.finite.watch_draws(draws, self._batch)
+        self.descend_cost(demonstrations, draws, log_q)
+
+    @property
+    def _estimates_log_z(self) -> bool:
+        return self.is_logged or self._batch == self.warm_start
+
+    def run_chains(
+        self, chains: Chains, demonstrations: Tensor, draws: Tensor, log_q: Tensor | None, num_chains: int
+    ) -> Tensor:
         """Ends (M, *shape) of chains at the model, in eval mode and held constant, so that what they target is one function.
 
         ``log_z`` becomes the draws' importance estimate, at the start and at the logging interval: no step needs it here.
         """
         with evaluating(self.cost):
             with frozen(trainable(self.cost)):
-                ends: Tensor = chains(self.energy, self.sampler, demonstrations, draws)
-            if log_q is not None and (self.is_logged or self._batch == self.warm_start):
+                ends: Tensor = chains(self.energy, self.sampler, demonstrations, draws, num_chains)
+            if log_q is not None and self._estimates_log_z:
                 with torch.no_grad():
                     self.log_z.copy_(objectives.importance_log_z(*gather_each(self.energy(draws), log_q)))
         return ends

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -18,7 +19,7 @@ class NonFiniteError(RuntimeError):
 
 
 class FiniteMonitor:
-    """Finds for what is watched the first batch, and there the first term, at which it was not finite.
+    """Finds for what is watched the first batch, and there the first term, at which it was not finite, or beyond its bound.
 
     A value is kept as it is, a scalar on its device, until the next :meth:`check`.
 
@@ -29,7 +30,7 @@ class FiniteMonitor:
     def __init__(self, terms: Sequence[str]) -> None:
         self.terms = {term: index for index, term in enumerate(terms)}
         self.advice: dict[str, Callable[[], str]] = {}
-        self._kept: list[tuple[int, int, Tensor, Tensor | None]] = []  # batch, term, value, place
+        self._kept: list[tuple[int, int, Tensor, float, Tensor | None]] = []  # batch, term, value, bound, place
         self._first: tuple[int, ...] = (-1, -1, *NOWHERE)  # batch, term, episode, step
 
     def add(self, term: str, advice: Callable[[], str]) -> None:
@@ -42,7 +43,7 @@ class FiniteMonitor:
         self.terms = {name: index for index, name in enumerate([term, *self.terms])}
         self.advice[term] = advice
 
-    def watch(self, term: str, value: Tensor, batch: int, place: Tensor | None = None) -> None:
+    def watch(self, term: str, value: Tensor, batch: int, place: Tensor | None = None, bound: float = math.inf) -> None:
         """Remember a value of a batch; reads nothing back.
 
         Args:
@@ -50,10 +51,12 @@ class FiniteMonitor:
             value: what must be finite, of any shape.
             batch: number of the batch.
             place: episode and step (2,), long, at which it is not, if it is not.
+            bound: largest absolute value that is good.
         """
         value = value.detach()
         if value.numel():
-            self._kept.append((batch, self.terms[term], value.abs().amax() if value.ndim else value, place))
+            largest = value.abs().amax() if value.ndim else value
+            self._kept.append((batch, self.terms[term], largest, bound, place))
 
     def watch_draws(self, samples: Samples, batch: int) -> None:
         """The same for draws of a sampler, under the name ``draws``; of trajectories with the first bad episode and its step."""
@@ -93,11 +96,15 @@ class FiniteMonitor:
         )
 
     def _look(self) -> tuple[int, ...]:
-        """Batch, term, episode and step of the first kept value that is not finite; -1 where there is none."""
+        """Batch, term, episode and step of the first kept value that is not good; -1 where there is none."""
         if not self._kept:
             return self._first
-        is_finite = torch.cat([value[None] for *_, value, _ in self._kept]).isfinite().tolist()
-        bad = [(*kept[:2], kept[3]) for kept, good in zip(self._kept, is_finite, strict=True) if not good]
+        largest = torch.cat([value[None] for _, _, value, _, _ in self._kept]).abs().tolist()
+        bad = [
+            (batch, term, place)
+            for (batch, term, _, bound, place), value in zip(self._kept, largest, strict=True)
+            if not (value < math.inf and value <= bound)  # nan is neither
+        ]
         if not bad:
             return self._first
         batch, index, place = min(bad, key=lambda entry: entry[:2])

@@ -62,14 +62,16 @@ def frozen(held: Sequence[nn.Parameter]) -> Iterator[None]:
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Put a module in eval mode; afterwards each part of it is as it was."""
-    parts = [part for part in module.modules() if part.training]
-    for part in parts:
-        part.training = False
+    states = [
+        vars(part) for part in module.modules() if part.training
+    ]  # Module.__setattr__ is slow, and this is in every step
+    for state in states:
+        state["training"] = False
     try:
         yield
     finally:
-        for part in parts:
-            part.training = True
+        for state in states:
+            state["training"] = True
 
 
 def read_checkpoint(path: str) -> dict[str, Any]:
@@ -459,15 +461,20 @@ class View(pl.LightningModule, abc.ABC):
         """A step of the cost on its loss and its regularisers' terms; arguments as :meth:`cost_loss`."""
 
         def loss() -> Tensor:
-            terms = self.penalties(demonstrations, samples)
+            own = self.cost_loss(demonstrations, samples, log_q)
+            terms = self.penalties(demonstrations, self.negatives(samples))
             for name, term in terms.items():
                 self.record(f"loss/{name}", term)
-            return sum(terms.values(), self.cost_loss(demonstrations, samples, log_q))
+            return sum(terms.values(), own)
 
         self.descend("cost", loss)
 
+    def negatives(self, samples: Samples) -> Samples:
+        """The samples whose cost the loss has just raised (M, *shape), given the sampler's draws, which they are unless a view says otherwise."""
+        return samples
+
     def penalties(self, demonstrations: Samples, samples: Samples) -> dict[str, Tensor]:
-        """The regularisers' terms by name, scalars; demonstrations (N, *shape) and draws (M, *shape) as :meth:`cost_loss` sees them."""
+        """The regularisers' terms by name, scalars, at demonstrations (N, *shape) and :meth:`negatives` (M, *shape)."""
         return {
             regulariser.name: regulariser(self.energy, demonstrations, samples) for regulariser in self._regularisers()
         }

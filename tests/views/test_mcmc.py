@@ -16,6 +16,7 @@ from lightning_irl.costs import ConvCost, MLPCost, QuadraticCost, TiltedCost
 from lightning_irl.datamodules import ToyDataModule
 from lightning_irl.event import make_event, make_trajectory_event
 from lightning_irl.mcmc import HMC, MALA, Chains, Langevin
+from lightning_irl.regularisers import EnergyMagnitude
 from lightning_irl.samplers import BroadSampler, FlowSampler, GaussianSampler, GeneratorSampler
 from lightning_irl.views import EBM
 from lightning_irl.views.finite import NonFiniteError
@@ -97,6 +98,39 @@ def test_a_sampler_without_density_can_start_the_chains():
     view = build(sampler=GeneratorSampler, chains=lambda event: Chains(event, HMC(0.2), steps=2, start="sampler"))
     fit(view, torch.randn(256, 2))
     assert torch.isnan(view.log_z)
+
+
+@pytest.mark.parametrize("restart_from", ["noise", "sampler"])
+def test_a_sampler_that_nothing_needs_is_left_alone_and_logging_does_not_change_training(restart_from):
+    # Without draws to start at, the sampler is asked only where log Z is logged; its random numbers are not training's.
+    chains = partial(Chains, kernel=HMC(0.2), steps=2, buffer_size=32, restart_share=0.5, restart_from=restart_from)
+    ends, asked = [], []
+    for every in (2, 5):
+        torch.manual_seed(0)
+        view = build(MLPCost, GaussianSampler, chains=chains)
+        view.sampler.sample = lambda num, sample=view.sampler.sample: asked.append(num) or sample(num)
+        torch.manual_seed(1)
+        fit(view, torch.randn(640, 2), log_every_n_steps=every)
+        ends.append([parameter.detach() for parameter in view.cost.parameters()])
+        assert torch.isfinite(view.log_z)
+    for one, other in zip(*ends, strict=True):
+        assert torch.equal(one, other)
+    # 10 batches: the first, and every second or fifth
+    assert asked == [64] * (20 if restart_from == "sampler" else (1 + 5) + (1 + 2))
+
+
+def test_regularisers_see_the_ends_of_the_chains():
+    # Du and Mordatch's energies are those of the negative samples, not of the sampler's draws.
+    seen = []
+
+    class Watch(EnergyMagnitude):
+        def penalty(self, energy, demonstrations, samples):
+            seen.append(samples)
+            return super().penalty(energy, demonstrations, samples)
+
+    view = build(chains=partial(Chains, start="demonstrations"), regularisers=[partial(Watch, weight=0.1)])
+    fit(view, torch.randn(64, 2))
+    assert torch.equal(seen[0], view.ends)
 
 
 def test_an_explosion_stops_the_run_with_what_led_there():
