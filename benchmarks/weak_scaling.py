@@ -1,6 +1,6 @@
 """Samples a second of two processes that train together, beside two that know nothing of each other, on the same cores.
 
-    chrt --batch 0 python benchmarks/weak_scaling.py            # about 15 minutes on 2 free cores
+    chrt --batch 0 python benchmarks/weak_scaling.py            # about 20 minutes on 2 free cores
 
 Weak scaling: each process has as many demonstrations, draws and episodes in a batch as a process alone. What is lost is the exchange of
 per-sample values and of gradients, and waiting for the slower one. Both kinds run in turn, three times; the table has medians. Rates are
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,8 +30,8 @@ from lightning_irl.costs import ConvCost, MLPStepCost, TiltedCost, TrajectoryCos
 from lightning_irl.datamodules import DigitsDataModule
 from lightning_irl.datamodules.memory import MemoryDataModule, Splits
 from lightning_irl.environments import CartPole, Pendulum
-from lightning_irl.event import make_trajectory_event
-from lightning_irl.learners import PPO
+from lightning_irl.event import Event, make_trajectory_event
+from lightning_irl.learners import PPO, Learner, ScoreFunction
 from lightning_irl.policies import CategoricalPolicy, ClippedGaussianPolicy
 from lightning_irl.samplers import FlowSampler, PolicySampler
 from lightning_irl.views import EBM, IRL, View
@@ -54,12 +55,12 @@ def batched_irl(size: int) -> tuple[View, MemoryDataModule]:
     return view, MemoryDataModule(event, Splits(whole, whole, whole), batch_size=size)
 
 
-def pendulum(size: int) -> tuple[View, MemoryDataModule]:
+def pendulum(size: int, learner: Callable[[Event], Learner] = PPO) -> tuple[View, MemoryDataModule]:
     """The pair of configs/irl/pendulum.yaml."""
     event = make_trajectory_event(200, [3], action_shape=[1], action_low=[-2], action_high=[2])
     policy = partial(PolicySampler, environment=Pendulum(), policy=ClippedGaussianPolicy)
     cost = partial(TrajectoryCost, step_cost=MLPStepCost)
-    view = IRL(event, cost, policy, learner=PPO, objective="guided_cost", num_samples=size, cost_steps=2)
+    view = IRL(event, cost, policy, learner=learner, objective="guided_cost", num_samples=size, cost_steps=2)
     whole = view.sampler.sample(size)[0]
     return view, MemoryDataModule(event, Splits(whole, whole, whole), batch_size=size)
 
@@ -71,6 +72,7 @@ CASES = {
     "IRL of CartPole, 256 episodes": (batched_irl, 256, 60),
     "IRL of Pendulum, 128 episodes": (pendulum, 128, 40),
     "IRL of Pendulum, 512": (pendulum, 512, 16),
+    "IRL of Pendulum, 512, by the score function": (partial(pendulum, learner=ScoreFunction), 512, 24),
 }
 
 
@@ -144,12 +146,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", choices=list(CASES), help=argparse.SUPPRESS)
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     options = parser.parse_args()
     if options.work:
         work(options.work)
         return
     print("| case | two apart, samples/s | two together, samples/s | ratio |\n|---|---|---|---|")
-    for case in CASES:
+    for case in options.cases:
         found = [(apart(case), together(case)) for _ in range(options.repetitions)]
         first, second = (statistics.median(values) for values in zip(*found, strict=True))
         print(f"| {case} | {first:.0f} | {second:.0f} | {statistics.median(b / a for a, b in found):.2f} |", flush=True)
