@@ -117,7 +117,7 @@ class EBM(View):
         return samples if self.chains is None else self.ends
 
     def train_pair(self, demonstrations: Samples) -> None:
-        if self.chains is None or self.chains.needs_draws or self.sampler_steps:
+        if self.chains is None or self.chains.needs_draws or self.sampler_steps or not self.cost_steps:
             super().train_pair(demonstrations)
             return
         # No draw trains anything: they are made where log Z is estimated, by random numbers that training does not see.

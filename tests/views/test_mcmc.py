@@ -119,6 +119,15 @@ def test_a_sampler_that_nothing_needs_is_left_alone_and_logging_does_not_change_
     assert asked == [64] * (20 if restart_from == "sampler" else (1 + 5) + (1 + 2))
 
 
+def test_a_cost_that_is_not_trained_needs_no_chains():
+    chains = partial(Chains, start="demonstrations")
+    view = build(MLPCost, GaussianSampler, chains=chains, cost_steps=0, warm_start=2)
+    before = [parameter.detach().clone() for parameter in view.cost.parameters()]
+    fit(view, torch.randn(256, 2))
+    for parameter, old in zip(view.cost.parameters(), before, strict=True):
+        assert torch.equal(parameter, old)
+
+
 def test_regularisers_see_the_ends_of_the_chains():
     # Du and Mordatch's energies are those of the negative samples, not of the sampler's draws.
     seen = []
