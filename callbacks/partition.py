@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lightning_irl.callbacks.partition_figure import partition_figure
-from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_scalars
+from lightning_irl.callbacks.publish import aside, demonstrations_of, epochs_between, publish_figure, publish_scalars
 from lightning_irl.event import dimension
 from lightning_irl.metrics import KLOnGrid
 from lightning_irl.partition import PartitionEstimate, estimate_all
@@ -81,9 +81,7 @@ class LogPartition(Callback):
 
     def every(self, max_epochs: int | None) -> int:
         """Epochs between two estimates in a run of so many; None or -1 if it has no end."""
-        if self.every_n_epochs is not None:
-            return self.every_n_epochs
-        return math.ceil(max(max_epochs or 1, 1) / ESTIMATES)
+        return epochs_between(self.every_n_epochs, max_epochs, ESTIMATES)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report(trainer, pl_module, "val")

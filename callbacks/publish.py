@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -38,6 +39,11 @@ def aside(module: LightningModule, seed: int, together: bool = False) -> Iterato
             separate_streams()
         with nullcontext() if together else alone():
             yield
+
+
+def epochs_between(given: int | None, max_epochs: int | None, times: int) -> int:
+    """Epochs between two looks: as given, or else so many that there are at most ``times`` in the run; 1 where its end is not known."""
+    return math.ceil(max(max_epochs or 1, 1) / times) if given is None else given
 
 
 def demonstrations_of(trainer: Trainer, stage: str) -> Samples:

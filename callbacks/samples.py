@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from lightning_irl import objectives
 from lightning_irl.callbacks.figures import check_temperature, image_figure, plane_figure
 from lightning_irl.callbacks.image_figures import CHAINS, chain_figure
-from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_table
+from lightning_irl.callbacks.publish import aside, demonstrations_of, epochs_between, publish_figure, publish_table
 from lightning_irl.callbacks.rollouts import FRAMES, rollout_figure
 from lightning_irl.event import Event, grey_levels, is_counted
 from lightning_irl.mcmc import sample_model
@@ -39,7 +38,7 @@ class LogSamples(Callback):
         every_n_epochs: epochs between two figures; by default half of the run, or one where its end is not known. 0 for one at the end alone.
         pool: draws of the sampler from which those of a model of images are resampled.
         moves: of the chains that go on from there, and of those in ``samples/chain``: at the end alone, since they take long.
-        temperature: of the moves in ``samples/grid``; below 1 images are more typical than the model's, and the title says so.
+        temperature: of the moves; below 1 images are more typical than the model's, and the title says so.
 
     Attributes:
         latest: path of the last figure.
@@ -68,7 +67,7 @@ class LogSamples(Callback):
 
     def every(self, max_epochs: int | None) -> int:
         """Epochs between two figures in a run of so many; None or -1 if it has no end."""
-        return math.ceil(max(max_epochs or 1, 1) / 2) if self.every_n_epochs is None else self.every_n_epochs
+        return epochs_between(self.every_n_epochs, max_epochs, times=2)
 
     @rank_zero_only
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -89,7 +88,7 @@ class LogSamples(Callback):
         with aside(pl_module, seed=0):
             demonstrations = each(lambda part: part.to(pl_module.device), demonstrations_of(trainer, stage))
             figure = draw(pl_module, demonstrations)
-            chains = chains_of(pl_module, moves) if key == "samples/grid" else None
+            chains = chains_of(pl_module, moves, self.temperature) if key == "samples/grid" else None
             columns, rows = table_of(pl_module, TABLE_ROWS)
         if chains is not None:
             publish_figure(trainer, chains, "samples/chain", pl_module.batches)
@@ -124,12 +123,12 @@ def table_of(view: View, number: int) -> tuple[list[str], list[list[float]]]:
     return list(found), torch.stack([column.float() for column in found.values()], 1).tolist()
 
 
-def chains_of(view: View, moves: int) -> Figure | None:
-    """Chains at the model from draws of the sampler, with their energy; None where there is no model or no gradient."""
+def chains_of(view: View, moves: int, temperature: float = 1.0) -> Figure | None:
+    """Chains at exp(-c/temperature) from draws of the sampler, with their energy; None where there is no model or no gradient."""
     if not view.has_model or is_counted(view.event) or not moves:
         return None
-    drawn = sample_model(view.energy, view.known_sampler, CHAINS, pool=0, moves=moves)
+    drawn = sample_model(view.energy, view.known_sampler, CHAINS, pool=0, moves=moves, temperature=temperature)
     with torch.no_grad():
         energies = view.energy(drawn.path.flatten(0, 1)).view(drawn.path.shape[:2])
-    title = f"chains at the model from draws of q: acceptance {drawn.acceptance:.2f}, after {view.batches} batches"
+    title = f"chains at the model from {drawn.origin}, after {view.batches} batches"
     return chain_figure(grey_levels(drawn.path.flatten(0, 1), view.event).view_as(drawn.path), energies, title)
