@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from lightning_irl.callbacks.figures import MOVES, check_temperature, draw_model
+from lightning_irl.callbacks.figures import MOVES, check_drawing, draw_model
 from lightning_irl.callbacks.image_figures import interpolation_figure, neighbour_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_scalars
 from lightning_irl.datamodules.memory import MemoryDataModule
@@ -32,7 +32,6 @@ from lightning_irl.runs import run_folder
 from lightning_irl.views import View
 
 TRAIN = "train"
-POOL = 8  # draws of the sampler for each draw of the model
 COLUMNS, PATHS, STEPS = 12, 5, 11  # of the figures
 
 
@@ -53,7 +52,9 @@ class LogQuality(Callback):
         features: ``train`` for a network trained on the training images, saved in the run's folder; the path of one saved by an
             earlier run; or ``inception`` for torch-fidelity's, whose Frechet distance is called FID elsewhere.
         num_training: training images used, drawn at random; all by default.
-        moves: of the chains that draw from the model, after resampling.
+        pool: draws of the sampler for each draw of the model, which is resampled from them; 0 to start the chains at draws of the
+            sampler, for a model so far from it that resampling would repeat a few.
+        moves: of the chains that draw from the model.
         temperature: of these moves; unless it is 1 the source is called ``model_at_TEMPERATURE``, since it is not the model.
         seed: of the network.
 
@@ -67,15 +68,17 @@ class LogQuality(Callback):
         every_n_epochs: int = 0,
         features: str = TRAIN,
         num_training: int | None = None,
+        pool: int = 8,
         moves: int = MOVES,
         temperature: float = 1.0,
         seed: int = 0,
     ) -> None:
-        check_temperature("quality", temperature, moves)
+        check_drawing("quality", pool, moves, temperature)
         if num_samples < 0 or num_samples == 1:
             raise ValueError(f"quality num_samples is {num_samples}; give 0 for no report, or at least 2 draws")
         self.num_samples, self.every_n_epochs, self.features = num_samples, every_n_epochs, features
-        self.num_training, self.moves, self.temperature, self.seed = num_training, moves, temperature, seed
+        self.num_training, self.seed = num_training, seed
+        self.pool, self.moves, self.temperature = pool, moves, temperature
         self.network: FeatureNetwork | InceptionFeatures | None = None
         self.results: dict[str, float] = {}
         self._judges: dict[str, ImageJudge] = {}
@@ -158,7 +161,7 @@ class LogQuality(Callback):
         draws: dict[str, Tensor] = {"sampler": view.sampler.sample(self.num_samples)[0]}
         if not view.has_model:
             return draws, {}
-        drawn = draw_model(view, self.num_samples, POOL * self.num_samples, self.moves, self.temperature)
+        drawn = draw_model(view, self.num_samples, self.pool * self.num_samples, self.moves, self.temperature)
         draws["model" if drawn.temperature == 1 else f"model_at_{drawn.temperature:g}"] = drawn.samples
         return draws, {"ess": drawn.ess, "acceptance": drawn.acceptance}
 

@@ -13,7 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_irl import objectives
-from lightning_irl.callbacks.figures import check_temperature, image_figure, plane_figure
+from lightning_irl.callbacks.figures import check_drawing, image_figure, plane_figure
 from lightning_irl.callbacks.image_figures import CHAINS, chain_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, epochs_between, publish_figure, publish_table
 from lightning_irl.callbacks.rollouts import FRAMES, rollout_figure
@@ -36,7 +36,7 @@ class LogSamples(Callback):
 
     Args:
         every_n_epochs: epochs between two figures; by default half of the run, or one where its end is not known. 0 for one at the end alone.
-        pool: draws of the sampler from which those of a model of images are resampled.
+        pool: draws of the sampler from which those of a model of images are resampled; 0 to start the moves at draws of the sampler.
         moves: of the chains that go on from there, and of those in ``samples/chain``: at the end alone, since they take long.
         temperature: of the moves; below 1 images are more typical than the model's, and the title says so.
 
@@ -47,7 +47,7 @@ class LogSamples(Callback):
     def __init__(
         self, every_n_epochs: int | None = None, pool: int = 8192, moves: int = 44, temperature: float = 1.0
     ) -> None:
-        check_temperature("samples", temperature, moves)
+        check_drawing("samples", pool, moves, temperature)
         self.every_n_epochs, self.pool, self.moves, self.temperature = every_n_epochs, pool, moves, temperature
         self.latest: Path | None = None
 

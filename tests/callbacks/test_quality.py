@@ -217,3 +217,17 @@ def test_a_temperature_of_zero_is_refused_before_training(callback):
 def test_a_temperature_at_which_nothing_moves_is_refused(callback):
     with pytest.raises(ValueError, match=r"temperature is 0\.8, but .*moves is 0"):
         callback(temperature=0.8, moves=0)
+
+
+@pytest.mark.parametrize("callback", [LogQuality, LogSamples])
+@pytest.mark.parametrize("pool", [0, -1])
+def test_a_model_that_nothing_would_draw_is_refused_before_training(callback, pool):
+    with pytest.raises(ValueError, match=rf"pool is {pool} and .*moves 0: .*set one of them"):
+        callback(pool=pool, moves=0)
+
+
+def test_chains_alone_draw_the_model_where_there_is_no_pool(tmp_path, network):
+    run(tmp_path, [LogQuality(num_samples=50, features=network, pool=0, moves=2)])
+    values = logged(tmp_path)
+    assert "quality/acceptance" in values
+    assert "quality/ess" not in values
