@@ -17,6 +17,7 @@ from rich.table import Table
 
 from lightning_irl.errors import Terminated, UserError, did_you_mean, shorten
 from lightning_irl.lightning_cli import TrainingCLI, ViewCLI
+from lightning_irl.processes import leave
 from lightning_irl.quiet import quiet
 from lightning_irl.runs import config_name
 from lightning_irl.verification import TOLERANCE, Verification, verify
@@ -93,6 +94,7 @@ def run_training(verb: str, arguments: list[str]) -> int:
     sys.argv[1:] = [verb, *arguments]
     with quiet():
         TrainingCLI(verb, config_name(bases[0]) if bases else "run")
+    leave()
     return 0
 
 

@@ -200,6 +200,17 @@ def gather_objects(value: Any) -> list[Any]:
     return every
 
 
+def leave() -> None:
+    """End the exchange with the other processes, when a run has succeeded; no other process is waited for.
+
+    Threads of gloo that still hold tensors when the interpreter ends abort the process, on the others' account too: torchrun would
+    stop a first process that is still writing its reports. After a failure nothing is ended here: others may wait in an exchange.
+    """
+    if is_distributed():
+        _hosts.cache_clear()
+        dist.destroy_process_group()
+
+
 def separate_streams() -> None:
     """Give every process random numbers of its own, by torch's seed and its index; one process keeps what it has."""
     if is_distributed():
