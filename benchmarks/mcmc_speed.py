@@ -4,8 +4,8 @@
     OMP_NUM_THREADS=1 python benchmarks/mcmc_speed.py
 
 Runs of all peers take turns in random order, so that what else the machine does falls on all of them; each turn is one run that is not
-timed and one that is, as in training a step follows its like. CPU milliseconds of the process, medians. Every case is made anew several
-times, for where a network's weights lie in memory changes a step by a percent: a ratio is the mean over these, with its standard error.
+timed and one that is, as in training a step follows its like. CPU milliseconds of the process, medians; ratios are of medians.
+Every case is made anew several times: where a network's weights lie in memory changes a step by a percent.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ except ImportError:
 
 STEP = 0.01
 LEAPFROGS = 10
-PLACES = 16  # times that a case is made
+PLACES = 8  # times that a case is made
 
 
 def perceptron() -> nn.Module:
@@ -221,35 +221,26 @@ def training(label: str, batch: int, persistent: bool, steps: int = 10) -> dict[
     return runs
 
 
-def measure(make: Callable[[], dict[str, Callable[[], object]]], seconds: float) -> dict[str, list[float]]:
-    """Median CPU milliseconds of each run, one for each time that the case is made; in turns for about so many seconds in all."""
-    medians: dict[str, list[float]] = {}
+def measure(make: Callable[[], dict[str, Callable[[], object]]], seconds: float) -> dict[str, float]:
+    """Median CPU milliseconds of each run, in turns for about so many seconds."""
+    times: dict[str, list[float]] = {}
     for _ in range(PLACES):
-        runs, times = list(make().items()), {}
+        runs = list(make().items())
         end, rounds = time.perf_counter() + seconds / PLACES, 0
-        while time.perf_counter() < end or rounds < 3:
+        while time.perf_counter() < end or rounds < 2:
             rounds += 1
             random.shuffle(runs)
             for name, run in runs:
                 run()
                 start = time.process_time()
                 run()
-                times.setdefault(name, []).append(1e3 * (time.process_time() - start))
-        for name, values in times.items():
-            medians.setdefault(name, []).append(statistics.median(values))
-    return medians
-
-
-def cell(theirs: list[float], ours: list[float]) -> str:
-    """A peer's milliseconds, and ours over them."""
-    ratios = [our / their for our, their in zip(ours, theirs, strict=True)]
-    error = statistics.stdev(ratios) / len(ratios) ** 0.5
-    return f"{statistics.median(theirs):.1f} ({statistics.mean(ratios):.3f} +- {error:.3f})"
+                times.setdefault(name, []).append(time.process_time() - start)
+    return {name: 1e3 * statistics.median(values) for name, values in times.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each case")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each case")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -266,9 +257,10 @@ def main() -> None:
     for name, make in cases.items():
         found = measure(make, options.seconds)
         cells = [
-            cell(found[peer], found["ours"]) if peer in found else "" for peer in ("plain loop", "torchebm", "ebmkit")
+            f"{found[peer]:.1f} ({found['ours'] / found[peer]:.2f})" if peer in found else ""
+            for peer in ("plain loop", "torchebm", "ebmkit")
         ]
-        print(f"| {name} | {statistics.median(found['ours']):.1f} | {' | '.join(cells)} |", flush=True)
+        print(f"| {name} | {found['ours']:.1f} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
