@@ -32,6 +32,7 @@ EPISODES = 200
 QUIET = {"logger": "false", "enable_checkpointing": "false", "enable_progress_bar": "false", "limit_val_batches": "0"}
 STEP_COST = "--model.init_args.cost.init_args.step_cost"
 TRUE = [
+    "--cost_from=null",
     f"{STEP_COST}=TrueRewardCost",
     f"{STEP_COST}.init_args.environment=PointMassMaze",
     "--model.init_args.temperature=0.01",

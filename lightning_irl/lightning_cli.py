@@ -10,6 +10,7 @@ import torch
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
 from lightning_fabric.plugins import TorchCheckpointIO
+from omegaconf import MISSING
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Callback, LightningDataModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
@@ -206,15 +207,21 @@ class CLI(LightningCLI):
             is_resumed = self.fields is not self.config and self.config.subcommand == "fit"
             checks.check_checkpoint(Path(path), self.model, is_resumed)
             return
-        if self.fields.init_from and self.fields.cost_from:
+        pair, cost = self._start("init_from"), self._start("cost_from")
+        if pair and cost:
             raise UserError("--init_from takes the pair and --cost_from the cost alone; give one of them")
         try:
-            if path := self.fields.init_from:
-                self.model.init_from(path)
-            elif path := self.fields.cost_from:
-                self.model.cost_from(path)
+            if pair:
+                self.model.init_from(pair)
+            elif cost:
+                self.model.cost_from(cost)
         except ValueError as error:
             raise UserError(shorten(str(error))) from error
+
+    def _start(self, key: str) -> str | None:
+        """The checkpoint under ``init_from`` or ``cost_from``, where one is given."""
+        path: str | None = self.fields[key]
+        return None if path == MISSING else path
 
 
 class TrainingCLI(CLI):
@@ -237,11 +244,22 @@ class TrainingCLI(CLI):
         super().before_instantiate_classes()
         trainer = self.fields.trainer
         checks.check_trainer_config(trainer)
+        if self.verb == "fit" and not self.fields.ckpt_path:
+            self._refuse_missing_start()
         self._choose_folder()
         specs = trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]
         for spec in specs:
             if isinstance(spec, Namespace) and spec.get("init_args", {}).get("save_dir", "") in (None, ".", "runs"):
                 spec.init_args.save_dir = trainer.default_root_dir
+
+    def _refuse_missing_start(self) -> None:
+        """Where the config leaves its start to the command line (``init_from: ???``), the command line must have it."""
+        for key in ("init_from", "cost_from"):
+            if self.fields[key] == MISSING:
+                raise UserError(
+                    f"this config starts from a checkpoint (its first line says which); add --{key} PATH, "
+                    f"or --{key}=null to start untrained"
+                )
 
     def _choose_folder(self) -> None:
         trainer = self.fields.trainer
@@ -301,7 +319,7 @@ class TrainingCLI(CLI):
         checks.check_optimizers(self.model)
 
     def _warn_untrained(self) -> None:
-        if not (self.fields.get("ckpt_path") or self.fields.init_from):
+        if not (self.fields.get("ckpt_path") or self._start("init_from")):
             print("lightning-irl: no --ckpt_path, so this is a view that has not been trained", file=sys.stderr)
 
     before_validate = before_test = before_predict = _warn_untrained

@@ -66,6 +66,7 @@ def test_bad_input_is_refused_before_anything_is_trained(trained, tmp_path, caps
         "is not this TrajectoryCost": [f"--cost_from={trained['irl/airl']}"],
         "give one of them": [f"--cost_from={trained['irl/pendulum']}", f"--init_from={trained['irl/pendulum']}"],
     }
+    cases |= {"add --cost_from PATH": [], "add --init_from PATH": ["--cost_from=null", "--init_from=???"]}
     for message, options in cases.items():
         assert retrain(tmp_path / "run", *options) == 2
         assert message in capsys.readouterr().err
