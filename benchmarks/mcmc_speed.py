@@ -41,7 +41,6 @@ except ImportError:
 
 STEP = 0.01
 LEAPFROGS = 10
-PLACES = 8  # times that a case is made
 
 
 def perceptron() -> nn.Module:
@@ -221,12 +220,17 @@ def training(label: str, batch: int, persistent: bool, steps: int = 10) -> dict[
     return runs
 
 
-def measure(make: Callable[[], dict[str, Callable[[], object]]], seconds: float) -> dict[str, float]:
-    """Median CPU milliseconds of each run, in turns for about so many seconds."""
-    times: dict[str, list[float]] = {}
-    for _ in range(PLACES):
+# Of each peer: CPU milliseconds, ours in units of it, the standard error of that.
+Found = dict[str, tuple[float, float, float]]
+
+
+def measure(make: Callable[[], dict[str, Callable[[], object]]], seconds: float, places: int) -> Found:
+    """Each run's median, in turns for about so many seconds; the error is that of the mean of each place's own ratio."""
+    times: list[dict[str, list[float]]] = []
+    for _ in range(places):
         runs = list(make().items())
-        end, rounds = time.perf_counter() + seconds / PLACES, 0
+        times.append({name: [] for name, _ in runs})
+        end, rounds = time.perf_counter() + seconds / places, 0
         while time.perf_counter() < end or rounds < 2:
             rounds += 1
             random.shuffle(runs)
@@ -234,17 +238,19 @@ def measure(make: Callable[[], dict[str, Callable[[], object]]], seconds: float)
                 run()
                 start = time.process_time()
                 run()
-                times.setdefault(name, []).append(time.process_time() - start)
-    return {name: 1e3 * statistics.median(values) for name, values in times.items()}
+                times[-1][name].append(time.process_time() - start)
+    found, median = {}, statistics.median
+    ours = median(value for row in times for value in row["ours"])
+    for name in times[0]:
+        theirs = median(value for row in times for value in row[name])
+        ratios = [median(row["ours"]) / median(row[name]) for row in times]
+        found[name] = 1e3 * theirs, ours / theirs, statistics.stdev(ratios) / places**0.5
+    return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each case")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    cases = {
+def all_cases() -> dict[str, Callable[[], dict[str, Callable[[], object]]]]:
+    """What makes each case's runs, by name."""
+    found: dict[str, Callable[[], dict[str, Callable[[], object]]]] = {
         f"{kind}, {label}, batch {batch}": partial(sampling, label, batch, kind)
         for label in CASES
         for batch in (64, 1024)
@@ -252,15 +258,27 @@ def main() -> None:
     }
     for label, batch in (("2-128-128-1", 256), ("conv 1x28x28", 64)):
         for persistent in (False, True):
-            cases[f"{'P' * persistent}CD-10 step, {label}, batch {batch}"] = partial(training, label, batch, persistent)
+            found[f"{'P' * persistent}CD-10 step, {label}, batch {batch}"] = partial(training, label, batch, persistent)
+    return found
+
+
+def main() -> None:
+    cases = all_cases()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each case")
+    parser.add_argument("--places", type=int, default=8, help="times that each case is made anew, at least 2")
+    parser.add_argument("--cases", nargs="+", choices=list(cases), default=list(cases))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
     print("| case | ours, ms | plain loop | torchebm | ebmkit |\n|---|---|---|---|---|")
-    for name, make in cases.items():
-        found = measure(make, options.seconds)
+    for name in options.cases:
+        found = measure(cases[name], options.seconds, options.places)
         cells = [
-            f"{found[peer]:.1f} ({found['ours'] / found[peer]:.2f})" if peer in found else ""
+            "{:.1f} ({:.3f} +- {:.3f})".format(*found[peer]) if peer in found else ""
             for peer in ("plain loop", "torchebm", "ebmkit")
         ]
-        print(f"| {name} | {found['ours']:.1f} | {' | '.join(cells)} |", flush=True)
+        print(f"| {name} | {found['ours'][0]:.1f} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

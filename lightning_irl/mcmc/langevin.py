@@ -75,6 +75,7 @@ class Langevin(Kernel):
                 gradient = (
                     torch.autograd.grad(value, position, ones)[0] if value.requires_grad else torch.zeros_like(position)
                 )
+                del value  # and with it the graph, before the next one is made
                 position = self._move(position.detach(), gradient, step_size)
         return position, position.new_full((), torch.nan)
 
