@@ -4,7 +4,8 @@
 
 Weak scaling: each process has as many demonstrations, draws and episodes in a batch as a process alone. What is lost is the exchange of
 per-sample values and of gradients, and waiting for the slower one. Both kinds run in turn, three times; the table has medians. Rates are
-those of the time in which both processes train, after their first batches. All of it under Linux's scheduling for batch work
+those of the time in which both processes train, after their first batches. The last column is what two processes would come to that lost nothing
+but were both as slow as the slower of the two apart. All of it under Linux's scheduling for batch work
 (``chrt``), or else an exchange of a few bytes, which takes 0.2 ms, often waits for the 4 ms slice of what computes on its core.
 """
 
@@ -112,18 +113,18 @@ def work(case: str) -> None:
     print(f"size {size} ended {clock.times[SKIPPED:]}", flush=True)
 
 
-def together(case: str) -> float:
-    """Samples a second of processes that train one pair."""
+def together(case: str) -> list[float]:
+    """Samples a second of each of the processes that train one pair."""
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(PROCESSES)]
-    return total([start], case)
+    return rates([start], case)
 
 
-def apart(case: str) -> float:
-    """Samples a second of as many processes that each train their own."""
-    return total([[sys.executable]] * PROCESSES, case)
+def apart(case: str) -> list[float]:
+    """Samples a second of each of as many processes that train their own."""
+    return rates([[sys.executable]] * PROCESSES, case)
 
 
-def total(starts: list[list[str]], case: str) -> float:
+def rates(starts: list[list[str]], case: str) -> list[float]:
     runs = [
         subprocess.Popen(
             [*start, __file__, "--work", case],
@@ -139,7 +140,7 @@ def total(starts: list[list[str]], case: str) -> float:
     sizes, ends = [int(size) for size, _ in found], [[float(end) for end in row.split(",")] for _, row in found]
     first, last = max(row[0] for row in ends), min(row[-1] for row in ends)
     shared = [[end for end in row if first <= end <= last] for row in ends]
-    return sum(size * (len(row) - 1) / (row[-1] - row[0]) for size, row in zip(sizes, shared, strict=True))
+    return [size * (len(row) - 1) / (row[-1] - row[0]) for size, row in zip(sizes, shared, strict=True)]
 
 
 def main() -> None:
@@ -151,11 +152,17 @@ def main() -> None:
     if options.work:
         work(options.work)
         return
-    print("| case | two apart, samples/s | two together, samples/s | ratio |\n|---|---|---|---|")
+    print(
+        "| case | two apart, samples/s | two together, samples/s | ratio | each | of the slower one |\n|---|---|---|---|---|---|"
+    )
+    median = statistics.median
     for case in options.cases:
         found = [(apart(case), together(case)) for _ in range(options.repetitions)]
-        first, second = (statistics.median(values) for values in zip(*found, strict=True))
-        print(f"| {case} | {first:.0f} | {second:.0f} | {statistics.median(b / a for a, b in found):.2f} |", flush=True)
+        first, second = (median(sum(one) for one in kind) for kind in zip(*found, strict=True))
+        ratios = [sum(pair) / sum(alone) for alone, pair in found]
+        slower = median(PROCESSES * min(alone) / sum(alone) for alone, _ in found)
+        each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        print(f"| {case} | {first:.0f} | {second:.0f} | {median(ratios):.2f} | {each} | {slower:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
