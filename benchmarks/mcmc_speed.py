@@ -5,7 +5,7 @@
 
 Runs of all peers take turns in random order, so that what else the machine does falls on all of them; each turn is one run that is not
 timed and one that is, as in training a step follows its like. CPU milliseconds of the process, medians; ratios are of medians.
-Every case is made anew several times: where a network's weights lie in memory changes a step by a percent.
+Every case is made anew several times, for where a network's weights lie in memory changes a step by a percent; the error is from these.
 """
 
 from __future__ import annotations
