@@ -48,6 +48,8 @@ class Summary(Callback):
         if isinstance(pl_module, View):
             for departure in pl_module.departures():
                 console.print(f"[yellow]not the paper's objective:[/] {departure}")
+            for line in pl_module.standstills():
+                console.print(f"[red]stands still:[/] {line}")
         console.print(
             f"{stage} finished after {getattr(pl_module, 'batches', 0)} batches; files in {run_folder(trainer)}"
         )

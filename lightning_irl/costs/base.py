@@ -41,6 +41,10 @@ class Cost(nn.Module, abc.ABC):
         """c(samples) (B,), given log q (B,) of the samples under a sampler: what is relative to that very one need not score them again."""
         return self(samples)  # type: ignore[no-any-return]
 
+    def learned(self, samples: Any) -> Tensor:
+        """What of c(samples) learns (B,), in nats, before any bound: all of it, unless a cost has a part that is fixed, or a bound."""
+        return self(samples)  # type: ignore[no-any-return]
+
     @abc.abstractmethod
     def forward(self, samples: Any) -> Tensor:
         """Cost of samples (B, *shape).

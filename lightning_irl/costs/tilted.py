@@ -63,6 +63,9 @@ class TiltedCost(Cost):
         tilt: Tensor = self.tilt(samples)
         return tilt if self.bound is None else self.bound * torch.tanh(tilt / self.bound)
 
+    def learned(self, samples: Tensor) -> Tensor:
+        return self.tilt.learned(samples)
+
     def relative(self, samples: Tensor, sampler: Sampler, log_q: Tensor) -> Tensor:
         if sampler is not self.reference:
             return super().relative(samples, sampler, log_q)

@@ -1,7 +1,8 @@
 """What is added to the cost's loss: Regulariser and its kinds."""
 
 from lightning_irl.regularisers.base import Energy, Regulariser
+from lightning_irl.regularisers.cost_offset import CostOffset
 from lightning_irl.regularisers.energy_magnitude import EnergyMagnitude
 from lightning_irl.regularisers.gradient_penalty import GradientPenalty
 
-__all__ = ["Energy", "EnergyMagnitude", "GradientPenalty", "Regulariser"]
+__all__ = ["CostOffset", "Energy", "EnergyMagnitude", "GradientPenalty", "Regulariser"]

@@ -14,6 +14,12 @@ from lightning_irl.samples import Samples
 Energy = Callable[[Samples], Tensor]  # samples (B, *shape) -> c/T (B,), in nats
 
 
+def learned(energy: Energy, samples: Samples) -> Tensor:
+    """What of an energy of samples (B, *shape) learns, as the energy says it (:meth:`lightning_irl.costs.Cost.learned`), else all of it; (B,), in nats."""
+    value: Tensor = getattr(energy, "learned", energy)(samples)
+    return value
+
+
 class Regulariser(nn.Module, abc.ABC):
     """A penalty on the cost, ``weight`` times a scalar; whatever it is, the sum is no longer the paper's objective.
 

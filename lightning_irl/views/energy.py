@@ -32,6 +32,10 @@ class Energy:
         """The same, given log q (B,) of the samples under a sampler."""
         return self._over_temperature(self.cost.relative(samples, sampler, log_q))
 
+    def learned(self, samples: Samples) -> Tensor:
+        """What of it learns (:meth:`lightning_irl.costs.Cost.learned`)."""
+        return self._over_temperature(self.cost.learned(samples))
+
     @property
     def reference(self) -> Sampler | None:
         """The frozen sampler to which the cost is relative, if it is."""

@@ -25,11 +25,15 @@ class FiniteMonitor:
 
     Args:
         terms: names of what is watched; of two that fail in the same batch the earlier one is named.
+
+    Attributes:
+        zero_since: for each term that was exactly 0 at its last :meth:`check`, the batch from which on it was.
     """
 
     def __init__(self, terms: Sequence[str]) -> None:
         self.terms = {term: index for index, term in enumerate(terms)}
         self.advice: dict[str, Callable[[], str]] = {}
+        self.zero_since: dict[str, int] = {}
         self._kept: list[tuple[int, int, Tensor, float, Tensor | None]] = []  # batch, term, value, bound, place
         self._first: tuple[int, ...] = (-1, -1, *NOWHERE)  # batch, term, episode, step
 
@@ -100,6 +104,12 @@ class FiniteMonitor:
         if not self._kept:
             return self._first
         largest = torch.cat([value[None] for _, _, value, _, _ in self._kept]).abs().tolist()
+        names = list(self.terms)
+        for (batch, term, *_), value in zip(self._kept, largest, strict=True):
+            if value == 0:
+                self.zero_since.setdefault(names[term], batch)
+            else:
+                self.zero_since.pop(names[term], None)
         bad = [
             (batch, term, place)
             for (batch, term, _, bound, place), value in zip(self._kept, largest, strict=True)

@@ -34,7 +34,15 @@ from lightning_irl.views.guided_cost import GuidedCost
 OPTIMIZERS = ("cost", "sampler", "warm_start")
 STAGES, EVALUATED = ("val", "test"), ("cost", "log_det", "nll_sampler")
 SHAPED = "step_cost.cost."  # where a shaped cost of trajectories keeps its g
-CHECK_EVERY = 50  # batches between two looks at the record of non-finite values
+CHECK_EVERY = 50  # batches between two looks at the record of losses and gradients
+STANDSTILL = {
+    "cost": (
+        "Its values may all lie at a bound (of a TiltedCost: hold its constant by regulariser CostOffset, or raise the bound), or "
+        "its loss be satisfied everywhere: lower the learning rate, or start anew"
+    ),
+    "sampler": "Its draws may all lie where the cost is flat, or its loss be saturated: lower the learning rate, or start anew",
+    "warm_start": "Its likelihood may not depend on its parameters: look at the sampler",
+}
 
 
 def default_optimizer(parameters: Any) -> Optimizer:
@@ -353,6 +361,14 @@ class View(pl.LightningModule, abc.ABC):
         found += [regulariser.departure() for regulariser in self._regularisers()]
         return found + self.learner.departures()
 
+    def standstills(self) -> list[str]:
+        """What of the pair has not learned for :data:`CHECK_EVERY` batches or more, a line each: its gradient is exactly zero."""
+        return [
+            f"the {name}'s gradient has been exactly 0 since batch {since}: it learns nothing. {STANDSTILL[name]}"
+            for name in OPTIMIZERS
+            if self._batch - (since := self.finite.zero_since.get(f"gradient/{name}", self._batch)) >= CHECK_EVERY
+        ]
+
     @property
     def level_name(self) -> str:
         """What goes before the name of a quantity that is not the whole samples': ``transition_``, ``segment_`` or nothing."""
@@ -582,6 +598,8 @@ class View(pl.LightningModule, abc.ABC):
         self._batch += 1
         if self._batch % CHECK_EVERY == 0:
             self.finite.check()
+            for line in self.standstills():
+                rank_zero_warn(line)  # once a run, by Python's own filter: the line says since when, not how long
 
     def on_train_end(self) -> None:
         self.check_finite()

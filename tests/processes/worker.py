@@ -28,7 +28,7 @@ from lightning_irl.mcmc import HMC, Chains, Langevin
 from lightning_irl.partition import estimate_all
 from lightning_irl.partition.annealed import annealed_run
 from lightning_irl.policies import CategoricalPolicy, ClippedGaussianPolicy, TabularPolicy
-from lightning_irl.regularisers import EnergyMagnitude, GradientPenalty
+from lightning_irl.regularisers import CostOffset, EnergyMagnitude, GradientPenalty
 from lightning_irl.samplers import FlowSampler, GaussianMixtureSampler, GaussianSampler, GeneratorSampler, PolicySampler
 from lightning_irl.samples import count, each, select
 from lightning_irl.verification import monitor
@@ -95,6 +95,9 @@ CASES = {
     ),
     "ebm, importance": of_points(EBM),
     "ebm, tilted": of_points(EBM, made_cost=partial(TiltedCost, cost=cost, bound=3.0), warm_start=1, temperature=2.0),
+    "ebm, held": of_points(
+        EBM, made_cost=partial(TiltedCost, cost=cost, bound=3.0), regularisers=[partial(CostOffset, weight=0.3)]
+    ),
     "ebm, mixture": of_points(EBM, negative_phase="mixture", accumulate=2),
     "ebm, mixture, fitted": of_points(EBM, negative_phase="mixture", p_hat="fitted"),
     "ebm, mixture, known": of_points(EBM, negative_phase="mixture", p_hat=GaussianSampler),

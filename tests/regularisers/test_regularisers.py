@@ -11,12 +11,12 @@ from torch.utils.data import DataLoader
 
 from lightning_irl.batch import Batch
 from lightning_irl.cli import main
-from lightning_irl.costs import MLPCost, MLPStepCost, QuadraticCost, TrajectoryCost
+from lightning_irl.costs import MLPCost, MLPStepCost, QuadraticCost, TiltedCost, TrajectoryCost
 from lightning_irl.environments import Pendulum
 from lightning_irl.event import make_event, make_trajectory_event
 from lightning_irl.learners import PPO
 from lightning_irl.policies import ClippedGaussianPolicy
-from lightning_irl.regularisers import EnergyMagnitude, GradientPenalty, Regulariser
+from lightning_irl.regularisers import CostOffset, EnergyMagnitude, GradientPenalty, Regulariser
 from lightning_irl.samplers import GaussianSampler, PolicySampler
 from lightning_irl.verification import verify
 from lightning_irl.views import EBM, GAN, IRL
@@ -25,6 +25,7 @@ EVENT = make_event("point", [2], location=[1.0, -2.0], scale=[0.5, 3.0])
 TRAJECTORIES = make_trajectory_event(10, [3], action_shape=[1], action_low=[-2], action_high=[2])
 KINDS = {
     "magnitude": EnergyMagnitude,
+    "offset": CostOffset,
     "R1": GradientPenalty,
     "R2": partial(GradientPenalty, at="draws"),
     "between": partial(GradientPenalty, at="between", target=1),
@@ -45,6 +46,44 @@ def test_energy_magnitude_is_half_and_half_whatever_the_counts():
     energy = lambda x: 2 * x[:, 0]  # noqa: E731
     expected = 0.7 * ((4 + 36 + 0) / 3 + (64 + 16) / 2)
     assert penalty("magnitude", energy).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_offset_is_the_mean_of_both_means_whatever_the_counts():
+    energy = lambda x: 2 * x[:, 0]  # noqa: E731
+    expected = 0.7 * ((-4 / 3 + 6) / 2) ** 2
+    assert penalty("offset", energy).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_offset_is_zero_for_every_model_at_one_constant():
+    """And its only force is along the constant: a cost at its own least penalty has no gradient in anything."""
+    torch.manual_seed(0)
+    cost = MLPCost(EVENT, hidden=[6]).double()
+    before = cost(DEMOS)
+    with torch.no_grad():
+        *_, bias = cost.parameters()
+        bias -= (cost(DEMOS).mean() + cost(DRAWS).mean()) / 2
+    penalty("offset", cost).backward()
+    assert penalty("offset", cost).item() == pytest.approx(0, abs=1e-20)
+    torch.testing.assert_close(cost(DEMOS) - before, (cost(DEMOS) - before)[:1].expand(3))
+    assert max(parameter.grad.abs().max().item() for parameter in cost.parameters()) < 1e-12
+
+
+@pytest.mark.parametrize("kind", ["magnitude", "offset"])
+def test_of_a_tilted_cost_the_tilt_counts_and_its_bound_does_not_stop_it(kind):
+    """Not -log q_0, whose size is no fault; and from beyond the bound, where the cost has no slope, the way back has one."""
+    torch.manual_seed(0)
+    tilted = partial(TiltedCost, cost=partial(MLPCost, hidden=[6]), bound=2.0)
+    built = GAN(EVENT, tilted, GaussianSampler, temperature=2.0, regularisers=[partial(KINDS[kind], weight=0.7)])
+    with torch.no_grad():
+        *_, bias = built.cost.tilt.parameters()
+        bias += 100
+    demos, draws = DEMOS.float(), DRAWS.float()
+    (term,) = built.penalties(demos, draws).values()
+    torch.testing.assert_close(term, penalty(kind, lambda x: built.cost.tilt(x) / 2, demos, draws))
+    (force,) = torch.autograd.grad(term, bias)
+    assert force.item() > 1
+    (slope,) = torch.autograd.grad(built.energy(demos).sum(), bias)
+    assert slope.item() == 0
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("R1", 25.0), ("R2", 25.0), ("between", 16.0)])

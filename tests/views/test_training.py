@@ -14,7 +14,7 @@ from lightning_irl.batch import Batch
 from lightning_irl.costs import AutoencoderCost, MLPCost, QuadraticCost, TiltedCost
 from lightning_irl.event import make_event
 from lightning_irl.mcmc import Chains
-from lightning_irl.regularisers import EnergyMagnitude, GradientPenalty
+from lightning_irl.regularisers import CostOffset, EnergyMagnitude, GradientPenalty
 from lightning_irl.samplers import DefensiveSampler, FlowSampler, GaussianMixtureSampler, GaussianSampler
 from lightning_irl.views import EBM, GAN
 from lightning_irl.views.finite import NonFiniteError
@@ -26,7 +26,7 @@ VIEWS = [GAN, partial(GAN, log_z_by="learned"), EBM, partial(EBM, negative_phase
 VIEW_IDS = ["GAN", "GAN-learned", "EBM", "EBM-mixture", "EBM-mcmc"]
 every_view = pytest.mark.parametrize("view", VIEWS, ids=VIEW_IDS)
 EVERY_REGULARISER = [
-    partial(EnergyMagnitude, weight=0.1),
+    *(partial(kind, weight=0.1) for kind in (CostOffset, EnergyMagnitude)),
     *(partial(GradientPenalty, weight=0.1, at=at) for at in ("demonstrations", "draws")),
     partial(GradientPenalty, weight=0.1, at="between", target=1),
 ]
@@ -333,6 +333,51 @@ def test_parameters_that_overflow_are_not_saved(name, tmp_path):
     with pytest.raises(NonFiniteError):
         fit(build(Steep, **options), batches(1), callbacks=[saver], enable_checkpointing=True)
     assert not list(tmp_path.iterdir())
+
+
+# ---- what stands still
+
+
+def at_its_bound(view=EBM, **options):
+    """A pair whose cost is so far beyond its bound that it has no slope."""
+    tilted = partial(TiltedCost, cost=partial(MLPCost, hidden=[8]), bound=2.0)
+    built = build(view, cost=tilted, sampler_steps=0, cost_optimizer=partial(torch.optim.Adam, lr=0.05), **options)
+    with torch.no_grad():
+        list(built.cost.tilt.parameters())[-1].add_(40)
+    return built
+
+
+@pytest.mark.parametrize("view", [EBM, GAN, MCMC], ids=["EBM", "GAN", "EBM-mcmc"])
+def test_a_cost_that_learns_nothing_is_said_to(view):
+    built, num = at_its_bound(view), 2 * CHECK_EVERY
+    before = parameters(built.cost)
+    with pytest.warns(UserWarning, match=r"cost's gradient has been exactly 0 since batch 0: .* CostOffset"):
+        fit(built, batches(num, size=4))
+    torch.testing.assert_close(parameters(built.cost), before, rtol=0, atol=0)
+    (line,) = built.standstills()
+    assert "since batch 0:" in line
+
+
+def test_one_that_learns_is_not_and_a_few_batches_say_nothing():
+    learns, short = build(EBM), at_its_bound()
+    fit(learns, batches(CHECK_EVERY + 2, size=4))
+    fit(short, batches(CHECK_EVERY - 1, size=4))
+    assert learns.standstills() == short.standstills() == []
+
+
+@pytest.mark.parametrize("view", [EBM, GAN, MCMC], ids=["EBM", "GAN", "EBM-mcmc"])
+def test_an_offset_that_is_held_comes_back_from_the_bound(view):
+    built, data = at_its_bound(view, regularisers=[partial(CostOffset, weight=1.0)]), batches(4 * CHECK_EVERY, size=64)
+    fit(built, data)
+    assert built.standstills() == []
+    assert built.cost.tilt(data[0].samples).mean().abs() < 10  # it was above 40
+
+
+def test_accumulated_steps_count_by_their_batches():
+    built = at_its_bound(accumulate=3)
+    fit(built, batches(2 * CHECK_EVERY, size=4))
+    (line,) = built.standstills()
+    assert "since batch 2:" in line
 
 
 # ---- what continues
