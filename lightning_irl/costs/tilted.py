@@ -23,6 +23,7 @@ class TiltedCost(Cost):
     With a ``bound`` the tilt is :math:`b \tanh(f / b)`: nowhere can the model have more than :math:`e^{2b}` times another place's share
     of q_0. A network that is trained where demonstrations and draws are is free elsewhere, and without a bound a place that neither
     has visited can hold most of the model's mass; with one, importance weights are bounded and log Z cannot hide.
+    But beyond the bound f has no slope, and its constant may drift there: :class:`~lightning_irl.regularisers.CostOffset` holds it.
 
     The view hands over its sampler when it is built and again when the warm start ends; q_0 is a copy, saved with the cost.
 
