@@ -22,7 +22,7 @@ from torch import Tensor
 
 from lightning_irl.datamodules import DigitsDataModule
 from lightning_irl.lightning_cli import ViewCLI
-from lightning_irl.samplers.resampling import resample
+from lightning_irl.mcmc.resampling import resample
 from lightning_irl.views.view import read_checkpoint
 
 

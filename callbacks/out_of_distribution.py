@@ -79,6 +79,8 @@ class LogOutOfDistribution(Callback):
             panels = {
                 score: {name: of(part) for name, part in groups.items()} for score, of in self._scores(view).items()
             }
+            if view.has_model and ENERGY in panels:
+                panels[RATIO] = {name: panels[ENERGY][name] - panels[SAMPLER][name] for name in groups}
         found = {
             f"ood/auroc_{SCORES[score]}": float(separation(values[stage], values["out of distribution"]))
             for score, values in panels.items()
@@ -101,8 +103,6 @@ class LogOutOfDistribution(Callback):
         found = {ENERGY: by_pieces(view.energy)} if view.cost_steps else {}  # a cost that never learned says nothing
         if view.sampler.has_density:
             found[SAMPLER] = by_pieces(lambda samples: -view.log_density(samples))
-        if view.has_model:
-            found[RATIO] = by_pieces(lambda samples: view.energy(samples) + view.log_density(samples))
         return found
 
 

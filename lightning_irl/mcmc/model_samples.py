@@ -10,9 +10,9 @@ from torch import Tensor
 
 from lightning_irl.mcmc.hmc import HMC
 from lightning_irl.mcmc.kernel import Kernel
+from lightning_irl.mcmc.resampling import resample
 from lightning_irl.mcmc.target import CostFunction, Tempered, target_from
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.samplers.resampling import resample
 
 ADAPT_RATE = 0.5  # in the first half of the moves
 

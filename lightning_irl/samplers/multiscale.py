@@ -9,10 +9,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from zuko.transforms import ComposedTransform, MonotonicAffineTransform, MonotonicRQSTransform
 
 from lightning_irl.event import Event, per_coordinate
 from lightning_irl.samplers.gaussian import BOX_SCALE
+from lightning_irl.samplers.spline import bounded, rational_quadratic_spline
 from lightning_irl.samplers.transport import Transport
 from lightning_irl.support import support_of
 
@@ -179,17 +179,26 @@ class _Coupling(nn.Module):
 
     def forward(self, image: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
         kept, changed = image[:, self.halves].chunk(2, 1)
-        transform = self._transform(kept)
-        changed, log_det = (transform.inv if inverse else transform).call_and_ladj(changed)
-        return torch.cat([kept, changed], 1)[:, self.order], log_det.flatten(1).sum(1)
+        parameters = self.conditioner(kept).unflatten(0, (-1, self.parameters_each))
+        rows = changed.transpose(0, 1)
+        moved, log_det = self._transform(rows.flatten(1), parameters, inverse)
+        changed = moved.view(rows.shape).transpose(0, 1)
+        return torch.cat([kept, changed], 1)[:, self.order], log_det.view(*rows.shape[:2], -1).sum((0, 2))
 
-    def _transform(self, kept: Tensor) -> Any:
-        found = self.conditioner(kept).unflatten(1, (-1, self.parameters_each)).movedim(2, -1)
-        affine = MonotonicAffineTransform(found[..., 0], found[..., 1])
-        if not self.bins:
-            return affine
-        widths, heights, slopes = found[..., 2:].split([self.bins, self.bins, self.bins - 1], -1)
-        return ComposedTransform(affine, MonotonicRQSTransform(widths, heights, slopes, bound=SPLINE_BOUND))
+    def _transform(self, values: Tensor, parameters: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        """Values (C, N) by the parameters (C, P, N) of each, with the logarithm of the slope there (C, N)."""
+        shift, log_scale = parameters[:, 0], bounded(parameters[:, 1])
+        if not inverse:
+            values, log_slope = values * log_scale.exp() + shift, log_scale
+        if self.bins:
+            values, spline_log_slope = rational_quadratic_spline(
+                values, parameters[:, 2:], self.bins, SPLINE_BOUND, inverse
+            )
+            log_slope = spline_log_slope if inverse else log_slope + spline_log_slope
+        if inverse:
+            values = (values - shift) * (-log_scale).exp()
+            log_slope = log_slope - log_scale if self.bins else -log_scale
+        return values, log_slope
 
 
 class _Conditioner(nn.Module):
@@ -217,7 +226,10 @@ class _Conditioner(nn.Module):
         self.to(memory_format=torch.channels_last)  # twice as fast on a CPU
 
     def forward(self, kept: Tensor) -> Tensor:
+        """(B, C, H, W) to (outputs, B H W): the last layer as a product, whose rows the transform then works along."""
         found = self.first(kept) + self.place  # a class's embedding would be added here
         for block in self.blocks:
             found = found + block(found)
-        return self.last(functional.silu(found))
+        rows = functional.silu(found).permute(0, 2, 3, 1).reshape(-1, found.shape[1])
+        assert self.last.bias is not None
+        return torch.addmm(self.last.bias[:, None], self.last.weight.flatten(1), rows.T)

@@ -7,9 +7,11 @@ import math
 import pytest
 import torch
 
+from lightning_irl.costs import MLPCost, TiltedCost
 from lightning_irl.event import make_event
 from lightning_irl.mcmc import MALA, sample_model
 from lightning_irl.samplers import BroadSampler, GaussianSampler
+from lightning_irl.views.energy import Energy
 
 EVENT = make_event("image", [1, 2, 2])
 
@@ -69,3 +71,18 @@ def test_a_temperature_that_is_none_is_refused(temperature):
 def test_a_temperature_without_moves_is_refused():
     with pytest.raises(ValueError, match="no moves to be made at it"):
         sample_model(log_gamma_cost, BroadSampler(EVENT), 10, temperature=0.8)
+
+
+def test_a_cost_relative_to_the_sampler_scores_no_draw_again(monkeypatch):
+    cost = TiltedCost(EVENT, MLPCost)
+    cost.start_from(GaussianSampler(EVENT))
+    calls, energy = [], Energy(cost, 1.0)
+    torch.manual_seed(0)
+    expected = sample_model(lambda samples: energy(samples), cost.reference, 50, pool=500)  # one that knows no sampler
+    log_prob = type(cost.reference).log_prob
+    monkeypatch.setattr(type(cost.reference), "log_prob", lambda *given: calls.append(1) or log_prob(*given))
+    torch.manual_seed(0)
+    drawn = sample_model(energy, cost.reference, 50, pool=500)
+    assert not calls
+    assert drawn.ess == pytest.approx(expected.ess, rel=1e-5)
+    torch.testing.assert_close(drawn.samples, expected.samples)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
+from lightning_irl.mcmc.target import CostFunction, relative_cost
 from lightning_irl.samplers.base import Sampler
 
 
 @torch.no_grad()
 def resample(
-    cost: Callable[[Tensor], Tensor], sampler: Sampler, num_samples: int, pool: int = 8192, batch_size: int = 4096
+    cost: CostFunction, sampler: Sampler, num_samples: int, pool: int = 8192, batch_size: int = 4096
 ) -> tuple[Tensor, float]:
     """Sampling importance resampling (Rubin 1987): approximate draws of exp(-c)/Z out of a pool of the sampler's.
 
@@ -34,7 +33,7 @@ def resample(
         samples, log_q = sampler.sample(min(batch_size, pool - start))
         if log_q is None:
             raise ValueError(f"sampler {type(sampler).__name__} has no density to weigh its draws by")
-        parts.append((samples, -cost(samples).double() - log_q.double()))
+        parts.append((samples, -relative_cost(cost, samples, sampler, log_q).double() - log_q.double()))
     samples = torch.cat([part[0] for part in parts])
     weights = torch.cat([part[1] for part in parts]).softmax(0)
     comb = (torch.arange(num_samples, device=samples.device) + torch.rand((), device=samples.device)) / num_samples
