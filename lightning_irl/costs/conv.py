@@ -101,7 +101,7 @@ class ConvCost(Cost):
             nn.SiLU(),
             norm(nn.Linear(hidden, 1)),
         )
-        self.to(memory_format=torch.channels_last)  # up to twice as fast on a CPU
+        self.to(memory_format=torch.channels_last)  # a step in up to a quarter less time on a CPU
 
     def forward(self, samples: Tensor) -> Tensor:
         standard, anchor = self.anchor(samples)
