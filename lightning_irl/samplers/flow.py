@@ -9,13 +9,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from zuko.flows import MaskedAutoregressiveTransform
-from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.lazy import LazyComposedTransform
-from zuko.transforms import MonotonicAffineTransform, MonotonicRQSTransform
+from zuko.transforms import MonotonicAffineTransform
 
 from lightning_irl.event import Event, per_coordinate, require_continuous
 from lightning_irl.samplers.gaussian import BOX_SCALE
+from lightning_irl.samplers.one_pass import AutoregressiveLayer, CouplingLayer, Spline
 from lightning_irl.samplers.transport import Transport, standard_normal_log_prob
 from lightning_irl.support import RealSupport, support_of
 
@@ -80,7 +79,7 @@ class FlowSampler(Transport):
             "activation": partial(_activation, dropout),
         }
         if transform == "spline":
-            options["univariate"] = partial(MonotonicRQSTransform, bound=1.0 if native else SPLINE_BOUND)
+            options["univariate"] = partial(Spline, bound=1.0 if native else SPLINE_BOUND)
             options["shapes"] = [(bins,), (bins,), (bins - 1,)]
         else:
             options |= {"univariate": MonotonicAffineTransform, "shapes": [(), ()]}
@@ -111,7 +110,7 @@ class FlowSampler(Transport):
 
     def _autoregressive(self, index: int, **options: Any) -> nn.Module:
         order = torch.arange(self.dimension)
-        return MaskedAutoregressiveTransform(self.dimension, order=order.flip(0) if index % 2 else order, **options)
+        return AutoregressiveLayer(self.dimension, order=order.flip(0) if index % 2 else order, **options)
 
     def _coupling(self, index: int, **options: Any) -> nn.Module:
         if len(self.shape) == 3:
@@ -120,7 +119,7 @@ class FlowSampler(Transport):
             mask = (halves[index // 2 % 3] + index) % 2 == 0
         else:
             mask = (torch.arange(self.dimension) + index) % 2 == 0
-        return GeneralCouplingTransform(self.dimension, mask=mask.flatten(), **options)
+        return CouplingLayer(self.dimension, mask=mask.flatten(), **options)
 
     def from_base(self, base: Tensor) -> tuple[Tensor, Tensor]:
         start, start_log_det = _uniform_of_normal(base) if self.is_uniform else (base, base.new_zeros(len(base)))

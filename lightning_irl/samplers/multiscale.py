@@ -191,9 +191,8 @@ class _Coupling(nn.Module):
         if not inverse:
             values, log_slope = values * log_scale.exp() + shift, log_scale
         if self.bins:
-            values, spline_log_slope = rational_quadratic_spline(
-                values, parameters[:, 2:], self.bins, SPLINE_BOUND, inverse
-            )
+            widths, heights, slopes = parameters[:, 2:].split([self.bins, self.bins, self.bins - 1], 1)
+            values, spline_log_slope = rational_quadratic_spline(values, widths, heights, slopes, SPLINE_BOUND, inverse)
             log_slope = spline_log_slope if inverse else log_slope + spline_log_slope
         if inverse:
             values = (values - shift) * (-log_scale).exp()

@@ -17,7 +17,7 @@ def bounded(value: Tensor, times: float = 1.0) -> Tensor:
 
 
 def rational_quadratic_spline(
-    inputs: Tensor, parameters: Tensor, bins: int, bound: float, inverse: bool = False
+    inputs: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor, bound: float, inverse: bool = False
 ) -> tuple[Tensor, Tensor]:
     r"""A monotonic spline of [-bound, bound] onto itself, of slope 1 at its ends and the identity beyond.
 
@@ -26,9 +26,9 @@ def rational_quadratic_spline(
 
     Args:
         inputs: (C, N).
-        parameters: of each input's own spline (C, 3 bins - 1, N), on R: logits of the pieces' widths, of their heights, and
-            logarithms of the slopes between them.
-        bins: pieces.
+        widths: logits of the K pieces' widths, of each input's own spline (C, K, N).
+        heights: of their heights, likewise.
+        slopes: logarithms of the slopes between them (C, K - 1, N).
         bound: where the spline ends.
         inverse: whether to invert it.
 
@@ -39,7 +39,6 @@ def rational_quadratic_spline(
         Durkan et al. 2019, arXiv 1906.04032, equations 4 to 8. The same function of the same parameters as zuko's
         ``MonotonicRQSTransform``.
     """
-    widths, heights, slopes = parameters.split([bins, bins, bins - 1], 1)
     widths = bounded(widths, 2.0).softmax(1) * (2 * bound)
     heights = bounded(heights, 2.0).softmax(1) * (2 * bound)
     slopes = functional.pad(bounded(slopes), (0, 0, 1, 1)).exp()

@@ -17,6 +17,10 @@ def case(bins, dtype=torch.float64, number=400):
     return inputs.requires_grad_(), parameters.requires_grad_()
 
 
+def spline(inputs, parameters, bins, inverse=False):
+    return rational_quadratic_spline(inputs, *parameters.split([bins, bins, bins - 1], 1), BOUND, inverse)
+
+
 def peer(inputs, parameters, bins, inverse):
     parts = parameters.movedim(1, -1).split([bins, bins, bins - 1], -1)
     transform = MonotonicRQSTransform(*parts, bound=BOUND)
@@ -27,7 +31,7 @@ def peer(inputs, parameters, bins, inverse):
 @pytest.mark.parametrize("bins", [1, 2, 5, 8])
 def test_is_zukos_with_its_gradients(bins, inverse):
     given = case(bins)
-    found = rational_quadratic_spline(*given, bins, BOUND, inverse)
+    found = spline(*given, bins, inverse)
     expected = peer(*given, bins, inverse)
     for mine, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-9)
@@ -43,8 +47,8 @@ def test_is_zukos_with_its_gradients(bins, inverse):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_inverse_inverts_and_its_slope_is_the_reciprocal(dtype):
     inputs, parameters = case(4, dtype)
-    moved, log_slope = rational_quadratic_spline(inputs, parameters, 4, BOUND)
-    back, back_log_slope = rational_quadratic_spline(moved, parameters, 4, BOUND, inverse=True)
+    moved, log_slope = spline(inputs, parameters, 4)
+    back, back_log_slope = spline(moved, parameters, 4, inverse=True)
     rounding = 2000 * torch.finfo(dtype).eps  # slopes are from 1/1000 to 1000
     torch.testing.assert_close(back, inputs, rtol=rounding, atol=rounding)
     assert float((log_slope + back_log_slope).abs().mean()) < rounding
@@ -55,7 +59,7 @@ def test_is_the_identity_beyond_its_bound_and_at_it(inverse):
     _, parameters = case(3, number=6)
     inputs = torch.tensor([-1e30, -3.5, -3.0, 3.0, 3.5, 1e30], dtype=torch.float64).expand(2, 6).clone()
     inputs.requires_grad_()
-    outputs, log_slope = rational_quadratic_spline(inputs, parameters, 3, BOUND, inverse)
+    outputs, log_slope = spline(inputs, parameters, 3, inverse)
     assert torch.equal(outputs, inputs)
     assert torch.equal(log_slope, torch.zeros_like(inputs))
     gradients = torch.autograd.grad((outputs + log_slope).sum(), (inputs, parameters))
@@ -67,5 +71,5 @@ def test_a_second_derivative_is_that_of_the_first():
     inputs, parameters = case(3, number=20)
     for inverse in (False, True):
         assert torch.autograd.gradgradcheck(
-            lambda x, p, inverse=inverse: rational_quadratic_spline(x, p, 3, BOUND, inverse), (inputs, parameters)
+            lambda x, p, inverse=inverse: spline(x, p, 3, inverse), (inputs, parameters)
         )
