@@ -1,4 +1,4 @@
-"""Normalising flows, from zuko's transforms."""
+"""Normalising flows, of zuko's layers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ START_NEAR_IDENTITY = 0.1  # factor on the last layer of every transform's netwo
 
 
 class FlowSampler(Transport):
-    r"""q is the density of x = T^{-1}(z), T a stack of masked autoregressive or coupling transforms (zuko), z standard normal.
+    r"""q is the density of x = T^{-1}(z), T a stack of masked autoregressive or coupling transforms (layers by zuko), z standard normal.
 
     On a real support x is standardised by the training data. On a box either x is the sigmoid of such a flow, or (``native``)
     splines map the box to itself, on which the normal distribution function makes z uniform first.
