@@ -56,11 +56,8 @@ def test_both_ways_are_zukos_with_their_gradients(kind, univariate, is_inverse, 
 @pytest.mark.parametrize("univariate", UNIVARIATES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_network_is_called_no_more_often_than_its_inverse_needs(kind, univariate):
-    layer, peer, passes = layers(kind, univariate)
+    layer, _, passes = layers(kind, univariate)
     calls = []
-    layer.hyper.register_forward_hook(lambda *_: calls.append("ours"))
-    peer.hyper.register_forward_hook(lambda *_: calls.append("zuko's"))
-    for one in (layer, peer):
-        one().inv.call_and_ladj(torch.randn(3, 5, dtype=torch.float64))
-    assert calls.count("ours") == passes
-    assert calls.count("zuko's") == passes + 1  # once this fails zuko has mended it, and this module may go
+    layer.hyper.register_forward_hook(lambda *_: calls.append(1))
+    layer().inv.call_and_ladj(torch.randn(3, 5, dtype=torch.float64))
+    assert len(calls) == passes
