@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -118,12 +118,18 @@ class LogImitation(Callback):
         expert: float = of_file if self.expert_return is None else self.expert_return
         if self.random_return is None:
             self.random_return = random_return(view, self.num_episodes)
+        if self.random_return >= expert:
+            rank_zero_warn(
+                f"no normalised return: actions at random return {self.random_return:.6g}, the demonstrations {expert:.6g}; "
+                "where that is not so, set imitation.random_return and imitation.expert_return"
+            )
         found = {}
         for name, episodes in (("", rollout), ("_mode", mode)):
             returns = episodes.rewards.sum(1).double()
             found[f"return{name}"] = float(returns.mean())
             found[f"return{name}_stderr"] = float(returns.std() / len(returns) ** 0.5)
-            found[f"normalised_return{name}"] = normalised_return(float(returns.mean()), self.random_return, expert)
+            if self.random_return < expert:
+                found[f"normalised_return{name}"] = normalised_return(float(returns.mean()), self.random_return, expert)
         return found
 
     def judge(self, gap: FeatureGap) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_warn
 
+from lightning_irl.callbacks.evaluation import means
 from lightning_irl.callbacks.partition_figure import partition_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, epochs_between, publish_figure, publish_scalars
 from lightning_irl.event import dimension
@@ -92,18 +94,19 @@ class LogPartition(Callback):
     @torch.inference_mode(False)  # annealed chains need gradients, which Lightning's test loop forbids
     def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         view = _dense(pl_module)
-        if (
-            view is None
-            or getattr(trainer, "fast_dev_run", False)
-            or not math.isfinite(self._mean(trainer, f"{stage}/cost"))
-        ):
+        if view is None or getattr(trainer, "fast_dev_run", False):
+            return
+        with aside(view, seed=view.batches, together=True):
+            found = means(trainer, view, stage)
+        if not math.isfinite(found.get("cost", math.nan)):
+            rank_zero_warn(f"no likelihood and no log Z: the mean cost of the {stage} part is {found.get('cost')}")
             return
         with aside(view, seed=view.batches, together=True):
             if view.has_model:
                 demonstrations = demonstrations_of(trainer, stage)
                 demonstrations = each(lambda part: part[: self.num_samples].to(view.device), demonstrations)
                 self.estimates = self.estimate(view, demonstrations)
-            self.results = estimate_scalars(self.estimates) | self._likelihoods(trainer, view, stage)
+            self.results = estimate_scalars(self.estimates) | self._likelihoods(found, view, stage)
         if not trainer.is_global_zero:
             return
         with aside(view, seed=view.batches):
@@ -134,25 +137,22 @@ class LogPartition(Callback):
             repetitions=self.repetitions,
         )
 
-    def _likelihoods(self, trainer: Trainer, view: View, stage: str) -> dict[str, float]:
-        cost, log_det = self._mean(trainer, f"{stage}/cost"), self._mean(trainer, f"{stage}/log_det")
-        nats = {"sampler": self._mean(trainer, f"{stage}/nll_sampler")}
+    def _likelihoods(self, found: dict[str, float], view: View, stage: str) -> dict[str, float]:
+        nats = {"sampler": found["nll_sampler"]}
         best = best_estimate(self.estimates)
         if best is not None:
-            nats["model"] = cost + best.log_z
+            nats["model"] = found["cost"] + best.log_z
         scalars = {f"{stage}/nll_{name}": value for name, value in nats.items()}
         if view.event["kind"] == "image":
             scale = dimension(view.event) * math.log(2)
-            scalars |= {f"{stage}/bits_per_dim_{name}": (value - log_det) / scale for name, value in nats.items()}
+            scalars |= {
+                f"{stage}/bits_per_dim_{name}": (value - found["log_det"]) / scale for name, value in nats.items()
+            }
             if best is not None:
                 scalars[f"{stage}/bits_per_dim_stderr"] = best.stderr / scale
         elif best is not None:
             scalars[f"{stage}/nll_stderr"] = best.stderr
         return scalars
-
-    @staticmethod
-    def _mean(trainer: Trainer, key: str) -> float:
-        return float(trainer.callback_metrics.get(key, math.nan))
 
 
 def _dense(pl_module: LightningModule) -> View | None:

@@ -13,7 +13,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from omegaconf import MISSING
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning import Callback, LightningDataModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar, RichProgressBar
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_only
@@ -302,9 +302,14 @@ class TrainingCLI(CLI):
         return trainer
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        """Add the progress bar and, after the reports that it prints, the summary."""
+        """Add the progress bar, checkpoints at the end of every epoch and, after the reports that it prints, the summary."""
         given = config["callbacks"] if isinstance(config["callbacks"], list) else [config["callbacks"]]
         callbacks = list(callbacks)
+        wants_checkpoints = config["enable_checkpointing"] is not False and not config["barebones"]
+        if wants_checkpoints and not any(isinstance(item, Checkpoint) for item in given):
+            # Lightning's own follows validation: none without one, an old one where it is rare, and one from within an
+            # epoch, from which a run cannot go on exactly, where it is frequent.
+            callbacks.append(ModelCheckpoint(save_on_train_epoch_end=True))
         if config["enable_progress_bar"] is not False and not any(isinstance(item, ProgressBar) for item in given):
             callbacks.append(RichProgressBar())
         if not any(isinstance(callback, Summary) for callback in given):

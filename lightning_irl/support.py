@@ -7,6 +7,7 @@ and chains live on the box and densities stay with respect to the data as served
 from __future__ import annotations
 
 import abc
+import math
 
 import torch
 from torch import Tensor
@@ -58,8 +59,7 @@ class BoxSupport(Support):
     def constrain(self, free: Tensor) -> tuple[Tensor, Tensor]:
         width = self.high - self.low
         log_det = -functional.softplus(free) - functional.softplus(-free)
-        log_width = torch.log(free.new_tensor(width))
-        return self.low + width * torch.sigmoid(free), (log_det + log_width).sum(-1)
+        return self.low + width * torch.sigmoid(free), (log_det + math.log(width)).sum(-1)
 
     def unconstrain(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         edge = 1e-6 if samples.dtype == torch.float32 else 1e-12

@@ -126,7 +126,7 @@ def _generalised_pareto_shape(exceedances: Tensor) -> float:
     """Zhang and Stephens' estimate from sorted positive exceedances (n,), with Vehtari's weak prior at 0.5."""
     count = len(exceedances)
     grid_size = 30 + int(math.sqrt(count))
-    steps = torch.arange(1, grid_size + 1, dtype=torch.float64)
+    steps = torch.arange(1, grid_size + 1, dtype=torch.float64, device=exceedances.device)
     quartile = exceedances[int(count / 4 + 0.5) - 1]
     theta = 1 / exceedances[-1] + (1 - torch.sqrt(grid_size / (steps - 0.5))) / (3 * quartile)
     shapes = torch.log1p(-theta[:, None] * exceedances).mean(1)

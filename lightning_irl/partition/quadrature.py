@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy
 import torch
@@ -168,6 +169,9 @@ def _integrate(cost: CostFunction, event: Event, centre: Tensor, half: Tensor, p
 
 
 def _parameters(cost: CostFunction) -> Iterator[Tensor]:
-    """Parameters of the module that ``cost`` is, or whose method it is."""
+    """Parameters and floating buffers of the module that ``cost`` is, whose method it is, or that it divides by a temperature."""
     owner = getattr(cost, "__self__", cost)
-    return owner.parameters() if isinstance(owner, torch.nn.Module) else iter(())
+    if not isinstance(owner, torch.nn.Module):
+        inside = getattr(owner, "cost", None)
+        return iter(()) if inside is None else _parameters(inside)
+    return chain(owner.parameters(), (buffer for buffer in owner.buffers() if buffer.is_floating_point()))

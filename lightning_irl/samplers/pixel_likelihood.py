@@ -14,6 +14,14 @@ START_SCALE = (
 )
 
 
+def one_of(probabilities: Tensor) -> Tensor:
+    """An index (B,) drawn by each row of probabilities (B, n), number for number as ``torch.multinomial`` draws it.
+
+    That function first reads back whether the probabilities are finite, and so waits for the device at every pixel.
+    """
+    return (probabilities / torch.empty_like(probabilities).exponential_()).argmax(-1)
+
+
 class PixelLikelihood(abc.ABC):
     """A family of distributions over levels 0 .. n - 1.
 
@@ -56,7 +64,7 @@ class Categorical(PixelLikelihood):
         return parameters.log_softmax(-1).gather(-1, levels[..., None]).squeeze(-1)
 
     def sample(self, parameters: Tensor) -> Tensor:
-        return torch.multinomial(parameters.softmax(-1), 1).squeeze(-1)
+        return one_of(parameters.softmax(-1))
 
 
 class DiscretisedLogistics(PixelLikelihood):
@@ -96,7 +104,7 @@ class DiscretisedLogistics(PixelLikelihood):
 
     def sample(self, parameters: Tensor) -> Tensor:
         logits, means, log_scales = self._split(parameters)
-        component = torch.multinomial(logits.softmax(-1), 1)
+        component = one_of(logits.softmax(-1))[..., None]
         mean, scale = means.gather(-1, component).squeeze(-1), log_scales.gather(-1, component).squeeze(-1).exp()
         drawn = mean + scale * torch.logit(torch.rand_like(mean))
         return ((drawn + 1) / 2 * self.levels).floor().clamp(0, self.levels - 1).long()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.samples import Samples, join
+from lightning_irl.samples import Samples, each, join
 from lightning_irl.trajectory import Trajectory
 
 
@@ -28,6 +28,7 @@ class Fusion:
             raise ValueError(f"keep_rounds is {rounds}; it must not be negative")
         self.rounds = rounds
         self.kept: list[tuple[Sampler, Samples]] = []
+        self._device: torch.device | None = None  # of what is kept, once it is known
 
     def add(self, sampler: Sampler, samples: Samples) -> None:
         """Keep a copy of a sampler, as it is now, and its draws; the oldest go."""
@@ -36,6 +37,7 @@ class Fusion:
 
     def pool(self, samples: Samples) -> Samples:
         """All draws: the kept ones, and the current round's."""
+        self._follow((samples if isinstance(samples, Tensor) else samples[0]).device)
         return join([*(draws for _, draws in self.kept), samples]) if self.kept else samples
 
     @torch.no_grad()
@@ -43,8 +45,17 @@ class Fusion:
         """log density of the fusion distribution (B,), given that of the current sampler."""
         if not self.kept:
             return log_q
+        self._follow(log_q.device)
         scores = [sampler.log_prob(samples).to(log_q.dtype) for sampler, _ in self.kept]
         return torch.logsumexp(torch.stack([log_q, *scores]), 0) - math.log(len(scores) + 1)
+
+    def _follow(self, device: torch.device) -> None:
+        """Move what is kept to the device of the draws: a checkpoint is read onto the host, before the view moves."""
+        if self._device != device:
+            self.kept = [
+                (sampler.to(device), each(lambda part: part.to(device), draws)) for sampler, draws in self.kept
+            ]
+            self._device = device
 
     def state(self) -> list[Any]:
         """What a checkpoint keeps: plain tensors."""
@@ -52,7 +63,7 @@ class Fusion:
 
     def restore(self, state: list[Any], sampler: Sampler) -> None:
         """Take back what :meth:`state` gave, for a sampler of the same kind."""
-        self.kept = []
+        self.kept, self._device = [], None
         for parameters, draws in state[-self.rounds :] if self.rounds else []:
             copy = sampler.snapshot()
             copy.load_state_dict(parameters)

@@ -250,11 +250,14 @@ class View(pl.LightningModule, abc.ABC):
         self._check_regularisers(compile)
         self.register_buffer("log_z", torch.tensor(torch.nan))
         self.register_buffer("environment_steps", torch.zeros((), dtype=torch.long), persistent=False)
+        # a process's own count: DistributedDataParallel would put the first process's in its place
+        self._ddp_params_and_buffers_to_ignore = ["environment_steps"]
         # exact over processes, however many samples each has; Lightning's own mean rounds their number
         self.means = nn.ModuleDict(
             {f"{stage}_{name}": MeanMetric(nan_strategy="disable") for stage in STAGES for name in EVALUATED}
         )
         self._random_state: dict[str, Tensor] | None = None  # of a run that continues, until its first batch
+        self.evaluated_at: dict[str, int] = {}  # batches trained when val and test were last evaluated
         self._batch = 0  # batches so far, over resumes too; an int on the host, so that reading it waits for nothing
         self.finite = FiniteMonitor(
             ["draws", *(f"{kind}/{name}" for name in OPTIMIZERS for kind in ("loss", "gradient"))]
@@ -651,11 +654,17 @@ class View(pl.LightningModule, abc.ABC):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, "test")
 
+    def held_out(self, batch: Batch) -> dict[str, Tensor]:
+        """What is averaged over held-out demonstrations, each (B,), in nats: c/T, the log-determinant, and -log q where it exists."""
+        found = {"cost": self.energy(batch.samples), "log_det": batch.log_det}
+        if self.sampler.has_density:
+            found["nll_sampler"] = -self.sampler.log_prob(batch.samples)
+        return found
+
     def _evaluate(self, batch: Batch, stage: str) -> None:
+        self.evaluated_at[stage] = self._batch
         with torch.no_grad():
-            found = {"cost": self.energy(batch.samples), "log_det": batch.log_det}
-            if self.sampler.has_density:
-                found["nll_sampler"] = -self.sampler.log_prob(batch.samples)
+            found = self.held_out(batch)
         for name, values in found.items():
             mean: Any = self.means[f"{stage}_{name}"]
             mean.update(values)

@@ -1,0 +1,46 @@
+"""Means over a part of the demonstrations, by the weights as they are when a report asks."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import torch
+from pytorch_lightning import Trainer
+
+from lightning_irl import processes
+from lightning_irl.views import View
+from lightning_irl.views.view import EVALUATED
+
+
+def means(trainer: Trainer, view: View, stage: str) -> dict[str, float]:
+    """Means of c/T, of the log-determinant of how images are served, and of -log q, in nats, over a part of the demonstrations.
+
+    They are those of the last validation (or test) where it was of these weights. Else the demonstrations are gone through again: the
+    last validation may be several epochs old, of another place in the epoch, or there was none.
+
+    Args:
+        trainer: of the run.
+        view: what is evaluated; every process must call this.
+        stage: ``val`` or ``test``.
+
+    Returns:
+        ``cost``, ``log_det`` and, where the sampler has a density, ``nll_sampler``; empty without demonstrations.
+    """
+    logged = trainer.callback_metrics
+    if view.evaluated_at.get(stage) == view.batches and f"{stage}/cost" in logged:
+        return {name: float(logged[f"{stage}/{name}"]) for name in EVALUATED if f"{stage}/{name}" in logged}
+    loader: Any = getattr(trainer.datamodule, f"{stage}_dataloader")()  # type: ignore[attr-defined]
+    limits = [limit for limit in getattr(trainer, f"num_{stage}_batches") if 0 < limit < float("inf")]
+    sums: dict[str, torch.Tensor] = {}
+    for batch in islice(loader, int(limits[0]) if limits else None):
+        batch = trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(batch))
+        with torch.no_grad(), trainer.precision_plugin.val_step_context():
+            found = view.held_out(batch)
+        for name, values in found.items():
+            total = torch.tensor([float(values.double().sum()), len(values)], dtype=torch.float64)
+            sums[name] = sums.get(name, torch.zeros(2, dtype=torch.float64)) + total
+    names = [name for name in EVALUATED if name in sums or (name != "nll_sampler" or view.sampler.has_density)]
+    every = torch.stack([sums.get(name, torch.zeros(2, dtype=torch.float64)) for name in names])
+    total, number = processes.total(every.float() if view.device.type == "mps" else every.to(view.device)).cpu().T
+    return {name: float(total[i] / number[i]) for i, name in enumerate(names) if number[i] > 0}
