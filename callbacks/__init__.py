@@ -1,5 +1,6 @@
 """Callbacks: partition function, imitation, samples, videos, quality, other data, equivalence, summary; and the W&B logger."""
 
+from lightning_irl.callbacks.averaging import WeightAverage
 from lightning_irl.callbacks.equivalence import LogEquivalence
 from lightning_irl.callbacks.imitation import LogImitation
 from lightning_irl.callbacks.out_of_distribution import LogOutOfDistribution
@@ -22,4 +23,5 @@ __all__ = [
     "Summary",
     "Termination",
     "WandbLogger",
+    "WeightAverage",
 ]

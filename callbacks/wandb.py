@@ -7,7 +7,7 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pytorch_lightning import loggers
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -46,6 +46,8 @@ class WandbLogger(loggers.WandbLogger):
             ``wandb.init``.
     """
 
+    made: ClassVar[Any] = None  # the W&B run that such a logger made last, in this process
+
     def __init__(
         self, project: str = "lightning-irl", save_dir: str | None = None, tags: list[str] | None = None, **options: Any
     ) -> None:
@@ -62,9 +64,12 @@ class WandbLogger(loggers.WandbLogger):
     @property
     def experiment(self) -> Any:
         """The W&B run."""
+        if rank_zero_only.rank == 0 and self._experiment is None:  # type: ignore[attr-defined]
+            finish_own_run()
         run = super().experiment
         if not self._is_arranged and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             self._is_arranged = True
+            WandbLogger.made = run
             run.define_metric("batch", hidden=True)
             run.define_metric("*", step_metric="batch")
             run.define_metric("environment_steps", step_metric="batch")
@@ -90,6 +95,14 @@ class WandbLogger(loggers.WandbLogger):
         path = Path(checkpoint).parent.parent / RUN_FILE
         if path.is_file() and self._id is None:
             self._id = self._wandb_init["id"] = path.read_text().strip()
+
+
+def finish_own_run() -> None:
+    """Finish the W&B run of an earlier fit in this process, which Lightning would go on with; one that a user made is kept."""
+    import wandb
+
+    if wandb.run is not None and wandb.run is WandbLogger.made:
+        wandb.finish()
 
 
 def is_logged_in() -> bool:

@@ -24,6 +24,7 @@ def check_trainer_config(config: Namespace) -> None:
     """Refuse what Lightning refuses with several optimizers, and say what to use."""
     for field, default, ours in (
         ("gradient_clip_val", None, "model.clip_norm"),
+        ("gradient_clip_algorithm", None, "model.clip_norm"),
         ("accumulate_grad_batches", 1, "model.accumulate"),
     ):
         if config[field] not in (None, default):

@@ -16,7 +16,7 @@ from pytorch_lightning import Callback, LightningDataModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger
-from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
 
 from lightning_irl import checks, runs
 from lightning_irl.callbacks import (
@@ -42,6 +42,7 @@ from lightning_irl.quiet import hush_workers
 from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers import Sampler
 from lightning_irl.views import View
+from lightning_irl.views.trainer_limits import check_trainer
 
 # Whose subclasses configs can name without their modules: importing them here is what makes them known.
 NAMED = (
@@ -246,6 +247,11 @@ class TrainingCLI(CLI):
         checks.check_trainer_config(trainer)
         if self.verb == "fit" and not self.fields.ckpt_path:
             self._refuse_missing_start()
+        elif self.verb == "fit" and any(argument.startswith("--seed_everything") for argument in sys.argv):
+            rank_zero_warn(
+                "--seed_everything has no effect on a run that goes on: its random numbers are those of the checkpoint. For other ones "
+                "start a new run from its pair, with --init_from"
+            )
         self._choose_folder()
         specs = trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]
         for spec in specs:
@@ -322,6 +328,8 @@ class TrainingCLI(CLI):
         """Refuse what cannot be trained."""
         checks.check_strategy(self.trainer)
         checks.check_optimizers(self.model)
+        steps = getattr(self.datamodule, "steps_per_epoch", None)
+        check_trainer(self.trainer, self.model.num_optimizers, steps)  # before callbacks set themselves up
 
     def _warn_untrained(self) -> None:
         if not (self.fields.get("ckpt_path") or self._start("init_from")):

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 _alone = False
 
@@ -192,12 +193,16 @@ def _hosts(world: Any) -> Any:
 
 
 def gather_objects(value: Any) -> list[Any]:
-    """A value of every process, in order; tensors on the host. What it holds is moved as bytes: for checkpoints, not for steps."""
+    """A value of every process, in order, in the first process; elsewhere its own alone. Tensors are copied to the host.
+
+    What it holds is moved as bytes: for checkpoints, which the first process writes, and not for steps.
+    """
+    value = tree_map_only(Tensor, lambda tensor: tensor.cpu(), value)
     if not is_distributed():
         return [value]
-    every: list[Any] = [None] * num_processes()
-    dist.all_gather_object(every, value, group=_hosts(dist.group.WORLD))
-    return every
+    every: list[Any] | None = None if process_index() else [None] * num_processes()
+    dist.gather_object(value, every, dst=0, group=_hosts(dist.group.WORLD))
+    return [value] if every is None else every
 
 
 def leave() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from lightning_irl.event import Event, per_coordinate
@@ -34,5 +35,5 @@ class Anchor(nn.Module):
             Standardised samples (B, d) and the anchor's cost (B,), in nats.
         """
         standard = (samples.flatten(1) - self.location) / self.scale
-        cost = standard.square().sum(-1) / 2 if self.enabled else standard.new_zeros(len(standard))
+        cost = standard.square().sum(-1) / 2 if self.enabled else torch.zeros_like(standard[:, 0])
         return standard, cost

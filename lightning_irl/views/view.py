@@ -27,6 +27,7 @@ from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples, count, join
 from lightning_irl.trajectory import Trajectory, cut
+from lightning_irl.views import trainer_limits
 from lightning_irl.views.energy import Energy
 from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
 from lightning_irl.views.guided_cost import GuidedCost
@@ -441,6 +442,18 @@ class View(pl.LightningModule, abc.ABC):
         energy = self.energy(samples)
         return energy if log_q is None else energy + self.entropy_weight * log_q
 
+    def setup(self, stage: str) -> None:
+        if stage == "fit":
+            steps = getattr(self.trainer.datamodule, "steps_per_epoch", None)  # type: ignore[attr-defined]
+            trainer_limits.check_trainer(self.trainer, self.num_optimizers, steps)
+            trainer_limits.count_batches(self.trainer, self.num_optimizers)
+            trainer_limits.averages_first(self.trainer)
+
+    @property
+    def num_optimizers(self) -> int:
+        """Optimizers that this view steps, each of which Lightning's ``global_step`` counts."""
+        return sum(bool(steps) for steps in (self.cost_steps, self.sampler_steps, self.warm_start))
+
     def on_fit_start(self) -> None:
         processes.separate_streams()
 
@@ -571,12 +584,32 @@ class View(pl.LightningModule, abc.ABC):
         if sampler and self.sampler_steps:
             made["sampler"] = (self.sampler_optimizer(sampler), self.sampler_scheduler)
         if sampler and self.warm_start:
-            factory = self.warm_start_optimizer or self.sampler_optimizer
-            made["warm_start"] = (factory(sampler), self.warm_start_scheduler)
+            optimizer_of = self.warm_start_optimizer or self.sampler_optimizer
+            made["warm_start"] = (optimizer_of(sampler), self.warm_start_scheduler)
         self._names = list(made)
         self._scheduled = [name for name, (_, scheduler) in made.items() if scheduler]
-        schedulers = [scheduler(optimizer) for optimizer, scheduler in made.values() if scheduler]
+        schedulers = []
+        for name, (optimizer, factory) in made.items():
+            scheduler = factory(optimizer) if factory else None
+            trainer_limits.check_descent(name, optimizer, scheduler, self._batches_of(name))
+            schedulers += [scheduler] if scheduler else []
         return [optimizer for optimizer, _ in made.values()], schedulers
+
+    def _batches_of(self, name: str) -> int | None:
+        """Batches in which an optimizer's schedule is stepped, over the whole run; None where that is not known."""
+        trainer = self._trainer
+        epoch = getattr(getattr(trainer, "datamodule", None), "steps_per_epoch", None)
+        if (
+            trainer is None
+            or epoch is None
+            or trainer.max_epochs is None
+            or trainer.max_epochs < 0
+            or trainer.max_steps > 0
+        ):
+            return None
+        limit = trainer.limit_train_batches
+        batches = trainer.max_epochs * (min(epoch, limit) if isinstance(limit, int) else int(epoch * limit))
+        return min(self.warm_start, batches) if name == "warm_start" else max(batches - self.warm_start, 0)
 
     def configure_cost_optimizer(self) -> Optimizer:
         """The optimizer of the cost and of whatever else descends the cost's loss."""

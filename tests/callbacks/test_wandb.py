@@ -11,6 +11,8 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
+from lightning_irl.callbacks import WandbLogger
+
 pytest.importorskip("wandb")
 
 CONFIG = """
@@ -105,3 +107,16 @@ def test_a_run_of_two_processes_is_one_run_that_can_be_read_back_and_goes_on(tmp
     (again,) = [record["run"] for record in later if record["type"] == "run"]
     assert again["run_id"] == run["run_id"]
     assert min(record["history"]["item"]["batch"] for record in later if record["type"] == "history") >= 12
+
+
+def test_two_fits_of_one_process_are_two_runs(tmp_path, monkeypatch):
+    import wandb
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    first = WandbLogger(save_dir=str(tmp_path)).experiment
+    second = WandbLogger(save_dir=str(tmp_path)).experiment
+    assert first.id != second.id
+    second.finish()
+    mine = wandb.init(dir=tmp_path, mode="offline")  # a user's own run, as in a sweep, is the one that is logged to
+    assert WandbLogger(save_dir=str(tmp_path)).experiment.id == mine.id
+    mine.finish()

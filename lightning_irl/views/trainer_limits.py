@@ -1,0 +1,119 @@
+"""What Lightning's trainer, or a schedule of torch, cannot do with a view: refused by name, before training."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import (
+    BatchSizeFinder,
+    DeviceStatsMonitor,
+    EMAWeightAveraging,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
+from pytorch_lightning.utilities import rank_zero_info
+from torch.optim import LBFGS, Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from lightning_irl.errors import UserError
+
+PRECISIONS = ("32-true", "64-true", "bf16-mixed")
+INSTEAD = {
+    GradientAccumulationScheduler: "changes accumulate_grad_batches, which a view with several optimizers does not have; set "
+    "model.accumulate",
+    LearningRateFinder: "searches the rate of one optimizer that Lightning steps, and a view steps its own; try rates by "
+    "model.cost_optimizer and model.sampler_optimizer",
+    BatchSizeFinder: "changes the data module's batch_size while it runs, and log Z depends on it; set data.batch_size",
+    StochasticWeightAveraging: "averages the weights of one optimizer; use the callback WeightAverage, which counts batches",
+}
+
+
+def check_trainer(trainer: Trainer, num_optimizers: int, steps_per_epoch: int | None) -> None:
+    """Look at a trainer before it fits a view.
+
+    Args:
+        trainer: any.
+        num_optimizers: of the view, each of which Lightning's ``global_step`` counts.
+        steps_per_epoch: batches in an epoch; None where it is not known.
+
+    Raises:
+        UserError: naming what cannot be done, and what to use.
+    """
+    if trainer.precision not in PRECISIONS:
+        raise UserError(
+            f"trainer.precision is {trainer.precision}; a view takes {', '.join(PRECISIONS)}: in half precision log q and log Z lose "
+            "their digits, and 16-mixed skips steps of which the two optimizers would have to know"
+        )
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        name = type(callback).__name__
+        for kind, reason in INSTEAD.items():
+            if isinstance(callback, kind):
+                raise UserError(f"callback {name} {reason}")
+        every = getattr(callback, "update_every_n_steps", 1)
+        counts_steps = type(callback).on_train_batch_end is WeightAveraging.on_train_batch_end
+        if isinstance(callback, EMAWeightAveraging) and counts_steps and every != 1 and num_optimizers > 1:
+            raise UserError(
+                f"callback {name} counts the steps of every optimizer, of which there are {num_optimizers} here: with "
+                f"update_every_n_steps {every} it may never update, and the run would end with its first weights; use the callback "
+                "WeightAverage, which has the same options and counts batches"
+            )
+        if isinstance(callback, DeviceStatsMonitor) and importlib.util.find_spec("psutil") is None:
+            raise UserError(f"callback {name} needs psutil, which is not installed: pip install psutil")
+    interval = trainer.val_check_interval
+    by_batches = isinstance(interval, int) and trainer.check_val_every_n_epoch is not None
+    if by_batches and steps_per_epoch is not None and interval > steps_per_epoch:
+        raise UserError(
+            f"trainer.val_check_interval is {interval} batches, an epoch has {steps_per_epoch}; give at most that, or "
+            "trainer.check_val_every_n_epoch for validation every so many epochs"
+        )
+
+
+def count_batches(trainer: Trainer, num_optimizers: int) -> None:
+    """Let ``fast_dev_run`` N be N batches, and say that ``max_steps`` counts the steps of every optimizer."""
+    if getattr(trainer, "fast_dev_run", False):
+        trainer.fit_loop.epoch_loop.max_steps = (
+            -1
+        )  # else Lightning stops after N steps of all optimizers, before validation
+    elif trainer.max_steps > 0 and num_optimizers > 1:
+        rank_zero_info(
+            f"trainer.max_steps {trainer.max_steps} counts the steps of every optimizer, of which there are {num_optimizers}, not "
+            "batches; trainer.max_epochs times data.steps_per_epoch counts batches"
+        )
+
+
+def averages_first(trainer: Trainer) -> None:
+    """Let averages of weights be in place before a report looks at the view, whatever the order in which callbacks were given."""
+    trainer.callbacks.sort(key=lambda one: not isinstance(one, WeightAveraging))  # type: ignore[attr-defined]
+
+
+def check_descent(name: str, optimizer: Optimizer, scheduler: Any, batches: int | None) -> None:
+    """Look at an optimizer and its schedule, as they were made.
+
+    Args:
+        name: ``cost``, ``sampler`` or ``warm_start``.
+        optimizer: of torch.
+        scheduler: its schedule, or None.
+        batches: in which it is stepped, at most; None where that is not known.
+
+    Raises:
+        UserError: for what a view cannot step.
+    """
+    if isinstance(optimizer, LBFGS):
+        raise UserError(
+            f"{name}_optimizer is LBFGS, which asks for a loss several times a step; use Adam, SGD or another"
+        )
+    if isinstance(scheduler, ReduceLROnPlateau):
+        raise UserError(
+            f"{name}_scheduler is {type(scheduler).__name__}, which needs a metric at every step; schedules here are stepped once a "
+            "batch, without one: use CosineAnnealingLR, StepLR or another"
+        )
+    total = getattr(scheduler, "total_steps", None)
+    if total is not None and batches is not None and total < batches:
+        raise UserError(
+            f"{name}_scheduler {type(scheduler).__name__} has total_steps {total}, but is stepped once a batch, {batches} times; give "
+            f"total_steps {batches}"
+        )

@@ -1,0 +1,110 @@
+"""What Lightning cannot do with a view is refused by name before training, from Python; what it counts is said, or counts batches."""
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import (
+    BatchSizeFinder,
+    EMAWeightAveraging,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    StochasticWeightAveraging,
+)
+from torch.optim import LBFGS
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
+
+from lightning_irl.callbacks import LogPartition, WeightAverage
+from lightning_irl.costs import MLPCost
+from lightning_irl.datamodules import ToyDataModule
+from lightning_irl.errors import UserError
+from lightning_irl.samplers import GaussianSampler
+from lightning_irl.views import GAN
+
+QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "accelerator": "cpu"}
+
+
+def data():
+    return ToyDataModule(train_size=256, val_size=32, test_size=32, batch_size=32, steps_per_epoch=6)
+
+
+def view(served, **options):
+    torch.manual_seed(0)
+    return GAN(served.event, lambda event: MLPCost(event, hidden=[4]), GaussianSampler, **options)
+
+
+def fit(folder, view_options=None, **options):
+    served = data()
+    model = view(served, **(view_options or {}))
+    trainer = pl.Trainer(**{**QUIET, "max_epochs": 1, "default_root_dir": folder, **options})
+    trainer.fit(model, served)
+    return model, trainer
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"callbacks": [GradientAccumulationScheduler({0: 2})]}, "model.accumulate"),
+        ({"callbacks": [LearningRateFinder()]}, "LearningRateFinder"),
+        ({"callbacks": [BatchSizeFinder()]}, "data.batch_size"),
+        ({"callbacks": [StochasticWeightAveraging(0.1)]}, "WeightAverage"),
+        ({"callbacks": [EMAWeightAveraging(update_every_n_steps=2)]}, "WeightAverage"),
+        ({"precision": "bf16-true"}, "bf16-true"),
+        ({"precision": "16-true"}, "16-true"),
+        ({"val_check_interval": 7}, "val_check_interval is 7 batches, an epoch has 6"),
+    ],
+)
+def test_refused_by_name(tmp_path, options, said):
+    with pytest.raises((UserError, pl.utilities.exceptions.MisconfigurationException), match=said):
+        fit(tmp_path, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"cost_optimizer": LBFGS}, "cost_optimizer is LBFGS"),
+        ({"sampler_scheduler": ReduceLROnPlateau}, "sampler_scheduler is ReduceLROnPlateau"),
+        ({"cost_scheduler": lambda one: OneCycleLR(one, 0.1, total_steps=5)}, "total_steps 5.* 6 times"),
+    ],
+)
+def test_refused_descents(tmp_path, options, said):
+    with pytest.raises(UserError, match=said):
+        fit(tmp_path, options)
+
+
+def test_a_schedule_of_exactly_the_runs_length(tmp_path):
+    fit(tmp_path, {"cost_scheduler": lambda one: OneCycleLR(one, 0.1, total_steps=6)})
+
+
+def test_fast_dev_run_counts_batches_and_validates(tmp_path):
+    model, _ = fit(tmp_path, fast_dev_run=3)
+    assert model.batches == 3
+    assert model.evaluated_at == {"val": 3}
+
+
+def test_max_steps_says_what_it_counts(tmp_path, caplog):
+    caplog.set_level("INFO")
+    model, _ = fit(tmp_path, max_steps=4)
+    assert model.batches == 2
+    assert "counts the steps of every optimizer" in caplog.text
+
+
+@pytest.mark.parametrize("report_first", [True, False])
+def test_a_weight_average_counts_batches_and_is_what_the_report_is_about(tmp_path, report_first):
+    average, report = (
+        WeightAverage(decay=0.5, update_every_n_steps=2),
+        LogPartition(methods=["importance"], num_samples=64),
+    )
+    callbacks = [report, average] if report_first else [average, report]
+    model, trainer = fit(tmp_path / "averaged", callbacks=callbacks)
+    assert int(average._average_model.n_averaged) == 3
+    with torch.no_grad():
+        expected = -float(model.sampler.log_prob(trainer.datamodule.splits.val).mean())
+    assert report.results["val/nll_sampler"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_average_that_was_never_updated_is_not_used(tmp_path):
+    plain, _ = fit(tmp_path / "plain")
+    with pytest.warns(UserWarning, match="never updated"):
+        model, _ = fit(tmp_path / "averaged", callbacks=[WeightAverage(update_starting_at_step=100)])
+    for mine, trained in zip(model.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(mine, trained)
