@@ -6,6 +6,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from lightning_irl.callbacks.failing import spares_the_run
 from lightning_irl.callbacks.publish import aside, publish_scalars
 from lightning_irl.verification import monitor
 from lightning_irl.views import View
@@ -25,6 +26,7 @@ class LogEquivalence(Callback):
     def __init__(self, every_n_batches: int = 500) -> None:
         self.every_n_batches = every_n_batches
 
+    @spares_the_run
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

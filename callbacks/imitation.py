@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -12,7 +11,8 @@ from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_scalars
+from lightning_irl.callbacks.failing import spares_the_run
+from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_report, publish_scalars
 from lightning_irl.costs import TrajectoryCost
 from lightning_irl.environments import Environment
 from lightning_irl.metrics.imitation import (
@@ -25,7 +25,6 @@ from lightning_irl.metrics.imitation import (
     visitation_distance,
 )
 from lightning_irl.objectives import discriminator_logits
-from lightning_irl.runs import run_folder
 from lightning_irl.samplers import PolicySampler, Rollout
 from lightning_irl.samples import each
 from lightning_irl.trajectory import Trajectory
@@ -74,6 +73,7 @@ class LogImitation(Callback):
         self.verdict = ""
 
     @rank_zero_only
+    @spares_the_run
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -82,10 +82,12 @@ class LogImitation(Callback):
             self.look(trainer, view, "val")
 
     @rank_zero_only
+    @spares_the_run
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._conclude(trainer, pl_module, "val")
 
     @rank_zero_only
+    @spares_the_run
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._conclude(trainer, pl_module, "test")
 
@@ -93,11 +95,10 @@ class LogImitation(Callback):
         view = policy_view(pl_module)
         if view is None or getattr(trainer, "fast_dev_run", False):
             return
+        self.results, self.verdict = {}, ""  # not those of an earlier look, should this one fail
         gap = self.look(trainer, view, stage)
         self.verdict = self.judge(gap)
-        path = run_folder(trainer) / f"imitation_{stage}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"verdict": self.verdict, "results": self.results}, indent=1))
+        publish_report(trainer, {"verdict": self.verdict, "results": self.results}, f"imitation_{stage}")
 
     def look(self, trainer: Trainer, view: View, stage: str) -> FeatureGap:
         """Roll out, measure and log."""

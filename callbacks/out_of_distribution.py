@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, LightningDataModule, LightningModule, Tr
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from lightning_irl.callbacks.failing import spares_the_run
 from lightning_irl.callbacks.image_figures import histogram_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_scalars
 from lightning_irl.callbacks.quality import training_images
@@ -55,10 +56,12 @@ class LogOutOfDistribution(Callback):
         check_other_event(pl_module.event, self.data.event, type(self.data).__name__)  # type: ignore[attr-defined]
 
     @rank_zero_only
+    @spares_the_run
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report(trainer, pl_module, "val")
 
     @rank_zero_only
+    @spares_the_run
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report(trainer, pl_module, "test")
 
@@ -66,6 +69,7 @@ class LogOutOfDistribution(Callback):
         if self.data is None or not isinstance(pl_module, View) or getattr(trainer, "fast_dev_run", False):
             return
         view = pl_module
+        self.results = {}  # not those of an earlier report, should this one fail
         with aside(view, seed=view.batches), torch.no_grad():
             training, _ = training_images(trainer.datamodule, self.num_samples)  # type: ignore[attr-defined]
             held_out = demonstrations_of(trainer, stage)

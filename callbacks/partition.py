@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,13 +12,20 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_warn
 
 from lightning_irl.callbacks.evaluation import means
+from lightning_irl.callbacks.failing import spares_the_run, sparing_the_run
 from lightning_irl.callbacks.partition_figure import partition_figure
-from lightning_irl.callbacks.publish import aside, demonstrations_of, epochs_between, publish_figure, publish_scalars
+from lightning_irl.callbacks.publish import (
+    aside,
+    demonstrations_of,
+    epochs_between,
+    publish_figure,
+    publish_report,
+    publish_scalars,
+)
 from lightning_irl.event import dimension
 from lightning_irl.metrics import KLOnGrid
 from lightning_irl.partition import PartitionEstimate, estimate_all
 from lightning_irl.partition.report import DEFAULT_METHODS
-from lightning_irl.runs import run_folder
 from lightning_irl.samples import Samples, each
 from lightning_irl.views import View
 
@@ -66,6 +72,7 @@ class LogPartition(Callback):
         self.results: dict[str, float] = {}
         self._history: list[tuple[int, PartitionEstimate]] = []
 
+    @spares_the_run
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         view = _dense(pl_module)
         every = self.every(trainer.max_epochs)
@@ -85,15 +92,18 @@ class LogPartition(Callback):
         """Epochs between two estimates in a run of so many; None or -1 if it has no end."""
         return epochs_between(self.every_n_epochs, max_epochs, ESTIMATES)
 
+    @spares_the_run
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report(trainer, pl_module, "val")
 
+    @spares_the_run
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report(trainer, pl_module, "test")
 
     @torch.inference_mode(False)  # annealed chains need gradients, which Lightning's test loop forbids
     def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         view = _dense(pl_module)
+        self.estimates, self.results = [], {}  # not those of an earlier report, should this one fail
         if view is None or getattr(trainer, "fast_dev_run", False):
             return
         with aside(view, seed=view.batches, together=True):
@@ -109,17 +119,16 @@ class LogPartition(Callback):
             self.results = estimate_scalars(self.estimates) | self._likelihoods(found, view, stage)
         if not trainer.is_global_zero:
             return
-        with aside(view, seed=view.batches):
+        with sparing_the_run(trainer, "kl"), aside(view, seed=view.batches):
             if view.has_model and view.event["shape"] == [2] and hasattr(trainer.datamodule, "density"):  # type: ignore[attr-defined]
                 self.results |= kl_on_grid(view, trainer.datamodule.density)  # type: ignore[attr-defined]
         publish_scalars(trainer, self.results, view.batches)
         if stage == "val" and self.estimates:
-            figure = partition_figure(self._history, self.estimates, view.batches)
-            publish_figure(trainer, figure, "partition/history", view.batches)
+            with sparing_the_run(trainer, "partition/history"):
+                figure = partition_figure(self._history, self.estimates, view.batches)
+                publish_figure(trainer, figure, "partition/history", view.batches)
         report = {"stage": stage, "estimates": [plain(e) for e in self.estimates], "results": self.results}
-        path = run_folder(trainer) / f"partition_{stage}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=1))
+        publish_report(trainer, report, f"partition_{stage}")
 
     def estimate(self, view: View, demonstrations: Samples) -> list[PartitionEstimate]:
         """Every estimate that applies to a view, given N demonstrations for those that use them."""

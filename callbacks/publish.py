@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from lightning_irl.processes import alone, separate_streams
+from lightning_irl.callbacks.failing import sparing_the_run
+from lightning_irl.processes import alone, failing_together, separate_streams
 from lightning_irl.runs import run_folder
 from lightning_irl.samples import Samples, join
 from lightning_irl.views.view import evaluating
@@ -31,13 +33,14 @@ def aside(module: LightningModule, seed: int, together: bool = False) -> Iterato
     Args:
         module: what is looked at.
         seed: of the random numbers.
-        together: whether all processes look, each with its own random numbers; else one may, and waits for none.
+        together: whether all processes look, each with its own random numbers, and all leave where one fails; else one may, and
+            waits for none.
     """
     with evaluating(module), torch.random.fork_rng(devices=[module.device] if module.device.type == "cuda" else []):
         torch.manual_seed(seed)
         if together:
             separate_streams()
-        with nullcontext() if together else alone():
+        with failing_together() if together else alone():
             yield
 
 
@@ -53,10 +56,40 @@ def demonstrations_of(trainer: Trainer, stage: str) -> Samples:
     return join([batch.samples for batch in DataLoader(loader.dataset, **options)])
 
 
-def _file(trainer: Trainer, *parts: str) -> Path:
-    """A path in the run's folder, which is made."""
-    path = run_folder(trainer).joinpath(*parts)
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Where to write what is to be at a path, in a folder that is made: it comes there when it is whole, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}")
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _show(trainer: Trainer, method: str, key: str, *args: Any, **options: Any) -> None:
+    """Call a method of every logger that has it; one that fails costs what it was to show."""
+    for logger in trainer.loggers:
+        if hasattr(logger, method):
+            with sparing_the_run(trainer, f"{key} in {type(logger).__name__}"):
+                getattr(logger, method)(key, *args, **options)
+
+
+def publish_report(trainer: Trainer, report: dict[str, Any], name: str) -> Path:
+    """Save a report as ``<name>.json`` in the run's folder.
+
+    Args:
+        trainer: the trainer of the run.
+        report: what JSON knows.
+        name: such as ``partition_val``.
+
+    Returns:
+        The file's path.
+    """
+    path = run_folder(trainer) / f"{name}.json"
+    with _whole(path) as file:
+        file.write_text(json.dumps(report, indent=1))
     return path
 
 
@@ -72,13 +105,14 @@ def publish_figure(trainer: Trainer, figure: Figure, key: str, batch: int) -> Pa
     Returns:
         The file's path.
     """
-    path = _file(trainer, "figures", key, f"{batch:07d}.png")
-    FigureCanvasAgg(figure).print_png(str(path))
+    path = run_folder(trainer) / "figures" / key / f"{batch:07d}.png"
+    with _whole(path) as file:
+        FigureCanvasAgg(figure).print_png(str(file))
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image(key, matplotlib.image.imread(path), batch, dataformats="HWC")
-        elif hasattr(logger, "log_image"):
-            logger.log_image(key, [str(path)], step=batch)
+            with sparing_the_run(trainer, f"{key} in {type(logger).__name__}"):
+                logger.experiment.add_image(key, matplotlib.image.imread(path), batch, dataformats="HWC")
+    _show(trainer, "log_image", key, [str(path)], step=batch)
     return path
 
 
@@ -95,12 +129,11 @@ def publish_video(trainer: Trainer, frames: Sequence[Image.Image], per_second: i
     Returns:
         The file's path.
     """
-    path = _file(trainer, "figures", key, f"{batch:07d}.gif")
+    path = run_folder(trainer) / "figures" / key / f"{batch:07d}.gif"
     first, *others = frames
-    first.save(path, save_all=True, append_images=others, duration=1000 / per_second, loop=0)
-    for logger in trainer.loggers:
-        if hasattr(logger, "log_video"):
-            logger.log_video(key, [str(path)], step=batch)
+    with _whole(path) as file:
+        first.save(file, save_all=True, append_images=others, duration=1000 / per_second, loop=0)
+    _show(trainer, "log_video", key, [str(path)], step=batch)
     return path
 
 
@@ -119,16 +152,16 @@ def publish_table(
     Returns:
         The file's path.
     """
-    path = _file(trainer, "tables", key, f"{batch:07d}.csv")
-    with path.open("w", newline="") as file:
+    path = run_folder(trainer) / "tables" / key / f"{batch:07d}.csv"
+    with _whole(path) as aside, aside.open("w", newline="") as file:
         csv.writer(file).writerows([columns, *rows])
-    for logger in trainer.loggers:
-        if hasattr(logger, "log_table"):
-            logger.log_table(key, columns=list(columns), data=[list(row) for row in rows], step=batch)
+    _show(trainer, "log_table", key, columns=list(columns), data=[list(row) for row in rows], step=batch)
     return path
 
 
 def publish_scalars(trainer: Trainer, scalars: dict[str, Any], batch: int) -> None:
     """Log scalars at a batch to every logger, from the first process, whatever part of the run it is."""
+    values = {key: float(value) for key, value in scalars.items()}
     for logger in trainer.loggers:
-        logger.log_metrics({key: float(value) for key, value in scalars.items()}, step=batch)
+        with sparing_the_run(trainer, f"numbers of a report in {type(logger).__name__}"):
+            logger.log_metrics(values, step=batch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -12,9 +11,10 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from lightning_irl.callbacks.failing import spares_the_run, sparing_the_run
 from lightning_irl.callbacks.figures import MOVES, check_drawing, draw_model
 from lightning_irl.callbacks.image_figures import interpolation_figure, neighbour_figure
-from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_scalars
+from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_report, publish_scalars
 from lightning_irl.datamodules.memory import MemoryDataModule
 from lightning_irl.errors import UserError
 from lightning_irl.event import grey_levels
@@ -99,6 +99,7 @@ class LogQuality(Callback):
             raise UserError(f"quality.features: {error}") from error
 
     @rank_zero_only
+    @spares_the_run
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch + 1
         due = self.every_n_epochs and epoch % self.every_n_epochs == 0 and epoch != trainer.max_epochs
@@ -106,10 +107,12 @@ class LogQuality(Callback):
             self._report(trainer, pl_module, "val")
 
     @rank_zero_only
+    @spares_the_run
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report(trainer, pl_module, "val")
 
     @rank_zero_only
+    @spares_the_run
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report(trainer, pl_module, "test")
 
@@ -127,6 +130,7 @@ class LogQuality(Callback):
         if not self._applies(trainer, pl_module):
             return
         assert isinstance(pl_module, View)
+        self.results = {}  # not those of an earlier report, should this one fail
         with aside(pl_module, seed=pl_module.batches), torch.no_grad():
             self.look(trainer, pl_module, stage)
 
@@ -146,15 +150,15 @@ class LogQuality(Callback):
         scalars = {f"quality/{key}": value for key, value in found.items()}
         self.results = {key: value for key, value in scalars.items() if math.isfinite(value)}
         publish_scalars(trainer, self.results, view.batches)
-        publish_figure(trainer, neighbours(judge, images, view.batches), "quality/neighbours", view.batches)
-        demonstrations = demonstrations_of(trainer, stage)
-        assert isinstance(demonstrations, Tensor)
-        publish_figure(
-            trainer, interpolations(view, demonstrations.to(view.device)), "quality/interpolation", view.batches
-        )
+        with sparing_the_run(trainer, "quality/neighbours"):
+            publish_figure(trainer, neighbours(judge, images, view.batches), "quality/neighbours", view.batches)
+        with sparing_the_run(trainer, "quality/interpolation"):
+            demonstrations = demonstrations_of(trainer, stage)
+            assert isinstance(demonstrations, Tensor)
+            figure = interpolations(view, demonstrations.to(view.device))
+            publish_figure(trainer, figure, "quality/interpolation", view.batches)
         report = {"stage": stage, "network": judge.network.name, "group": judge.group, "results": self.results}
-        path = run_folder(trainer) / f"quality_{stage}.json"
-        path.write_text(json.dumps(report, indent=1))
+        publish_report(trainer, report, f"quality_{stage}")
 
     def sources(self, view: View) -> tuple[dict[str, Tensor], dict[str, float]]:
         """Draws to be judged (num_samples, *shape) by source, as served; and ``ess``, the share of draws behind the model's."""

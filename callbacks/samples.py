@@ -13,6 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_irl import objectives
+from lightning_irl.callbacks.failing import spares_the_run, sparing_the_run
 from lightning_irl.callbacks.figures import check_drawing, image_figure, plane_figure
 from lightning_irl.callbacks.image_figures import CHAINS, chain_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, epochs_between, publish_figure, publish_table
@@ -52,6 +53,7 @@ class LogSamples(Callback):
         self.latest: Path | None = None
 
     @rank_zero_only
+    @spares_the_run
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         every = self.every(trainer.max_epochs)
         epoch = trainer.current_epoch + 1
@@ -70,10 +72,12 @@ class LogSamples(Callback):
         return epochs_between(self.every_n_epochs, max_epochs, times=2)
 
     @rank_zero_only
+    @spares_the_run
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._draw(trainer, pl_module, "val")
 
     @rank_zero_only
+    @spares_the_run
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._draw(trainer, pl_module, "test")
 
@@ -87,14 +91,17 @@ class LogSamples(Callback):
         draw, key = found
         with aside(pl_module, seed=0):
             demonstrations = each(lambda part: part.to(pl_module.device), demonstrations_of(trainer, stage))
-            figure = draw(pl_module, demonstrations)
-            chains = chains_of(pl_module, moves, self.temperature) if key == "samples/grid" else None
-            columns, rows = table_of(pl_module, TABLE_ROWS)
-        if chains is not None:
-            publish_figure(trainer, chains, "samples/chain", pl_module.batches)
-        publish_table(trainer, columns, rows, "samples/table", pl_module.batches)
-        if figure is not None:
-            self.latest = publish_figure(trainer, figure, key, pl_module.batches)
+            with sparing_the_run(trainer, key):
+                figure = draw(pl_module, demonstrations)
+                if figure is not None:
+                    self.latest = publish_figure(trainer, figure, key, pl_module.batches)
+            with sparing_the_run(trainer, "samples/chain"):
+                chains = chains_of(pl_module, moves, self.temperature) if key == "samples/grid" else None
+                if chains is not None:
+                    publish_figure(trainer, chains, "samples/chain", pl_module.batches)
+            with sparing_the_run(trainer, "samples/table"):
+                columns, rows = table_of(pl_module, TABLE_ROWS)
+                publish_table(trainer, columns, rows, "samples/table", pl_module.batches)
 
     def _figure_of(
         self, event: Event, moves: int, frames: int

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from lightning_irl.callbacks.failing import left_out, spares_the_run
 from lightning_irl.callbacks.imitation import LogImitation
 from lightning_irl.callbacks.out_of_distribution import LogOutOfDistribution
 from lightning_irl.callbacks.partition import LogPartition, best_estimate
@@ -21,10 +23,12 @@ class Summary(Callback):
     """Prints log Z by each method with its error and verdict, likelihoods, departures from the paper, and where the files are."""
 
     @rank_zero_only
+    @spares_the_run
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._print(trainer, pl_module, "fit")
 
     @rank_zero_only
+    @spares_the_run
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._print(trainer, pl_module, "test")
 
@@ -50,6 +54,8 @@ class Summary(Callback):
                 console.print(f"[yellow]not the paper's objective:[/] {departure}")
             for line in pl_module.standstills():
                 console.print(f"[red]stands still:[/] {line}")
+        for line in left_out(trainer):
+            console.print(f"[red]{escape(line)}")
         console.print(
             f"{stage} finished after {getattr(pl_module, 'batches', 0)} batches; files in {run_folder(trainer)}"
         )

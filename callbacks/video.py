@@ -12,6 +12,7 @@ from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 
+from lightning_irl.callbacks.failing import spares_the_run
 from lightning_irl.callbacks.publish import aside, publish_video
 from lightning_irl.environments import Environment
 from lightning_irl.samplers import PolicySampler
@@ -48,10 +49,12 @@ class LogVideo(Callback):
         self.latest: Path | None = None
 
     @rank_zero_only
+    @spares_the_run
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._show(trainer, pl_module)
 
     @rank_zero_only
+    @spares_the_run
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._show(trainer, pl_module)
 

@@ -8,7 +8,7 @@ happens.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache, reduce
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 _alone = False
+_is_watching = False
 
 
 def is_distributed() -> bool:
@@ -34,6 +35,48 @@ def alone() -> Iterator[None]:
         yield
     finally:
         _alone = before
+
+
+class OtherProcessError(RuntimeError):
+    """Another process failed at what all were doing together; the text says which, and how."""
+
+
+@contextmanager
+def failing_together() -> Iterator[None]:
+    """Do what any process may fail at: where one raises, the others raise :class:`OtherProcessError` and none waits for it.
+
+    In here every exchange begins with a word of each process that all is well. One that has failed gives its word and leaves, the
+    others hear it at their next exchange, or at the end: all have exchanged equally often, and may go on together.
+    """
+    global _is_watching
+    if _is_watching or not is_distributed():
+        yield
+        return
+    _is_watching = True
+    try:
+        yield
+        _hear()
+    except OtherProcessError:
+        raise
+    except Exception as error:
+        with suppress(OtherProcessError):
+            _hear(f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        _is_watching = False
+
+
+def _hear(failure: str = "") -> None:
+    """Say whether this process failed, and how, and hear the others: of :func:`failing_together`."""
+    if not _is_watching or not is_distributed():
+        return
+    hosts = _hosts(dist.group.WORLD)
+    some = torch.tensor(bool(failure), dtype=torch.uint8)
+    dist.all_reduce(some, dist.ReduceOp.MAX, group=hosts)
+    if some:
+        every: list[str] = [""] * num_processes()
+        dist.all_gather_object(every, failure, group=hosts)
+        raise OtherProcessError("; ".join(f"process {index}: {text}" for index, text in enumerate(every) if text))
 
 
 def num_processes() -> int:
@@ -88,6 +131,7 @@ def counts_later(counts: list[int]) -> Callable[[], list[list[int]]]:
     """Exchange numbers between hosts while this one goes on; what is returned waits for those of every process, in order."""
     if not is_distributed():
         return lambda: [counts]
+    _hear()
     own = torch.tensor(counts)
     every = [torch.empty_like(own) for _ in range(num_processes())]
     work = dist.all_gather(every, own, group=_hosts(dist.group.WORLD), async_op=True)
@@ -140,6 +184,7 @@ class _Gather(torch.autograd.Function):
 
 def _exchange(values: Tensor, size: int) -> Callable[[], list[Tensor]]:
     """Send rows, padded to so many, and go on; what is returned waits for every process's."""
+    _hear()
     padded = values.new_zeros(size, *values.shape[1:])
     padded[: len(values)] = values
     every = [torch.empty_like(padded) for _ in range(num_processes())]
@@ -163,6 +208,7 @@ def total(value: Tensor) -> Tensor:
     """The sum over processes of a tensor of the same shape; constant."""
     if not is_distributed():
         return value
+    _hear()
     summed = value.detach().clone()
     dist.all_reduce(summed)
     return summed
@@ -200,6 +246,7 @@ def gather_objects(value: Any) -> list[Any]:
     value = tree_map_only(Tensor, lambda tensor: tensor.cpu(), value)
     if not is_distributed():
         return [value]
+    _hear()
     every: list[Any] | None = None if process_index() else [None] * num_processes()
     dist.gather_object(value, every, dst=0, group=_hosts(dist.group.WORLD))
     return [value] if every is None else every
