@@ -135,8 +135,7 @@ class LogImitation(Callback):
             returns = episodes.rewards.sum(1).double()
             found[f"return{name}"] = float(returns.mean())
             found[f"return{name}_stderr"] = float(returns.std() / len(returns) ** 0.5)
-            if self.random_return < expert:
-                found[f"normalised_return{name}"] = normalised_return(float(returns.mean()), self.random_return, expert)
+            found[f"normalised_return{name}"] = normalised_return(float(returns.mean()), self.random_return, expert)
         return found
 
     def judge(self, gap: FeatureGap) -> str:
@@ -150,7 +149,10 @@ class LogImitation(Callback):
         if known:
             close = max(known) >= NEAR
         elif self.num_held_out < FEW:
-            return f"cannot tell whether it converged: {self.num_held_out} held-out demonstrations, and the true return is not known"
+            return (
+                f"cannot tell whether it converged: held-out demonstrations are {self.num_held_out}, below {FEW}, and no true return "
+                "tells demonstrations from actions at random"
+            )
         else:
             close = gap.gap <= limit
         evidence = [
@@ -160,6 +162,11 @@ class LogImitation(Callback):
         if "imitation/normalised_return_mode" in self.results:
             policy, mode = (self.results[f"imitation/normalised_return{name}"] for name in ("", "_mode"))
             evidence.append(f"normalised return {policy:.2f}, of its mode {mode:.2f}")
+            if policy < mode - 0.5 > NEAR:
+                evidence.append(
+                    "the mode earns far more than the demonstrations, which the policy does not: look whether they end at a time limit "
+                    "that was taken for an end"
+                )
         return f"{'converged' if close else 'not converged'}: " + "; ".join(evidence)
 
 

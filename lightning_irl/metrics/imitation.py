@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,13 +15,13 @@ RewardFunction = Callable[[Trajectory], Tensor]  # transitions (B segments of on
 
 
 def normalised_return(value: float, random: float, expert: float) -> float:
-    """How far a return is from the random policy's (0) to the expert's (1).
+    """How far a return is from the random policy's (0) to the expert's (1); NaN where the expert's is not above the random one's.
 
     Example:
         >>> normalised_return(-100.0, -200.0, -50.0)
         0.6666666666666666
     """
-    return (value - random) / (expert - random)
+    return (value - random) / (expert - random) if expert > random else math.nan
 
 
 def correlation(first: Tensor, second: Tensor) -> Tensor:

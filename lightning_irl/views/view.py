@@ -31,6 +31,7 @@ from lightning_irl.views import trainer_limits
 from lightning_irl.views.energy import Energy
 from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
 from lightning_irl.views.guided_cost import GuidedCost
+from lightning_irl.views.learning_rates import name_learning_rates
 
 OPTIMIZERS = ("cost", "sampler", "warm_start")
 STAGES, EVALUATED = ("val", "test"), ("cost", "log_det", "nll_sampler")
@@ -448,6 +449,7 @@ class View(pl.LightningModule, abc.ABC):
             trainer_limits.check_trainer(self.trainer, self.num_optimizers, steps)
             trainer_limits.count_batches(self.trainer, self.num_optimizers)
             trainer_limits.averages_first(self.trainer)
+            name_learning_rates(self.trainer, lambda: self._names)
 
     @property
     def num_optimizers(self) -> int:

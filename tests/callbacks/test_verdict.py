@@ -1,5 +1,6 @@
 """What the report on imitation concludes, and what it leaves out where a number would have no meaning."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -34,7 +35,7 @@ def test_the_true_return_decides_where_it_is_known(gap, returns, expected):
 
 
 def test_a_few_held_out_demonstrations_tell_nothing():
-    assert judged(NEAR, held_out=2).startswith("cannot tell whether it converged: 2 held-out")
+    assert judged(NEAR, held_out=2).startswith("cannot tell whether it converged: held-out demonstrations are 2,")
     assert judged(NEAR, held_out=2, normalised_return=0.99, normalised_return_mode=1.0).startswith("converged")
 
 
@@ -45,4 +46,10 @@ def test_a_return_is_normalised_only_where_demonstrations_beat_chance(random, ex
     episodes = SimpleNamespace(rewards=torch.ones(4, 5))
     found = report._returns(trainer, None, episodes, episodes)
     assert found["return"] == 5
-    assert ("normalised_return" in found) == is_known
+    assert math.isfinite(found["normalised_return"]) == is_known  # what is not finite is not logged
+
+
+def test_a_mode_that_outdoes_the_demonstrations_by_far_is_suspicious():
+    assert "time limit" in judged(NEAR, normalised_return=1.03, normalised_return_mode=2.73)
+    assert "time limit" not in judged(NEAR, normalised_return=0.3, normalised_return_mode=1.0)
+    assert "time limit" not in judged(NEAR, normalised_return=1.9, normalised_return_mode=2.0)
