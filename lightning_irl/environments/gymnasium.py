@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_irl.environments.autoreset import declared_mode, last_observations
 from lightning_irl.environments.base import Environment, Step
+from lightning_irl.environments.wrappers import running_normalisations
 from lightning_irl.errors import UserError, did_you_mean
 
 VECTORIZATIONS = ("sync", "async", "vector_entry_point")
@@ -40,7 +43,8 @@ class GymnasiumEnvironment(Environment):
         id: of gymnasium, such as ``Hopper-v5``; ``module:Id-v0`` imports the module that registers it.
         factory: instead of an id, a function of num that makes a ``gymnasium.vector.VectorEnv`` of num environments, or its dotted
             path. Lift its time limit there. One integer seeds its resets. Its episodes that ended go on as its autoreset mode
-            has it, unobserved. EnvPool's will do: ``lambda num: envpool.make(ID, env_type="gymnasium", num_envs=num, seed=SEED,
+            (``metadata["autoreset_mode"]``) has it, unobserved; the last observation of one that is reset in the same step is taken
+            from ``info``, under ``final_obs`` or ``final_observation``. EnvPool's will do: ``lambda num: envpool.make(ID, env_type="gymnasium", num_envs=num, seed=SEED,
             max_episode_steps=HORIZON + 1)``. They take their seed there alone, so a reset goes on from where they are.
         vectorization: of an id: ``sync`` (one process), ``async`` (one process for each episode: for slow environments),
             or ``vector_entry_point`` (the environment's own, where it has one).
@@ -50,9 +54,11 @@ class GymnasiumEnvironment(Environment):
 
     Raises:
         ValueError: if there is no such environment (with the nearest names), it needs a package that is not installed (with what to
-            install), its spaces are others than said above, or an argument is not allowed.
-        RuntimeError: in a rollout, if an environment fails, returns what is not finite, is truncated before the horizon, or ends
-            although ``absorbing`` is False, naming environment, episode and step (the first is 0); or if a round is too large.
+            install), its spaces are others than said above, observations are normalised by running statistics, or an argument is
+            not allowed.
+        RuntimeError: in a rollout, if an environment fails, returns what is not finite, does not tell an episode's last observation,
+            is truncated before the horizon, or ends although ``absorbing`` is False, naming environment, episode and step (the first
+            is 0); or if a round is too large.
 
     Example:
         >>> environment = GymnasiumEnvironment("CartPole-v1", absorbing=True)
@@ -81,7 +87,7 @@ class GymnasiumEnvironment(Environment):
             raise ValueError("kwargs are of an id; give them to the environment in the factory")
         self.id, self.factory, self.vectorization = id, factory, vectorization
         self.absorbing, self.max_envs, self.kwargs = absorbing, max_envs, dict(kwargs or {})
-        self.name = id or (factory if isinstance(factory, str) else getattr(factory, "__name__", "of the factory"))
+        self.name: str = id or (factory if isinstance(factory, str) else getattr(factory, "__name__", "of the factory"))
         self._rounds: dict[int, _Round] = {}
         self._read_spaces()
 
@@ -94,6 +100,7 @@ class GymnasiumEnvironment(Environment):
         try:
             prefix = "" if is_single else "single_"
             observation, action = getattr(one, f"{prefix}observation_space"), getattr(one, f"{prefix}action_space")
+            self._refuse_running_normalisation(one)
         finally:
             one.close()
         if isinstance(observation, spaces.Box):
@@ -119,6 +126,20 @@ class GymnasiumEnvironment(Environment):
                 "Give a factory that wraps it, with gymnasium.wrappers.TransformAction for instance"
             )
         self._observation_space, self._action_space = observation, action
+
+    def _refuse_running_normalisation(self, one: Any) -> None:
+        for wrapper, what in running_normalisations(one):
+            if what == "observation":
+                raise ValueError(
+                    f"environment {self.name} has the wrapper {wrapper}, which goes on changing how a state is observed: the same "
+                    "state is another observation each round, and never that of the demonstrations. Leave it out (cost and policy "
+                    "standardise by the data), or hold its statistics constant: update_running_mean = False"
+                )
+            warnings.warn(
+                f"environment {self.name} has the wrapper {wrapper}: returns are of rewards whose scale goes on changing; leave it "
+                "out, nothing learns from rewards",
+                stacklevel=2,
+            )
 
     # ---- making
 
@@ -223,7 +244,7 @@ class GymnasiumEnvironment(Environment):
             )
         self._refuse_early_end(over, truncated, time)
         array = self._to_array(action, ~over, time)
-        if self._autoreset(current) == "DISABLED" and current.to_reset.any():
+        if current.mode == "DISABLED" and current.to_reset.any():
             options = {"reset_mask": current.to_reset}
             self._call(current, time, partial(current.vector.reset, options=options))
         results = self._call(current, time, partial(current.vector.step, array))
@@ -231,10 +252,9 @@ class GymnasiumEnvironment(Environment):
         observation, reward = np.asarray(observation), np.asarray(reward)
         ended, is_truncated = np.asarray(ended, dtype=bool), np.asarray(is_truncated, dtype=bool)
         current.to_reset = ended | is_truncated
-        if self._autoreset(current) == "SAME_STEP" and current.to_reset.any():
-            observation = observation.copy()
-            for index in np.flatnonzero(current.to_reset):
-                observation[index] = info["final_obs"][index]
+        observation = last_observations(
+            self.name, current.mode, observation, info, current.to_reset & ~over, self._can_alias
+        )
         self._refuse_non_finite(observation, "observation", ~over, time)
         self._refuse_non_finite(reward, "reward", ~over, time)
         current.time = time + 1
@@ -264,10 +284,11 @@ class GymnasiumEnvironment(Environment):
                 ) from error
             raise RuntimeError(f"environment {self.name} failed at step {time}: {_say(error)}") from error
 
-    @staticmethod
-    def _autoreset(current: _Round) -> str:
-        """What gymnasium does with an episode that ended: NEXT_STEP, SAME_STEP or DISABLED."""
-        return getattr(getattr(current.vector, "metadata", {}).get("autoreset_mode"), "name", "NEXT_STEP")
+    @property
+    def _can_alias(self) -> bool:
+        """Whether two equal observations can only be one buffer: not where there are few of them, as in a grid."""
+        dtype = self._observation_space.dtype
+        return len(self._observation_space.shape) > 0 and (dtype == np.uint8 or np.issubdtype(dtype, np.floating))
 
     def _refuse_early_end(self, over: np.ndarray, truncated: np.ndarray, time: int) -> None:
         """Before a further step: the last one of the horizon may truncate, or end, an episode."""
@@ -358,6 +379,10 @@ class _Round:
     number: int = 0
     time: int = 0
     to_reset: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    mode: str | None = None
+
+    def __post_init__(self) -> None:
+        self.mode = declared_mode(self.vector)
 
     def find_dead(self) -> list[int]:
         """Episodes whose process has ended."""
@@ -389,6 +414,8 @@ class EpisodeError(Exception):
 
 class _EnvPool:
     """EnvPool's environments (1.0 to 1.2) under the names of gymnasium's vector environments; an episode is reset in the step after its end."""
+
+    metadata = {"autoreset_mode": "NEXT_STEP"}  # noqa: RUF012
 
     def __init__(self, pool: Any) -> None:
         self.pool, self.num_envs = pool, len(pool)
