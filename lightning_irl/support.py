@@ -40,10 +40,10 @@ class RealSupport(Support):
     """All of R^d: the identity."""
 
     def constrain(self, free: Tensor) -> tuple[Tensor, Tensor]:
-        return free, free.new_zeros(len(free))
+        return free, free.new_zeros(free.shape[0])
 
     def unconstrain(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        return samples, samples.new_zeros(len(samples))
+        return samples, samples.new_zeros(samples.shape[0])
 
 
 class BoxSupport(Support):

@@ -80,6 +80,6 @@ class BroadSampler(Sampler):
         """log q (B,) of what is given as (x - location) / scale (B, d); on a box, of what is in it."""
         log_scale = self.scale.log().sum()
         if self.is_box:
-            return -log_scale.expand(len(standard))
+            return -log_scale.expand(standard.shape[0])
         log_peak = -self.dimension / 2 * math.log(2 * math.pi) - log_scale
         return torch.sub(log_peak, standard.square().sum(-1), alpha=0.5)

@@ -122,7 +122,7 @@ class FlowSampler(Transport):
         return CouplingLayer(self.dimension, mask=mask.flatten(), **options)
 
     def from_base(self, base: Tensor) -> tuple[Tensor, Tensor]:
-        start, start_log_det = _uniform_of_normal(base) if self.is_uniform else (base, base.new_zeros(len(base)))
+        start, start_log_det = _uniform_of_normal(base) if self.is_uniform else (base, base.new_zeros(base.shape[0]))
         standard, flow_log_det = self.flow().inv.call_and_ladj(start)
         samples, support_log_det = self.support.constrain(self.location + self.scale * standard)
         log_det = start_log_det + flow_log_det + self.scale.log().sum() + support_log_det

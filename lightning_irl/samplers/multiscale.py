@@ -144,7 +144,7 @@ class _Scale(nn.Module):
         self.couplings = nn.ModuleList(couplings)
 
     def forward(self, image: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
-        log_det = image.new_zeros(len(image))
+        log_det = image.new_zeros(image.shape[0])
         last: Any = self.couplings[-1]
         image = image[:, last.order] if inverse else functional.pixel_unshuffle(image, 2)
         for coupling in reversed(self.couplings) if inverse else self.couplings:

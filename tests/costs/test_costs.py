@@ -10,7 +10,7 @@ import torch
 from lightning_irl.costs import AutoencoderCost, ConvCost, Cost, MLPCost, QuadraticCost, TiltedCost
 from lightning_irl.event import make_event
 from lightning_irl.networks import mlp
-from lightning_irl.samplers import BroadSampler, FlowSampler, GaussianSampler, GeneratorSampler
+from lightning_irl.samplers import BroadSampler, FlowSampler, GaussianMixtureSampler, GaussianSampler, GeneratorSampler
 
 LOCATION, SCALE = [1.0, -2.0], [0.5, 3.0]
 EVENTS = {
@@ -317,3 +317,25 @@ def test_a_bounded_tilt_keeps_importance_weights_bounded():
     assert log_weights.std() > 0.5
     with pytest.raises(ValueError, match="bound is 0"):
         TiltedCost(event, MLPCost, bound=0.0)
+
+
+@over([*COSTS, (partial(TiltedCost, cost=narrow), "odd sides")])
+def test_exported_with_any_batch_size(factory, kind):
+    cost = build(factory, kind)
+    batch = torch.export.Dim("batch", min=2)
+    exported = torch.export.export(cost, (points(kind),), dynamic_shapes=({0: batch},)).module()
+    other = points(kind, 3)
+    torch.testing.assert_close(exported(other), cost(other))
+
+
+@pytest.mark.parametrize("kind", ["point", "box"])
+@pytest.mark.parametrize(
+    "sampler", [BroadSampler, GaussianMixtureSampler, partial(FlowSampler, transforms=1, hidden=[4])], ids=name_of
+)
+def test_a_tilt_of_any_density_is_exported_with_any_batch_size(sampler, kind):
+    cost = tilted(EVENTS[kind])
+    cost.start_from(sampler(EVENTS[kind]))
+    batch = torch.export.Dim("batch", min=2)
+    given = points(kind, dtype=torch.float32)
+    exported = torch.export.export(cost.eval(), (given,), dynamic_shapes=({0: batch},)).module()
+    torch.testing.assert_close(exported(given[:3]), cost(given[:3]))

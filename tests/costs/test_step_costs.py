@@ -461,3 +461,12 @@ def test_what_does_not_fit_is_refused(factory, kind, words):
 def test_data_of_another_kind_is_refused(name):
     with pytest.raises(ValueError, match="cost of a step, but the data is of kind point"):
         COSTS[name](make_event("point", [2]))
+
+
+@over([(name, kind) for name, kind in PAIRS if kind in (("image",) if name == "mlp" else ("absorbing", "clipped"))])
+def test_exported_with_any_batch_size(name, kind):
+    cost = build(name, kind)
+    batch = torch.export.Dim("batch", min=2)
+    first, other = ([part[:num, 0] for part in parts(draw(kind))] for num in (BATCH, 3))
+    exported = torch.export.export(cost, tuple(first), dynamic_shapes=({0: batch},) * 4).module()
+    torch.testing.assert_close(exported(*other), cost(*other))
