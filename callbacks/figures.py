@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchvision.utils import make_grid
 
+from lightning_irl.callbacks.image_figures import DEMONSTRATIONS, DRAWS, channels_shown, drawable
 from lightning_irl.event import grey_levels, is_counted
 from lightning_irl.mcmc import ModelSamples, sample_model
 from lightning_irl.views import View
 
-DEMONSTRATIONS, DRAWS = "#1f4e79", "#b5460f"
 MOVES = 44  # of the chains that draw from the model, after resampling
 
 
@@ -42,11 +42,13 @@ def image_figure(
     if view.has_model:
         drawn = draw_model(view, num_images, pool, moves, temperature)
         grids["model exp(-c)/Z\n" + drawn.origin.replace("; ", "\n")] = drawn.samples
-    figure = Figure(figsize=(4 * len(grids), 4.6), layout="constrained")
+    shape = drawable(demonstrations[:1]).shape
+    height = max(4 * min(shape[2] / shape[3], 1), 2)  # inches of a grid that is 4 wide
+    figure = Figure(figsize=(4 * len(grids), height + 0.6), layout="constrained")
     for axes, (title, images) in zip(np.atleast_1d(figure.subplots(1, len(grids))), grids.items(), strict=True):
         _show_images(axes, images, view)
         axes.set_title(title, fontsize=11)
-    figure.suptitle(f"after {view.batches} batches", fontsize=11)
+    figure.suptitle(f"after {view.batches} batches{channels_shown(demonstrations.shape[1])}", fontsize=11)
     return figure
 
 
@@ -76,7 +78,7 @@ def check_drawing(report: str, pool: int, moves: int, temperature: float) -> Non
 
 
 def _show_images(axes: Axes, images: Tensor, view: View) -> None:
-    images = grey_levels(images, view.event)
+    images = drawable(grey_levels(images, view.event))
     grid = make_grid(images.detach().cpu().float(), nrow=math.ceil(math.sqrt(len(images))), padding=1, pad_value=0.5)
     axes.imshow(grid.clamp(0, 1).permute(1, 2, 0).numpy(), interpolation="nearest")
     axes.set_axis_off()

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightning_irl.callbacks.figures import DEMONSTRATIONS, DRAWS
-
+DEMONSTRATIONS, DRAWS = "#1f4e79", "#b5460f"
 COLOURS = {
     "training": DEMONSTRATIONS,
     "test": "#5b9bd5",
@@ -24,11 +23,44 @@ COLOURS = {
 }
 SHOWN = 0.01  # share of each group at either end of a histogram that is counted beyond its axis
 CHAINS, MOMENTS = 6, 12  # shown of chains
+SIDE_BY_SIDE = 4  # channels of one image
+
+
+def drawable(images: Tensor) -> Tensor:
+    """Images (B, C, H, W) as one can draw them: one channel, three as colours, of any other number the first side by side.
+
+    Example:
+        >>> drawable(torch.zeros(5, 2, 8, 8)).shape, drawable(torch.zeros(5, 3, 8, 8)).shape
+        (torch.Size([5, 1, 8, 17]), torch.Size([5, 3, 8, 8]))
+    """
+    if images.shape[1] in (1, 3):
+        return images
+    first, *others = images[:, :SIDE_BY_SIDE].split(1, 1)
+    return torch.cat([first, *(pad(other, (1, 0, 0, 0), value=0.5) for other in others)], 3)
+
+
+def channels_shown(channels: int) -> str:
+    """What :func:`drawable` shows of images, to stand behind a title.
+
+    Example:
+        >>> channels_shown(1), channels_shown(2), channels_shown(8)
+        ('', '; 2 channels side by side', '; the first 4 of 8 channels side by side')
+    """
+    if channels in (1, 3):
+        return ""
+    return (
+        f"; {channels if channels <= SIDE_BY_SIDE else f'the first {SIDE_BY_SIDE} of {channels}'} channels side by side"
+    )
+
+
+def _tiles_wide(images: Tensor) -> int:
+    """Images side by side in the place of one."""
+    return drawable(images[:1]).shape[3] // images.shape[3]
 
 
 def _show_tiles(axes: Axes, rows: Sequence[Tensor], below: Sequence[str], beside: Sequence[str]) -> None:
     """Rows of K images (K, C, H, W), with a text below each column and one beside each row."""
-    tiles = [pad(row.detach().cpu().float().clamp(0, 1), (1, 1, 1, 1), value=0.5) for row in rows]
+    tiles = [pad(row.detach().cpu().float().clamp(0, 1), (1, 1, 1, 1), value=0.5) for row in map(drawable, rows)]
     height, width = tiles[0].shape[2:]
     picture = torch.cat([torch.cat(list(row), 2) for row in tiles], 1).permute(1, 2, 0)
     axes.imshow(picture.numpy().squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -52,7 +84,8 @@ def neighbour_figure(
         batch: batches trained.
     """
     columns = max(len(images) for images in samples.values())
-    figure = Figure(figsize=(1.6 + 0.8 * columns, 0.6 + 2.15 * len(samples)), layout="constrained")
+    wide = _tiles_wide(next(iter(samples.values())))
+    figure = Figure(figsize=(1.6 + 0.8 * columns * wide, 0.6 + 2.15 * len(samples)), layout="constrained")
     panels = figure.subplots(len(samples), 1, squeeze=False)[:, 0]
     for axes, (source, images) in zip(panels, samples.items(), strict=True):
         below = [f"{distance:.2f}" for distance in distances[source].tolist()]
@@ -60,7 +93,8 @@ def neighbour_figure(
     panels[-1].set_xlabel(
         f"Euclidean distance in grey levels from 0 to 1; a training image is {usual:.2f} from the nearest other (median)"
     )
-    figure.suptitle(f"after {batch} batches", fontsize=11)
+    channels = next(iter(samples.values())).shape[1]
+    figure.suptitle(f"after {batch} batches{channels_shown(channels)}", fontsize=11)
     return figure
 
 
@@ -74,12 +108,16 @@ def interpolation_figure(paths: Tensor, energies: Tensor, how: str, batch: int) 
         batch: batches trained.
     """
     rows, columns = paths.shape[:2]
-    figure = Figure(figsize=(1.6 + 0.85 * columns, 0.9 + 1.2 * rows), layout="constrained")
+    wide = _tiles_wide(paths[0])
+    figure = Figure(figsize=(1.6 + 0.85 * columns * wide, 0.9 + 1.2 * rows), layout="constrained")
     panels = figure.subplots(rows, 1, squeeze=False)[:, 0]
     for axes, images, energy in zip(panels, paths, energies.tolist(), strict=True):
         _show_tiles(axes, [images], [f"{value:.1f}" for value in energy], [""])
     panels[-1].set_xlabel("below each image: its energy c/T (nats)")
-    figure.suptitle(f"between two held-out demonstrations, straight in {how}; after {batch} batches", fontsize=11)
+    figure.suptitle(
+        f"between two held-out demonstrations, straight in {how}; after {batch} batches{channels_shown(paths.shape[2])}",
+        fontsize=11,
+    )
     return figure
 
 
@@ -99,7 +137,7 @@ def chain_figure(images: Tensor, energies: Tensor, title: str) -> Figure:
     chains, steps = min(len(images), CHAINS), images.shape[1]
     moments = torch.linspace(0, steps - 1, min(MOMENTS, steps)).round().long()
     aspect = images.shape[3] / images.shape[4]
-    width = 1.2 + 0.75 * len(moments)
+    width = 1.2 + 0.75 * len(moments) * _tiles_wide(images[0])
     upper = 0.75 * aspect * chains + 0.3
     figure = Figure(figsize=(width, upper + 3), layout="constrained")
     tiles, curves = figure.subplots(2, 1, height_ratios=[upper, 2.4])
@@ -110,7 +148,7 @@ def chain_figure(images: Tensor, energies: Tensor, title: str) -> Figure:
         [f"{step}" if step else "step 0" for step in moments.tolist()],
         [f"chain {index + 1}" for index in range(chains)],
     )
-    tiles.set_title(title, fontsize=11)
+    tiles.set_title(title + channels_shown(images.shape[2]).replace("; ", "\n"), fontsize=11)
     for index, energy in enumerate(energies.detach().cpu().double()):
         is_shown = index < chains
         curves.plot(

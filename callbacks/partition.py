@@ -22,7 +22,7 @@ from lightning_irl.callbacks.publish import (
     publish_report,
     publish_scalars,
 )
-from lightning_irl.event import dimension
+from lightning_irl.event import dimension, is_counted
 from lightning_irl.metrics import KLOnGrid
 from lightning_irl.partition import PartitionEstimate, estimate_all
 from lightning_irl.partition.report import DEFAULT_METHODS
@@ -152,7 +152,9 @@ class LogPartition(Callback):
         if best is not None:
             nats["model"] = found["cost"] + best.log_z
         scalars = {f"{stage}/nll_{name}": value for name, value in nats.items()}
-        if view.event["kind"] == "image":
+        # Bits are of grey levels: where nothing says what serving did to them (log_det 0), nobody knows their unit.
+        declared = getattr(getattr(view.trainer, "datamodule", None), "num_levels", None)
+        if view.event["kind"] == "image" and (is_counted(view.event) or found["log_det"] != 0 or declared):
             scale = dimension(view.event) * math.log(2)
             scalars |= {
                 f"{stage}/bits_per_dim_{name}": (value - found["log_det"]) / scale for name, value in nats.items()

@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lightning_irl.callbacks.figures import DEMONSTRATIONS, DRAWS
+from lightning_irl.callbacks.image_figures import DEMONSTRATIONS, DRAWS
 from lightning_irl.costs import TrajectoryCost
 from lightning_irl.environments import Environment
 from lightning_irl.metrics.imitation import correlation

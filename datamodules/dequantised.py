@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
@@ -28,6 +29,13 @@ from lightning_irl.event import Event, make_event
 TRANSFORMS = ("scale", "logit", "discrete")
 LOGIT_EDGE = 1e-6  # nearest to 0 and 1 where alpha is 0, of which the logit is infinite
 COUNTED_AT_ONCE = 1024  # images
+MOST_LEVELS = 2**16
+OFF_LEVEL = 0.02  # share of a level by which a value may miss it: rounding
+
+
+def default_alpha(channels: int) -> float:
+    """Alpha of the logit that papers have: 1e-6 for grey images, 0.05 for others (Papamakarios et al. 2017, arXiv 1705.07057)."""
+    return 1e-6 if channels == 1 else 0.05
 
 
 def check_serving(transform: str, alpha: float = 0.0) -> None:
@@ -102,6 +110,46 @@ def served_as(transform: str, num_levels: int) -> dict[str, Any]:
         "base_measure": "counting" if is_counted else "lebesgue",
         "levels": num_levels if is_counted else None,
     }
+
+
+def to_levels(values: NDArray[Any], num_levels: int, low: float | None = None, high: float | None = None) -> Tensor:
+    """Grey levels 0 .. L - 1 of images (N, C, H, W), as integers, from however they are scaled.
+
+    Args:
+        values: levels themselves; or k / (L - 1) in [0, 1], where a value is no integer and none is above 1; or evenly spaced
+            between ``low`` and ``high``.
+        num_levels: number of grey levels L, from 2 to 65,536.
+        low: the value of level 0, None to find it.
+        high: the value of level L - 1.
+
+    Raises:
+        ValueError: if values are not on the levels; names one.
+
+    Example:
+        >>> to_levels(np.array([0, 0.5, 1]), 3).tolist(), to_levels(np.array([0, 2]), 3).tolist()
+        ([0, 1, 2], [0, 2])
+        >>> to_levels(np.array([-1.0, 1.0]), 256, low=-1, high=1).tolist()
+        [0, 255]
+    """
+    if not 2 <= num_levels <= MOST_LEVELS:
+        raise ValueError(f"levels is {num_levels}; the number of grey levels is from 2 to {MOST_LEVELS:,}, such as 256")
+    top = num_levels - 1
+    if low is None or high is None:
+        low, high = 0.0, float(top)
+        if values.dtype.kind == "b" or (values.dtype.kind == "f" and values.max() <= 1):
+            high = 1.0
+    if not low < high:
+        raise ValueError(f"level 0 is {low} and level {top} is {high}; low must be below high")
+    exact = (values.astype(np.float64) - low) * (top / (high - low))
+    nearest = exact.round()
+    away = abs(exact - nearest)
+    if away.max() > OFF_LEVEL or nearest.min() < 0 or nearest.max() > top:
+        wrong = (away > OFF_LEVEL) | (nearest < 0) | (nearest > top)
+        raise ValueError(
+            f"{wrong.mean():.1%} of values, such as {values[wrong].flat[0]:.6g}, are none of {num_levels} levels from {low:g} to "
+            f"{high:g}; give levels 0 to {top}, or the values of darkest and brightest as low and high, or leave levels out"
+        )
+    return torch.from_numpy(nearest.astype(np.uint8 if num_levels <= 256 else np.int32))
 
 
 class SeededNoise:

@@ -13,7 +13,14 @@ from torch.utils.data import Dataset
 
 from lightning_irl.batch import Batch
 from lightning_irl.datamodules.augmentation import Augmentation
-from lightning_irl.datamodules.dequantised import DequantisedImages, SeededNoise, check_serving, image_event, resized
+from lightning_irl.datamodules.dequantised import (
+    DequantisedImages,
+    SeededNoise,
+    check_serving,
+    default_alpha,
+    image_event,
+    resized,
+)
 from lightning_irl.datamodules.image_files import READ_AT_ONCE, ImageFiles, survey
 from lightning_irl.datamodules.image_sources import SOURCES, Sizes, Source, read_source
 from lightning_irl.datamodules.memory import MemoryDataModule, Splits
@@ -119,7 +126,7 @@ class ImageDataModule(MemoryDataModule):
                 f"max_shift is {max_shift}, but images are {shape[1]} x {shape[2]}; shift by less than that"
             )
         self.transform = transform
-        self.alpha = (1e-6 if shape[0] == 1 else 0.05) if alpha is None else alpha
+        self.alpha = default_alpha(shape[0]) if alpha is None else alpha
         event = image_event(looked_at(parts.train), LEVELS, transform, self.alpha)
         super().__init__(event, parts, batch_size, steps_per_epoch, seed)
         self.name, self.labels, self.pin_memory = name, source.labels, pin_memory

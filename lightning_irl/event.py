@@ -31,6 +31,7 @@ def make_event(
     levels: int | None = None,
     location: Sequence[float] = (0.0,),
     scale: Sequence[float] = (1.0,),
+    grey_range: Sequence[float] | None = None,
 ) -> Event:
     """Describe one sample.
 
@@ -48,6 +49,7 @@ def make_event(
         levels: values of a coordinate that is counted, at least 2; for ``counting`` alone, which needs a box.
         location: mean of the training data, one value or one per coordinate (flattened).
         scale: standard deviation of the training data, one value or one per coordinate (flattened).
+        grey_range: values that figures show black and white, of images on all of R^d that are no logits of grey levels.
 
     Raises:
         ValueError: if a value is not allowed; the message names what was given and what is allowed.
@@ -70,6 +72,8 @@ def make_event(
         event |= {"low": float(low), "high": float(high)}
     if levels is not None:
         event["levels"] = levels
+    if grey_range is not None:
+        event["grey_range"] = [float(value) for value in grey_range]
     validate_event(event)
     return event
 
@@ -158,6 +162,7 @@ def validate_event(event: Event) -> None:
     if event["support"] == "box" and not event["low"] < event["high"]:
         raise ValueError(f"event box is [{event['low']}, {event['high']}]; low must be below high")
     _validate_levels(event)
+    _validate_grey_range(event)
     if event["kind"] == "trajectory":
         _validate_trajectory(event)
 
@@ -178,6 +183,17 @@ def _validate_levels(event: Event) -> None:
         )
     if event["support"] != "box":
         raise ValueError(f"event counts levels on support {event['support']!r}; they are points of a box: support=box")
+
+
+def _validate_grey_range(event: Event) -> None:
+    if (grey_range := event.get("grey_range")) is None:
+        return
+    if event["kind"] != "image" or event["support"] != "real":
+        raise ValueError(
+            f"event has a grey_range, kind {event['kind']} and support {event['support']}; it is of images on real"
+        )
+    if len(grey_range) != 2 or not -math.inf < grey_range[0] < grey_range[1] < math.inf:
+        raise ValueError(f"event grey_range is {grey_range}; give the values shown black and white, the lower first")
 
 
 def _validate_trajectory(event: Event) -> None:
@@ -254,15 +270,23 @@ def per_observation(values: Sequence[float], event: Event) -> Tensor:
 
 
 def grey_levels(images: Tensor, event: Event) -> Tensor:
-    """Images as served (B, C, H, W) as grey levels or colours in [0, 1]; those on all of R^d are taken for logits of these.
+    """Images as served (B, C, H, W) as grey levels or colours in [0, 1].
+
+    From the edges of a box; on all of R^d from the event's ``grey_range``, beyond which all is black or white. Where it has none,
+    images are taken for logits of grey levels.
 
     Example:
         >>> grey_levels(torch.zeros(1, 1, 1, 1), make_event("image", [1, 1, 1])).item()
         0.5
+        >>> grey_levels(torch.tensor([[[[51.0]]]]), make_event("image", [1, 1, 1], grey_range=[0, 255])).item()
+        0.20000000298023224
     """
-    if event["support"] == "real":
+    if event["support"] == "box":
+        return (images - event["low"]) / (event["high"] - event["low"])
+    if event.get("grey_range") is None:
         return torch.sigmoid(images)
-    return (images - event["low"]) / (event["high"] - event["low"])
+    black, white = event["grey_range"]
+    return ((images - black) / (white - black)).clamp(0, 1)
 
 
 def log_action_mass(event: Event) -> float:

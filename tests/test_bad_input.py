@@ -185,10 +185,12 @@ def test_data_files(refused):
         return overlay(data={"class_path": "ArrayDataModule", "init_args": {"samples": path}})
 
     assert "no file nowhere.npy" in refused(data("nowhere.npy"))
-    Path("text.npy").write_text("1 2\n3 4\n")
-    assert "not a plain .npy array" in refused(data("text.npy"))
+    Path("text.npy").write_text("Dear all, the data are below.\n")
+    assert "text.npy is text; samples are a .npy" in refused(data("text.npy"))
+    Path("two.csv").write_text("1 2\n3 4\n")
+    assert "of 2 samples validation takes 1 and test 1" in refused(data("two.csv"))
     Path("empty.npy").touch()
-    assert "not a plain .npy array" in refused(data("empty.npy"))
+    assert "empty.npy is an empty file" in refused(data("empty.npy"))
 
 
 @pytest.fixture
