@@ -87,7 +87,8 @@ class GymnasiumEnvironment(Environment):
             raise ValueError("kwargs are of an id; give them to the environment in the factory")
         self.id, self.factory, self.vectorization = id, factory, vectorization
         self.absorbing, self.max_envs, self.kwargs = absorbing, max_envs, dict(kwargs or {})
-        self.name: str = id or (factory if isinstance(factory, str) else getattr(factory, "__name__", "of the factory"))
+        called = factory if isinstance(factory, str) else getattr(factory, "__name__", "of the factory")
+        self.name: str = str(id or called)
         self._rounds: dict[int, _Round] = {}
         self._read_spaces()
 
