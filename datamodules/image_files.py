@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from lightning_irl.datamodules.dequantised import central_square
 from lightning_irl.errors import UserError
 
 GREY_MODES = ("1", "L", "LA", "La")  # of PIL
 READ_AT_ONCE = 1024  # files
+ORIENTATION, UPRIGHT, TURNED = 0x0112, 1, (5, 6, 7, 8)  # EXIF: its tag, no turn, turns by a quarter
+MOST_OF_BYTES = 255
 
 
 class UnreadableImageError(UserError):
@@ -36,20 +38,12 @@ class Survey(NamedTuple):
     Attributes:
         size: height and width of the first.
         is_grey: whether all are grey.
+        shown: how many are not served as they are in the file, by what is done to them.
     """
 
     size: tuple[int, int]
     is_grey: bool
-
-
-def find_images(folder: Path) -> list[str]:
-    """Names of all image files under a folder, relative to it, sorted; hidden ones are left out."""
-    names = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found = [name for name in files if name.lower().endswith(IMG_EXTENSIONS) and not name.startswith(".")]
-        names += [(Path(parent) / name).relative_to(folder).as_posix() for name in found]
-    return sorted(names)
+    shown: Counter[str]
 
 
 def survey(root: Path, names: Sequence[str], must_match: bool) -> Survey:
@@ -66,10 +60,13 @@ def survey(root: Path, names: Sequence[str], must_match: bool) -> Survey:
     """
     first: tuple[int, int] | None = None
     is_grey = True
+    shown: Counter[str] = Counter()
     for name in names:
         try:
             with Image.open(root / name) as image:
-                size, mode = (image.height, image.width), image.mode
+                is_turned = _orientation(image) in TURNED
+                size, mode = (image.width, image.height) if is_turned else (image.height, image.width), image.mode
+                shown.update(_changes(image))
         except Exception as error:  # PIL's formats raise of every kind
             raise _unreadable(root / name, error) from error
         _check_mode(root / name, mode)
@@ -82,13 +79,14 @@ def survey(root: Path, names: Sequence[str], must_match: bool) -> Survey:
             )
     if first is None:
         raise ValueError("no files to look at")
-    return Survey(first, is_grey)
+    return Survey(first, is_grey, shown)
 
 
 def read_image(path: Path, channels: int, size: int | None) -> Tensor:
     """One image as levels (C, H, W), uint8; with ``size`` its central square, resized (bilinear, antialiased).
 
-    Transparency is dropped.
+    It is what a person sees: turned as its EXIF orientation says, on white where it is transparent, its first page, the 8 highest
+    bits of 16.
 
     Raises:
         UnreadableImageError: naming the file.
@@ -96,7 +94,7 @@ def read_image(path: Path, channels: int, size: int | None) -> Tensor:
     try:
         with Image.open(path) as image:
             _check_mode(path, image.mode)
-            converted = image.convert("L" if channels == 1 else "RGB")
+            converted = _as_seen(image).convert("L" if channels == 1 else "RGB")
     except UnreadableImageError:
         raise
     except Exception as error:  # PIL's formats raise of every kind
@@ -156,6 +154,43 @@ class ImageFiles:
         """Move the names to shared memory."""
         self.names.share_memory_()
         return self
+
+
+def _as_seen(image: Image.Image) -> Image.Image:
+    """Turned upright, and on white where it is transparent."""
+    upright = ImageOps.exif_transpose(image)
+    if not upright.has_transparency_data:
+        return upright
+    colours = upright.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
+
+
+def _changes(image: Image.Image) -> list[str]:
+    """What is done to an image so that it is served as it is seen; from its header."""
+    changes = {
+        "turned as EXIF says": _orientation(image) != UPRIGHT,
+        "with transparency shown on white": image.has_transparency_data,
+        "of 16 bits a channel read in 8": _has_sixteen_bits(image),
+        "of which the first page alone is read": getattr(image, "n_frames", 1) > 1,
+    }
+    return [change for change, is_made in changes.items() if is_made]
+
+
+def _orientation(image: Image.Image) -> int:
+    # getexif would decode a PNG that has none, to look behind its pixels.
+    return UPRIGHT if image.format == "PNG" and "exif" not in image.info else image.getexif().get(ORIENTATION, UPRIGHT)
+
+
+def _has_sixteen_bits(image: Image.Image) -> bool:
+    """Of colours, which PIL reads as 8; of grey its mode says so."""
+    for tile in getattr(image, "tile", []):
+        decoder, arguments = tile[0], tile[3]
+        values = arguments if isinstance(arguments, tuple) else (arguments,)
+        if any(";16" in str(value) for value in values):
+            return True
+        if decoder == "ppm" and any(isinstance(value, int) and value > MOST_OF_BYTES for value in values):
+            return True
+    return False
 
 
 def _check_mode(path: Path, mode: str) -> None:

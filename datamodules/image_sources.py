@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,14 @@ from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
 from lightning_irl.datamodules.idx import read_idx
-from lightning_irl.datamodules.image_files import find_images
+from lightning_irl.datamodules.image_folders import (
+    Found,
+    find_images,
+    in_words,
+    parts_of,
+    same_in_two_parts,
+    same_stems,
+)
 from lightning_irl.datamodules.memory import Splits
 from lightning_irl.errors import UserError
 
@@ -32,11 +40,15 @@ class Source(NamedTuple):
         images: of each part levels (N, C, H, W), uint8, or names of files relative to ``root``.
         labels: of each part the class (N,), or attributes (N, K); None where there are none.
         root: folder of the files.
+        how: of a folder, how its images came into the parts, and what was left out.
+        doubts: what may be wrong with that.
     """
 
     images: Splits
     labels: Splits | None
     root: Path
+    how: str = ""
+    doubts: tuple[str, ...] = ()
 
 
 class Sizes(NamedTuple):
@@ -186,7 +198,7 @@ def _celeba(name: str, root: Path, download: bool, sizes: Sizes) -> Source:
     missing = [path.name for path in (folder, partition) if not path.exists()]
     _require(name, root, missing, f" or {datasets.CelebA.base_folder} in it")
     names, parts = _table(partition)[:, :2].T
-    on_disk = set(find_images(folder))
+    on_disk = set(find_images(folder).names)
     if absent := [file for file in names if file not in on_disk]:
         raise FileNotFoundError(
             f"{name}: {len(absent)} of {len(names)} images are not in {folder}, such as {absent[0]}; unpack img_align_celeba.zip "
@@ -224,11 +236,25 @@ def _table(path: Path, skipped: int = 0) -> np.ndarray[Any, Any]:
 
 def _folder(name: str, root: Path, download: bool, sizes: Sizes) -> Source:
     """Each list of files is shuffled once and for all, so that its first ones are as good as any."""
-    present = [part for part in Splits._fields if (root / part).is_dir()]
-    if "train" in present and len(present) > 1:
-        given = {part: _shuffled([f"{part}/{file}" for file in _images_in(root / part)]) for part in present}
+    folders = parts_of(root)
+    alone = ""
+    if "train" not in folders or len(folders) < 2:
+        if folders:
+            lacking = "val or test" if "train" in folders else "train"
+            alone = f"images of {' and '.join(folders.values())} are pooled with all others, since there is no folder {lacking}"
+        folders = {}
+        found = _images_in(root)
+        given = {"train": _shuffled(found.names)}
+        left_out, how = found.left_out, "by a fixed shuffle"
     else:
-        given = {"train": _shuffled(_images_in(root))}
+        given, left_out = {}, Counter[str]()
+        for part, folder in folders.items():
+            found = _images_in(root / folder)
+            given[part] = _shuffled([f"{folder}/{file}" for file in found.names])
+            left_out += found.left_out
+        beside = [file for file in find_images(root).names if file.partition("/")[0] not in folders.values()]
+        left_out.update({"outside the folders of the parts": len(beside)} if beside else {})
+        how = "as the folders " + ", ".join(folders.values()) + " say"
     total, left = len(given["train"]), given["train"]
     wanted = sizes._asdict()
     for part in ("test", "val"):
@@ -236,6 +262,7 @@ def _folder(name: str, root: Path, download: bool, sizes: Sizes) -> Source:
             number = max(1, total // HELD_OUT) if wanted[part] is None else wanted[part]
             given[part], left = left[:number], left[number:]
             wanted[part] = number
+            how += f", {part} a part of {folders['train']}" if folders else ""
     given["train"] = left
     used = {part: given[part][: wanted[part]] for part in Splits._fields}
     for part, files in used.items():
@@ -244,7 +271,12 @@ def _folder(name: str, root: Path, download: bool, sizes: Sizes) -> Source:
                 f"{root} has {total} images to train on and to hold out from, which leaves {len(files)} for {part}_size="
                 f"{wanted[part] or 'all'}; each part needs at least 1: add images, or change the sizes of the parts"
             )
-    return Source(Splits(**used), None, root)
+    unused = sum(map(len, given.values())) - sum(map(len, used.values()))
+    left_out.update({"beyond the sizes asked for": unused} if unused else {})
+    if left_out:
+        how += f"; not read: {in_words(left_out)}"
+    doubts = (alone, same_in_two_parts(root, used), same_stems(file for files in used.values() for file in files))
+    return Source(Splits(**used), None, root, how, tuple(doubt for doubt in doubts if doubt))
 
 
 def _shuffled(files: list[str]) -> list[str]:
@@ -252,13 +284,15 @@ def _shuffled(files: list[str]) -> list[str]:
     return [files[place] for place in order.tolist()]
 
 
-def _images_in(folder: Path) -> list[str]:
-    files = find_images(folder)
-    if not files:
+def _images_in(folder: Path) -> Found:
+    found = find_images(folder)
+    if not found.names:
+        has = f" (it holds {in_words(found.left_out)})" if found.left_out else ""
         raise FileNotFoundError(
-            f"no images (png, jpg, jpeg, bmp, ppm, pgm, tif, webp) in {folder} or folders in it; {_remedies('folder', 'images')}"
+            f"no images (png, jpg, jpeg, bmp, ppm, pgm, tif, webp) in {folder} or folders in it{has}; "
+            f"{_remedies('folder', 'images')}"
         )
-    return files
+    return found
 
 
 SOURCES: dict[str, Callable[[str, Path, bool, Sizes], Source]] = {

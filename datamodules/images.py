@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -21,7 +22,8 @@ from lightning_irl.datamodules.dequantised import (
     image_event,
     resized,
 )
-from lightning_irl.datamodules.image_files import READ_AT_ONCE, ImageFiles, survey
+from lightning_irl.datamodules.image_files import READ_AT_ONCE, ImageFiles, Survey, survey
+from lightning_irl.datamodules.image_folders import in_words
 from lightning_irl.datamodules.image_sources import SOURCES, Sizes, Source, read_source
 from lightning_irl.datamodules.memory import MemoryDataModule, Splits
 from lightning_irl.errors import UserError, did_you_mean
@@ -36,7 +38,8 @@ class ImageDataModule(MemoryDataModule):
 
     Training, validation and test parts are fixed: the data's own test part (and CelebA's own validation part); otherwise the last
     tenth of the training images validates. A folder is split by a fixed shuffle of its sorted names, 8 : 1 : 1, or as its
-    subfolders ``train``, ``val`` and ``test`` say; where ``val`` or ``test`` is not there, a tenth of ``train`` takes its place.
+    subfolders ``train``, ``val`` and ``test`` say (in any case; also ``training``, ``valid``, ``validation``, ``dev``, ``testing``);
+    where ``val`` or ``test`` is not there, a tenth of ``train`` takes its place. One line says what was read and what was not.
 
     Images are dequantised with uniform noise, fresh in training, a function of the seed and the image in validation and test, and
     served on the unit box or through a logit. Bits per dimension of grey levels plus noise in [0, 256),
@@ -175,12 +178,23 @@ def open_files(source: Source, size: int | None, grey: bool | None, memory_limit
     """
     names = [name for part in source.images for name in part]
     found = survey(source.root, names[:1] if is_published else names, must_match=size is None)
+    if not is_published:
+        say_what_is_read(source, found)
     channels = 1 if grey or (grey is None and found.is_grey) else 3
     shape = [channels, *(found.size if size is None else (size, size))]
     parts = Splits(*(ImageFiles(source.root, part, shape, is_resized=size is not None) for part in source.images))
     if is_published or sum(part.shape.numel() for part in parts) > memory_limit:
         return parts
     return Splits(*(part.read() for part in parts))
+
+
+def say_what_is_read(source: Source, found: Survey) -> None:
+    """One line: how many images of a folder are in which part and why, how many were not read, and what is done to some."""
+    counts = ", ".join(f"{part} {len(files)}" for part, files in source.images._asdict().items())
+    shown = f"; {in_words(found.shown)}" if found.shown else ""
+    rank_zero_info(f"{source.root}: images of {counts}, {source.how}{shown}")
+    if source.doubts:
+        rank_zero_warn(f"{source.root}: {'; '.join(source.doubts)}")
 
 
 def looked_at(images: Any) -> Tensor:
