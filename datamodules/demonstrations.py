@@ -1,35 +1,42 @@
-"""Demonstrations as trajectories of any length, and the file that holds them."""
+"""Demonstrations as trajectories of any length, and what is wrong with some of them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from pytorch_lightning.utilities import rank_zero_warn
 
+from lightning_irl.datamodules.conversion import Array, as_array, as_flag, as_integers, is_nan, length, with_last_added
 from lightning_irl.errors import did_you_mean
 
-Array = NDArray[Any]
-REQUIRED = ("obs", "acts", "indices")
-OPTIONAL = ("rews", "log_probs", "terminal")
+PARTS = ("observations", "actions", "rewards", "log_probs")
+HOW_TO_CONVERT = "In Python: write_npz('mine.npz', Demonstrations(observations, actions)), lists with one array an episode (docs/trajectories.md)"
+MOST_REASONS = 3  # for leaving out trajectories that are worth repeating
 METADATA = ("horizon", "num_actions", "action_low", "action_high", "environment")
 
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """Whole episodes, each of its own length.
+    """Whole episodes, each of its own length. Lists and tensors are taken as arrays.
+
+    Where the state after the last action is not known (as many observations as actions in every trajectory, or a last observation
+    that is NaN throughout), the last step is left out and that is said.
 
     Attributes:
         observations: of each episode (T_i + 1, *obs), the one after the last action included.
         actions: of each (T_i, *act); integers where they are discrete.
-        rewards: true ones of each (T_i,), or None where they are not known. Nothing learns from them.
-        terminal: of each, whether the file says that the environment ended it; None where it does not say.
+        rewards: true ones of each (T_i,), NaN where one is not known; None where none is. Nothing learns from them.
+        terminal: of each, whether the file says that the environment ended it, None where it is not known; None where it does not say.
         name: what messages call them, such as the file's path.
         metadata: what else the file says: horizon, num_actions, action_low, action_high, environment.
         log_probs: of each (T_i,), log pi(a | s) of the policy that acted, or None where it is not known.
+
+    Args:
+        skip_invalid: leave out trajectories that would be refused, and say how many and why.
 
     Raises:
         ValueError: naming the trajectory, and the step where there is one, if lengths, shapes or types do not fit or a number is
@@ -43,12 +50,13 @@ class Demonstrations:
     observations: Sequence[Array]
     actions: Sequence[Array]
     rewards: Sequence[Array] | None = None
-    terminal: Sequence[bool] | None = None
+    terminal: Sequence[bool | None] | None = None
     name: str = "demonstrations"
     metadata: dict[str, Any] = field(default_factory=dict)
     log_probs: Sequence[Array] | None = None
+    skip_invalid: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, skip_invalid: bool) -> None:
         number = len(self.actions)
         if not number:
             raise ValueError(f"{self.name} holds no trajectory")
@@ -59,14 +67,107 @@ class Demonstrations:
             parts = getattr(self, what)
             if parts is not None and len(parts) != number:
                 raise ValueError(f"{self.name} has actions of {number} trajectories, but {what} of {len(parts)}")
-        for index in range(number):
-            self._check(index)
+        for what in PARTS:
+            if (parts := getattr(self, what)) is not None:
+                self._set(what, [as_array(part) for part in parts])
+        self._set("actions", [as_integers(part) for part in self.actions])
+        if self.rewards is not None:
+            unknown = [np.full(length(acts), np.nan) for acts in self.actions]
+            self._set("rewards", [n if r is None else r for r, n in zip(self.rewards, unknown, strict=True)])
+        if self.terminal is not None:
+            self._set("terminal", [as_flag(self.name, index, flag) for index, flag in enumerate(self.terminal)])
+        self._leave_out_unknown_steps()
+        self._validate(skip_invalid)
+        self._note_unknown_rewards()
 
-    def _check(self, index: int) -> None:
-        where, steps = f"{self.name}, trajectory {index}", len(self.actions[index])
+    def _set(self, what: str, value: Any) -> None:
+        object.__setattr__(self, what, value)
+
+    def _keep(self, kept: Sequence[int]) -> None:
+        """Leave out all trajectories but these."""
+        for what in (*PARTS, "terminal"):
+            if (parts := getattr(self, what)) is not None:
+                self._set(what, [parts[index] for index in kept])
+
+    def _leave_out_unknown_steps(self) -> None:
+        """Cut the last step where the state after it is not known."""
+        pairs = list(zip(self.observations, self.actions, strict=True))
+        arrays = [(seen, done) for seen, done in pairs if isinstance(seen, np.ndarray) and isinstance(done, np.ndarray)]
+        as_many = bool(arrays) and all(len(seen) == len(done) for seen, done in arrays)
+        unknown = [
+            index
+            for index, (seen, done) in enumerate(pairs)
+            if isinstance(seen, np.ndarray)
+            and isinstance(done, np.ndarray)
+            and len(done) > 1
+            and (as_many or (len(seen) == len(done) + 1 and is_nan(seen[-1]) and not is_nan(seen[-2])))
+        ]
+        if not unknown:
+            return
+        observations, parts = list(self.observations), {what: list(getattr(self, what) or ()) for what in PARTS[1:]}
+        for index in unknown:
+            observations[index] = observations[index][: len(self.actions[index])]
+            if parts["rewards"] and self.terminal is not None and self.terminal[index]:
+                parts["rewards"][index] = with_last_added(parts["rewards"][index])
+            for values in parts.values():
+                if values and isinstance(values[index], np.ndarray):
+                    values[index] = values[index][: len(self.actions[index]) - 1]
+        longest = max((len(done) for _, done in arrays), default=0)
+        self._set("observations", observations)
+        for what, values in parts.items():
+            if values:
+                self._set(what, values)
+        if len(unknown) == len(pairs) and self.metadata.get("horizon") == longest:
+            self._set("metadata", {**self.metadata, "horizon": longest - 1})
+        rank_zero_warn(
+            f"{self.name}: the state after the last action is not known of {len(unknown)} of {len(pairs)} trajectories, so their last "
+            "step is left out; where the environment ended the episode there, its reward is counted with the step before"
+        )
+
+    def _validate(self, skip_invalid: bool) -> None:
+        number, reference = len(self.actions), self._most_common() if skip_invalid else 0
+        faults: dict[int, str] = {}
+        for index in range(number):
+            try:
+                self._check(index, reference)
+            except ValueError as error:
+                if not skip_invalid:
+                    raise
+                faults[index] = str(error).removeprefix(f"{self.name}, ")
+        self.leave_out(faults)
+
+    def leave_out(self, faults: dict[int, str]) -> None:
+        """Leave out trajectories by their index, for the reasons given, and say so.
+
+        Raises:
+            ValueError: if none would be left.
+        """
+        if not faults:
+            return
+        number = len(self.actions)
+        reasons = list(faults.values())[:MOST_REASONS] + ["..."] * (len(faults) > MOST_REASONS)
+        if len(faults) == number:
+            raise ValueError(f"{self.name}: all {number} trajectories are invalid and none is left: {reasons[0]}")
+        rank_zero_warn(f"{self.name}: {len(faults)} of {number} trajectories are left out: {'; '.join(reasons)}")
+        self._keep([index for index in range(number) if index not in faults])
+
+    def _most_common(self) -> int:
+        """The first of the trajectories whose shapes and types most share."""
+        kinds = [
+            tuple((part.shape[1:], part.dtype.kind) if isinstance(part, np.ndarray) else () for part in pair)
+            for pair in zip(self.observations, self.actions, strict=True)
+        ]
+        return kinds.index(Counter(kinds).most_common(1)[0][0])
+
+    def _check(self, index: int, reference: int) -> None:
+        where = f"{self.name}, trajectory {index}"
+        for parts in (self.actions, self.observations, self.rewards, self.log_probs):
+            if parts is not None and isinstance(reason := parts[index], ValueError):
+                raise ValueError(f"{where}, {reason}")
+        steps = len(self.actions[index])
         if not steps:
             raise ValueError(f"{where}: it has no step")
-        for what, parts, length in (
+        for what, parts, needed in (
             ("observation", self.observations, steps + 1),
             ("action", self.actions, steps),
             ("reward", self.rewards, steps),
@@ -74,26 +175,44 @@ class Demonstrations:
         ):
             if parts is None:
                 continue
-            values, first = parts[index], parts[0]
-            if len(values) != length:
-                rule = "one observation more, that after the last action" if length > steps else "as many"
+            values, first = parts[index], parts[reference]
+            if len(values) != needed:
+                rule = "one observation more, that after the last action" if needed > steps else "as many"
                 raise ValueError(f"{where}: {len(values)} {what}s and {steps} actions; there must be {rule}")
             if values.dtype.kind not in "iuf":
                 raise ValueError(f"{where}: {what}s are of type {values.dtype}; they must be numbers")
-            if values.shape[1:] != first.shape[1:] or values.dtype.kind != first.dtype.kind:
+            if what in ("reward", "log_prob"):
+                if values.ndim > 1:
+                    raise ValueError(
+                        f"{where}: {what}s of shape {list(values.shape)}; one number a step, ({needed},), is needed"
+                    )
+            elif values.shape[1:] != first.shape[1:] or values.dtype.kind != first.dtype.kind:
                 raise ValueError(
-                    f"{where}: {what}s of shape {list(values.shape[1:])} and type {values.dtype}, trajectory 0 has "
+                    f"{where}: {what}s of shape {list(values.shape[1:])} and type {values.dtype}, trajectory {reference} has "
                     f"{list(first.shape[1:])} and {first.dtype}"
                 )
-            if values.ndim > 1 and what in ("reward", "log_prob"):
-                raise ValueError(
-                    f"{where}: {what}s of shape {list(values.shape)}; one number a step, ({length},), is needed"
-                )
             with np.errstate(over="ignore"):
-                bad = ~np.isfinite(values.reshape(length, -1).astype(np.float32)).all(1)
+                single = values.reshape(needed, -1).astype(np.float32)
+            bad = ~np.isfinite(single).all(1)
+            if what == "reward":
+                bad &= ~np.isnan(values)
             if bad.any():
                 step = int(bad.argmax())
                 raise ValueError(f"{where}, step {step}: {what} is NaN or infinite: {values[step]}")
+
+    def _note_unknown_rewards(self) -> None:
+        """Rewards that are NaN are not known: said, and never refused, for nothing learns from them."""
+        unknown = [] if self.rewards is None else [bool(np.isnan(rewards).any()) for rewards in self.rewards]
+        if not any(unknown):
+            return
+        others = "without them there is no expert return, and reports give no normalised return"
+        if all(unknown):
+            self._set("rewards", None)
+        else:
+            others = "the expert return is the mean of the others"
+        rank_zero_warn(
+            f"{self.name}: rewards of {sum(unknown)} of {len(unknown)} trajectories are NaN, taken as not known; {others}"
+        )
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -105,90 +224,7 @@ class Demonstrations:
 
     @property
     def returns(self) -> list[float] | None:
-        """Sum of the true rewards of each episode."""
+        """Sum of the true rewards of each episode; NaN where one is not known."""
         if self.rewards is None:
             return None
         return [float(np.sum(rewards, dtype=np.float64)) for rewards in self.rewards]
-
-
-def read_npz(path: str | Path) -> Demonstrations:
-    """Read a file of :func:`write_npz`; nothing in it is ever unpickled, and arrays of other names are not read.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is truncated, holds objects, lacks an array, or its lengths do not fit.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no file {path}; give the path of an .npz file of demonstrations")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            known = [key for key in archive.files if key in REQUIRED + OPTIONAL + METADATA]
-            arrays = {key: archive[key] for key in known}
-    except Exception as error:  # numpy and zipfile raise many kinds for a file that is not what it should be
-        if "allow_pickle" in str(error):
-            raise ValueError(
-                f"{path} is truncated or no .npz file of plain arrays: it holds pickled objects, which could run code and are not read"
-            ) from None
-        raise ValueError(f"{path} is truncated or no .npz file of plain arrays: {error}") from None
-    if missing := [key for key in REQUIRED if key not in arrays]:
-        raise ValueError(f"{path} lacks {', '.join(missing)}; it has {', '.join(sorted(arrays)) or 'none of ours'}")
-    ends = _split_points(path, arrays["indices"], len(arrays["acts"]))
-    number, steps = len(ends) + 1, len(arrays["acts"])
-    if len(arrays["obs"]) != steps + number:
-        raise ValueError(
-            f"{path}: obs has {len(arrays['obs'])} rows; {steps} actions in {number} trajectories need {steps + number}"
-        )
-    for key in ("rews", "log_probs"):
-        if key in arrays and len(arrays[key]) != steps:
-            raise ValueError(f"{path}: {key} has {len(arrays[key])} rows, acts {steps}; there must be as many")
-    for key in ("horizon", "num_actions"):
-        if key in arrays and (arrays[key].ndim or arrays[key].dtype.kind not in "iu"):
-            raise ValueError(f"{path}: {key} is {arrays[key].tolist()}; it must be one integer")
-    terminal = arrays.get("terminal")
-    return Demonstrations(
-        np.split(arrays["obs"], ends + np.arange(1, number)),
-        np.split(arrays["acts"], ends),
-        np.split(arrays["rews"], ends) if "rews" in arrays else None,
-        None if terminal is None else [bool(value) for value in np.atleast_1d(terminal)],
-        str(path),
-        {key: arrays[key].tolist() for key in METADATA if key in arrays},
-        np.split(arrays["log_probs"], ends) if "log_probs" in arrays else None,
-    )
-
-
-def _split_points(path: str | Path, ends: Array, steps: int) -> Array:
-    if ends.ndim != 1 or (len(ends) and not np.issubdtype(ends.dtype, np.integer)):
-        raise ValueError(
-            f"{path}: indices has shape {list(ends.shape)} and type {ends.dtype}; give the split points of acts"
-        )
-    if len(ends) and (np.any(np.diff(ends) <= 0) or ends[0] <= 0 or ends[-1] >= steps):
-        raise ValueError(
-            f"{path}: indices must rise between 0 and the {steps} rows of acts, they are {ends.tolist()[:9]} ..."
-        )
-    return ends.astype(np.int64)
-
-
-def write_npz(path: str | Path, demonstrations: Demonstrations) -> None:
-    """Write demonstrations, aside first, so that a file that was there stays whole until the new one is.
-
-    The arrays are in docs/trajectories.md: ``obs`` (sum of T_i + 1 rows), ``acts``, ``rews``, ``log_probs`` (sum of T_i rows),
-    ``indices`` (split points of acts), ``terminal``, and what is known of the metadata.
-    """
-    arrays: dict[str, Any] = {
-        "obs": np.concatenate(demonstrations.observations),
-        "acts": np.concatenate(demonstrations.actions),
-        "indices": np.cumsum(demonstrations.lengths)[:-1].astype(np.int64),
-    }
-    for key, parts in (("rews", demonstrations.rewards), ("log_probs", demonstrations.log_probs)):
-        if parts is not None:
-            arrays[key] = np.concatenate(parts)
-    if demonstrations.terminal is not None:
-        arrays["terminal"] = np.array(demonstrations.terminal, dtype=bool)
-    arrays |= {key: np.array(value) for key, value in demonstrations.metadata.items()}
-    aside = Path(f"{path}.part")
-    try:
-        with aside.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -1,30 +1,31 @@
-"""Demonstrations from wherever they are: our files, those that ship, Minari's data sets, those of ``imitation``."""
+"""Demonstrations from wherever they are: our files, those that ship, Minari's data sets, those of ``imitation``, D4RL and others."""
 
 from __future__ import annotations
 
-import importlib
-import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-
-from lightning_irl.datamodules.demonstrations import Array, Demonstrations, read_npz
+from lightning_irl.datamodules.demonstrations import HOW_TO_CONVERT, Demonstrations
+from lightning_irl.datamodules.file_kinds import kind_of, words_for
+from lightning_irl.datamodules.hdf5 import read_hdf5
+from lightning_irl.datamodules.minari import is_minari, minari_root, read_minari
+from lightning_irl.datamodules.npz import read_npz
+from lightning_irl.datamodules.tables import read_huggingface, read_tables
 from lightning_irl.errors import did_you_mean
 
 Format = Literal["auto", "npz", "minari", "huggingface"]
 FORMATS = ("auto", "npz", "minari", "huggingface")
+READ = ".npz, HDF5, Parquet and Arrow files, and folders of Minari and datasets"
 SHIPPED = Path(__file__).parent / "experts"
 
 
-def read(source: str | Path, format: Format = "auto") -> Demonstrations:
-    """Read demonstrations.
+def read(source: str | Path, format: Format = "auto", skip_invalid: bool = False) -> Demonstrations:
+    """Read demonstrations. What a file is, is read from its first bytes, whatever it is called.
 
     Args:
-        source: path of an ``.npz`` file or of a folder, name of a file that ships, or id of a Minari data set on this machine.
+        source: path of a file or of a folder, name of a file that ships, or id of a Minari data set on this machine.
         format: ``npz``, ``minari`` or ``huggingface``; ``auto`` looks at what is there.
+        skip_invalid: leave out trajectories that would be refused, and say how many and why.
 
     Raises:
         FileNotFoundError: if there is none, naming the nearest.
@@ -32,184 +33,52 @@ def read(source: str | Path, format: Format = "auto") -> Demonstrations:
     """
     if format not in FORMATS:
         raise ValueError(f"format {format!r} is not known; {did_you_mean(str(format), FORMATS)}")
-    path = Path(source)
-    if format == "huggingface" or (
-        format == "auto" and any((path / name).is_file() for name in ("state.json", "dataset_dict.json"))
-    ):
-        return read_huggingface(source)
-    if format == "minari" or (format == "auto" and (path / "data" / "metadata.json").is_file()):
-        return read_minari(source)
-    for file in (path, SHIPPED / f"{source}.npz"):
-        if file.is_file():
-            return read_npz(file)
+    path = Path(source).expanduser()
+    if format == "huggingface":
+        return read_huggingface(path, skip_invalid)
+    if format == "minari":
+        return read_minari(source, skip_invalid)
+    if path.is_file():
+        return read_npz(path, skip_invalid) if format == "npz" else _read_file(path, skip_invalid)
+    if (shipped := SHIPPED / f"{source}.npz").is_file():
+        return read_npz(shipped)
     if path.is_dir():
-        raise ValueError(
-            f"folder {source} holds no demonstrations: neither a Minari data set (data/metadata.json) nor one that "
-            "save_to_disk wrote (state.json)"
-        )
-    if format == "auto" and (minari_root() / source / "data" / "metadata.json").is_file():
-        return read_minari(source)
+        return _read_folder(path, skip_invalid)
+    if format == "auto" and is_minari(minari_root() / source):
+        return read_minari(source, skip_invalid)
     names = [file.stem for file in SHIPPED.glob("*.npz")]
     raise FileNotFoundError(
         f"no demonstrations {source}, neither a file nor a name; {did_you_mean(str(source), names)}"
     )
 
 
-def minari_root() -> Path:
-    """Where Minari keeps its data sets."""
-    return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
+def _read_file(path: Path, skip_invalid: bool) -> Demonstrations:
+    kind = kind_of(path)
+    if kind in ("npz", "zip"):
+        return read_npz(path, skip_invalid)
+    if kind == "hdf5":
+        is_of_minari = path.name == "main_data.hdf5" and path.parent.name == "data"
+        return read_minari(path.parent.parent, skip_invalid) if is_of_minari else read_hdf5(path, skip_invalid)
+    if kind in ("parquet", "arrow"):
+        return read_tables([path], str(path), skip_invalid)
+    raise ValueError(f"{path} is {words_for(path)}; demonstrations are read from {READ}. {HOW_TO_CONVERT}")
 
 
-def read_minari(source: str | Path) -> Demonstrations:
-    """Read a Minari data set that is on this machine; nothing is downloaded.
-
-    HDF5 data is read with h5py; images, Arrow and Parquet with the package ``minari``. Horizon, bounds and the number of actions
-    are those of its environment. Discrete observations become one-hot vectors.
-
-    Args:
-        source: folder of the data set, or its id, such as ``pendulum/expert-v0``.
-
-    Raises:
-        FileNotFoundError: if there is none, naming the nearest.
-        ValueError: if a package is missing, the files are truncated, or a space is neither a box nor discrete.
-    """
-    folder = next((path for path in (Path(source), minari_root() / source) if (path / "data").is_dir()), None)
-    if folder is None:
-        known = [path.parent.parent for path in minari_root().rglob("data/metadata.json")]
-        names = [path.relative_to(minari_root()).as_posix() for path in known]
-        hint = f"{did_you_mean(str(source), names)}; " if names else ""
-        raise FileNotFoundError(
-            f"no Minari data set {source}, neither a folder nor an id in {minari_root()}; {hint}`minari download {source}` "
-            "fetches one"
-        )
-    try:
-        described = json.loads((folder / "data" / "metadata.json").read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{folder} is no Minari data set of version 0.5 or later: {error}") from None
-    spaces = {what: json.loads(described.get(f"{what}_space", "null")) or {} for what in ("observation", "action")}
-    for what, space in spaces.items():
-        if space.get("type", "Box") not in ("Box", "Discrete"):
-            raise ValueError(
-                f"{folder}: {what}s are a {space['type']}; only Box and Discrete are read: flatten them and write an .npz file"
-            )
-    is_image = spaces["observation"].get("dtype") == "uint8" and len(spaces["observation"].get("shape", ())) == 3
-    reader = _minari_episodes if is_image or described.get("data_format", "hdf5") != "hdf5" else _hdf5_episodes
-    episodes = list(reader(folder, int(described["total_episodes"])))
-    observations, actions, rewards, terminal = (list(parts) for parts in zip(*episodes, strict=True))
-    if spaces["observation"].get("type") == "Discrete":
-        states = np.eye(spaces["observation"]["n"], dtype=np.float32)
-        observations = [states[seen - spaces["observation"]["start"]] for seen in observations]
-    if spaces["action"].get("type") == "Discrete":
-        actions = [done - spaces["action"]["start"] for done in actions]
-    return Demonstrations(
-        observations, actions, rewards, terminal, str(folder), _minari_metadata(described, spaces["action"])
-    )
-
-
-def _minari_metadata(described: dict[str, Any], actions: dict[str, Any]) -> dict[str, Any]:
-    """What a data set says of its environment, in our words."""
-    spec = json.loads(described.get("env_spec") or "null") or {}
-    found: dict[str, Any] = {"environment": spec["id"]} if spec.get("id") else {}
-    if spec.get("max_episode_steps"):
-        found["horizon"] = int(spec["max_episode_steps"])
-    if actions.get("type") == "Discrete":
-        found["num_actions"] = int(actions["n"])
-    elif "low" in actions:
-        bounds = {f"action_{edge}": np.ravel(actions[edge]).tolist() for edge in ("low", "high")}
-        if np.isfinite(list(bounds.values())).all():
-            found |= bounds
-    return found
-
-
-Episode = tuple[Array, Array, Array, bool]
-
-
-def _hdf5_episodes(folder: Path, number: int) -> Iterator[Episode]:
-    h5py = _package("h5py", folder)
-    path = folder / "data" / "main_data.hdf5"
-    try:
-        with h5py.File(path, "r") as file:
-            for index in range(number):
-                group = file[f"episode_{index}"]
-                observations, actions, rewards = (group[key][()] for key in ("observations", "actions", "rewards"))
-                yield observations, actions, rewards, bool(group["terminations"][-1])
-    except (OSError, KeyError) as error:
-        raise ValueError(f"{path} is truncated or no HDF5 file of Minari's: {error}") from None
-
-
-def _minari_episodes(folder: Path, number: int) -> Iterator[Episode]:
-    minari = _package("minari", folder, "minari[arrow,hdf5]")
-    for episode in minari.MinariDataset(str(folder / "data")).iterate_episodes(range(number)):
-        yield episode.observations, episode.actions, episode.rewards, bool(episode.terminations[-1])
-
-
-def read_huggingface(source: str | Path) -> Demonstrations:
-    """Read the folder that ``imitation.data.serialize.save`` wrote: a ``datasets.Dataset`` with a trajectory in each row.
-
-    Columns: ``obs``, ``acts``, ``terminal``, and ``rews`` where rewards are known; ``infos`` is not read. The Arrow files are read
-    with pyarrow; the package ``datasets`` is not needed.
-
-    Raises:
-        FileNotFoundError: if there is no such folder, or one of its files is missing.
-        ValueError: if pyarrow is missing, a file is truncated, or a column is missing or no array of numbers.
-    """
-    folder = Path(source)
-    if (folder / "dataset_dict.json").is_file():
-        splits = json.loads((folder / "dataset_dict.json").read_text())["splits"]
-        raise ValueError(f"{source} holds the splits {', '.join(splits)}; give the folder of one: {folder / splits[0]}")
-    if not (folder / "state.json").is_file():
-        raise FileNotFoundError(f"no state.json in {source}; give the folder that save_to_disk wrote")
-    pyarrow = _package("pyarrow", folder)
-    importlib.import_module("pyarrow.ipc")
-    tables = []
-    for part in json.loads((folder / "state.json").read_text())["_data_files"]:
-        path = folder / part["filename"]
-        if not path.is_file():
-            raise FileNotFoundError(f"no file {path}, of which {folder / 'state.json'} tells")
-        try:
-            with pyarrow.memory_map(str(path)) as file:
-                tables.append(pyarrow.ipc.open_stream(file).read_all())
-        except (pyarrow.ArrowException, OSError) as error:
-            raise ValueError(f"{path} is truncated or no Arrow file: {error}") from None
-    table = pyarrow.concat_tables(tables)
-    if missing := [name for name in ("obs", "acts") if name not in table.column_names]:
-        raise ValueError(f"{source} lacks the columns {', '.join(missing)}; it has {', '.join(table.column_names)}")
-    columns = {
-        name: [_array(f"{source}, trajectory {index}, {name}", row.values) for index, row in enumerate(table[name])]
-        for name in ("obs", "acts", "rews")
-        if name in table.column_names
-    }
-    terminal = [bool(value) for value in table["terminal"].to_pylist()] if "terminal" in table.column_names else None
-    return Demonstrations(columns["obs"], columns["acts"], columns.get("rews"), terminal, str(source))
-
-
-def _array(where: str, values: Any) -> Array:
-    """Nested Arrow lists as an array.
-
-    Raises:
-        ValueError: if they are ragged, hold nulls or anything but numbers.
-    """
-    if not len(values):
-        return np.empty(0, dtype=np.float32)
-    shape = [len(values)]
-    while hasattr(values, "flatten") and hasattr(values.type, "value_type"):
-        inner = values.flatten()
-        sizes = set(values.value_lengths().to_pylist()) if hasattr(values, "value_lengths") else {values.type.list_size}
-        if len(sizes) != 1 or None in sizes:
-            raise ValueError(f"{where}: rows of {len(sizes)} different lengths; all must be alike")
-        values, shape = inner, [*shape, *sizes]
-    if values.null_count:
-        raise ValueError(f"{where}: {values.null_count} values are missing")
-    array = values.to_numpy(zero_copy_only=False)
-    if not np.issubdtype(array.dtype, np.number):
-        raise ValueError(f"{where}: values are of type {values.type}; they must be numbers")
-    return array.reshape(shape).copy()
-
-
-def _package(name: str, source: Path, install: str = "") -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
+def _read_folder(path: Path, skip_invalid: bool) -> Demonstrations:
+    if any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
+        return read_huggingface(path, skip_invalid)
+    for folder in (path, path.parent):
+        if is_minari(folder) and path in (folder, folder / "data"):
+            return read_minari(folder, skip_invalid)
+    tables = sorted(path.rglob("*.parquet"))
+    splits = {file.name.partition("-")[0] for file in tables if "-of-" in file.name}
+    if len(splits) > 1:
         raise ValueError(
-            f"{name} is needed to read {source}, and is not installed: pip install '{install or name}'"
-        ) from None
+            f"{path} holds Parquet files of the splits {', '.join(sorted(splits))}; give the files of one, in a folder"
+        )
+    if tables:
+        return read_tables(tables, str(path), skip_invalid)
+    raise ValueError(
+        f"folder {path} holds no demonstrations: neither a Minari data set (data/metadata.json), nor one that "
+        "save_to_disk wrote (state.json), nor Parquet files"
+    )

@@ -116,7 +116,7 @@ def pad(
     steps = torch.tensor(demos.lengths)
     ended = steps < horizon
     if trust_terminal and demos.terminal is not None:
-        ended |= torch.tensor(demos.terminal)
+        ended |= torch.tensor([flag is True for flag in demos.terminal])
     return Trajectory(
         torch.from_numpy(observations),
         torch.from_numpy(actions),
@@ -138,11 +138,20 @@ def _check_lengths(demos: Demonstrations, horizon: int, absorbing: bool) -> None
                 f"{where}, less than the horizon of {horizon}. Lengths that vary tell demonstrations by their length: set "
                 "absorbing=true if the environment can end an episode, or cut all to one length and set horizon"
             )
-        if length < horizon and demos.terminal is not None and not demos.terminal[index]:
-            raise ValueError(
-                f"{where}, less than the horizon of {horizon}, but terminal says that the environment did not end it: it was cut "
-                "short. Leave it out, or cut all to one length and set horizon"
-            )
+    for index, reason in cut_short(demos, horizon).items():
+        raise ValueError(
+            f"{demos.name}, trajectory {index}: {reason}. Leave it out (skip_invalid=true does), or cut all to one length and set horizon"
+        )
+
+
+def cut_short(demos: Demonstrations, horizon: int) -> dict[int, str]:
+    """Trajectories that neither last until the horizon nor were ended by the environment, with the reason."""
+    return {
+        index: f"{length} steps, less than the horizon of {horizon}, but terminal says that the environment did not end it: it was cut "
+        "short"
+        for index, length in enumerate(demos.lengths)
+        if length < horizon and demos.terminal is not None and demos.terminal[index] is False
+    }
 
 
 def apply_bounds(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Literal
 
 import torch
@@ -10,7 +11,7 @@ import torch
 from lightning_irl.datamodules.demonstrations import Demonstrations
 from lightning_irl.datamodules.importers import Format, read
 from lightning_irl.datamodules.memory import MemoryDataModule, Splits
-from lightning_irl.datamodules.preparation import allowed_actions, apply_bounds, moments, pad, split
+from lightning_irl.datamodules.preparation import allowed_actions, apply_bounds, cut_short, moments, pad, split
 from lightning_irl.event import make_trajectory_event
 from lightning_irl.samples import select
 
@@ -23,8 +24,8 @@ class TrajectoryDataModule(MemoryDataModule):
     validation and test leave. These are drawn by the seed and never overlap with training.
 
     Args:
-        source: path of an ``.npz`` file (see docs/trajectories.md), name of a file that ships, such as ``pendulum``, folder or id
-            of a Minari data set, folder that ``imitation`` wrote, or
+        source: path of an ``.npz``, HDF5, Parquet or Arrow file (see docs/trajectories.md), name of a file that ships, such as
+            ``pendulum``, folder or id of a Minari data set, folder that ``imitation`` wrote, or
             :class:`~lightning_irl.datamodules.demonstrations.Demonstrations`.
         format: ``npz``, ``minari`` or ``huggingface``; ``auto`` looks at what is there.
         num_demonstrations: training demonstrations, the first of the file; by default all that validation and test leave.
@@ -43,10 +44,12 @@ class TrajectoryDataModule(MemoryDataModule):
         batch_size: demonstrations in a batch, over all processes; by default all training demonstrations.
         steps_per_epoch: batches in an epoch, rounds of IRL; by default one pass over the training part.
         seed: of the split and of the order.
+        skip_invalid: leave out trajectories that would be refused (NaN, without a step, of another shape, cut short) and say how
+            many and why; without it the first of them ends the run.
 
     Attributes:
-        returns: true return of each trajectory of each part (N,); None where rewards are not known.
-        expert_return: mean return of all trajectories of the source; NaN where rewards are not known.
+        returns: true return of each trajectory of each part (N,), NaN where a reward is not known; None where none is.
+        expert_return: mean return of all trajectories of the source whose rewards are known; NaN where none are.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -75,10 +78,14 @@ class TrajectoryDataModule(MemoryDataModule):
         batch_size: int | None = None,
         steps_per_epoch: int | None = None,
         seed: int = 0,
+        skip_invalid: bool = False,
     ) -> None:
-        demos = source if isinstance(source, Demonstrations) else read(source, format)
+        demos = source if isinstance(source, Demonstrations) else read(source, format, skip_invalid)
         allowed = allowed_actions(demos, num_actions, action_low, action_high)
         steps = int(demos.metadata.get("horizon", max(demos.lengths))) if horizon is None else horizon
+        if skip_invalid:
+            demos = copy(demos)
+            demos.leave_out(cut_short(demos, steps))
         parts = split(len(demos), num_demonstrations, fractions, seed, demos.name)
         whole = pad(demos, steps, absorbing, trust_terminal, is_discrete=allowed.num_actions > 0)
         whole = apply_bounds(demos, whole, allowed, base_measure)
@@ -99,5 +106,5 @@ class TrajectoryDataModule(MemoryDataModule):
         super().__init__(event, splits, len(parts[0]) if batch_size is None else batch_size, steps_per_epoch, seed)
         returns = None if demos.returns is None else torch.tensor(demos.returns, dtype=torch.float64)
         self.returns = None if returns is None else Splits(*(returns[part] for part in parts))
-        self.expert_return = float("nan") if returns is None else float(returns.mean())
+        self.expert_return = float("nan") if returns is None else float(returns.nanmean())
         self.save_hyperparameters(ignore=[] if isinstance(source, str) else ["source"])

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import torch
 from jsonargparse import Namespace
+from jsonargparse._typehints import ActionTypeHint
 from jsonargparse.typing import PositiveInt
 from lightning_fabric.plugins import TorchCheckpointIO
 from omegaconf import MISSING
@@ -72,7 +73,18 @@ REPORTS = {
 
 
 class Parser(LightningArgumentParser):
-    """Raises what is wrong with a config, cut to its cause, instead of printing the usage and exiting."""
+    """Raises what is wrong with a config, cut to its cause, instead of printing the usage and exiting.
+
+    A field that takes a string takes the string that is given: where it can be a class too (``source: str | Demonstrations``),
+    jsonargparse would take the content of a text file of that name in its place.
+    """
+
+    def add_class_arguments(self, *args: Any, **kwargs: Any) -> list[str]:
+        added: list[str] = super().add_class_arguments(*args, **kwargs)
+        for action in self._actions:
+            if isinstance(action, ActionTypeHint) and action._is_valid_string(""):
+                action._enable_path = False
+        return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # a parser within a union, whose errors are collected

@@ -234,7 +234,8 @@ def test_what_datasets_itself_writes(tmp_path):
         ({"obs": [[[1.0, None]] * (n + 1) for n in LENGTHS]}, "saved, trajectory 0, obs: 5 values are missing"),
         ({"obs": [["a"] * (n + 1) for n in LENGTHS]}, "saved, trajectory 0, obs: values are of type string"),
         ({"rews": [[0.0] * 4, [0.0], [0.0] * 4]}, "saved, trajectory 1: 1 rewards and 2 actions"),
-        ({"rews": [[0.0] * 4, [0.0, np.nan], [0.0] * 4]}, "saved, trajectory 1, step 1: reward is NaN"),
+        ({"rews": [[0.0] * 4, [0.0, np.inf], [0.0] * 4]}, "saved, trajectory 1, step 1: reward is NaN or infinite"),
+        ({"acts": [[[0.0]] * 4, None, [[0.0]] * 4]}, "saved, trajectory 1, acts is missing"),
     ],
 )
 def test_bad_columns(tmp_path, changes, words):
