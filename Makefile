@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: fit test check test-gpu clean
+.PHONY: fit test check test-gpu test-lowest clean
 
 fit: $(VENV)/installed  ## train the digits through the density GAN on the data that ships with scikit-learn
 	$(BIN)/lightning-irl fit --config gan/digits
@@ -20,10 +20,19 @@ check: $(VENV)/installed  ## what a contributor runs before a commit, without th
 test-gpu: $(VENV)/installed  ## what needs a CUDA device; skips without one
 	$(BIN)/python -m pytest -m gpu -rs
 
+test-lowest: $(VENV)-lowest/installed  ## the tests of the parts, with the lowest versions that are declared
+	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -n auto --dist worksteal -m "not gpu and not slow" \
+		tests/partition tests/samplers tests/environments tests/views tests/test_configs.py tests/test_packaging.py
+
+$(VENV)-lowest/installed: pyproject.toml tests/lowest-versions.txt
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --disable-pip-version-check -q -r tests/lowest-versions.txt -e .
+	touch $@
+
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e ".[dev]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-lowest build dist *.egg-info

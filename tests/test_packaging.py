@@ -1,5 +1,6 @@
 """The wheel has what git tracks, each file once, and no top-level package but ours."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -56,3 +57,18 @@ def test_the_mapped_folders_are_parts_of_the_package(wheel, tmp_path):
             [sys.executable, "-c", find, *names], cwd=root, check=True, capture_output=True, text=True
         )
         assert done.stdout.strip() == str([str(root / "lightning_irl" / folder / "__init__.py") for folder in MAPPED])
+
+
+def test_the_lowest_versions_that_are_run_are_those_that_are_declared():
+    declared = dict(re.findall(r'"([\w-]+)(?:\[[\w,]+\])?>=([\d.]+)', (ROOT / "pyproject.toml").read_text()))
+    run = dict(re.findall(r"(?m)^([\w-]+)(?:\[[\w,]+\])?==([\d.]+)", (ROOT / "tests/lowest-versions.txt").read_text()))
+
+    def number(version):
+        parts = [int(part) for part in version.split(".")]
+        return parts + [0] * (3 - len(parts))
+
+    for name in ("ruff", "mypy"):  # not run there
+        del declared[name]
+    assert {name: number(version) for name, version in run.items()} == {
+        name: number(version) for name, version in declared.items()
+    }

@@ -260,6 +260,7 @@ class View(pl.LightningModule, abc.ABC):
         )
         self._random_state: dict[str, Tensor] | None = None  # of a run that continues, until its first batch
         self.evaluated_at: dict[str, int] = {}  # batches trained when val and test were last evaluated
+        self._shown: dict[str, Tensor] = {}  # losses of this batch, for the progress bar
         self._batch = 0  # batches so far, over resumes too; an int on the host, so that reading it waits for nothing
         self.finite = FiniteMonitor(
             ["draws", *(f"{kind}/{name}" for name in OPTIMIZERS for kind in ("loss", "gradient"))]
@@ -526,7 +527,7 @@ class View(pl.LightningModule, abc.ABC):
             self._leave_gradients_to_us()
             self.manual_backward(loss / self.accumulate)
         self.finite.watch(f"loss/{name}", loss, self._batch)
-        self.record(f"loss/{name}", processes.average(loss) if self.is_logged else loss, prog_bar=True)
+        self.record(f"loss/{name}", processes.average(loss) if self.is_logged else loss)
         if (self._phase_batch + 1) % self.accumulate == 0:
             optimizer = self._optimizer(name)
             self._descending = name
@@ -546,10 +547,23 @@ class View(pl.LightningModule, abc.ABC):
         if isinstance(wrapper, DistributedDataParallel):
             wrapper.require_backward_grad_sync = False  # Lightning sets it again after each batch
 
-    def record(self, key: str, value: Tensor, prog_bar: bool = False) -> None:
+    def record(self, key: str, value: Tensor) -> None:
         """Log a scalar at the trainer's logging interval, without reading it back in between."""
         if self.is_logged:
-            self.log(key, value.detach(), prog_bar=prog_bar)
+            self.log(key, value.detach())
+            if key.startswith("loss/"):
+                self._shown[key] = value.detach()
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Show the losses of a batch that was logged in the progress bar, from the host.
+
+        Lightning reads what the bar shows after every batch, whether or not it is new, and would wait for the device each time.
+        """
+        if self._shown and self.trainer.progress_bar_callback is not None:
+            values = torch.stack(list(self._shown.values())).cpu()
+            for key, value in zip(self._shown, values, strict=True):
+                self.log(key, value, prog_bar=True, logger=False)
+        self._shown = {}
 
     @property
     def is_logged(self) -> bool:
