@@ -23,8 +23,8 @@ from lightning_irl.views.view import View
 SOLVERS = ("learners/soft_", "learners/solved.py", "dynamic_programming/", "policies/linear_gaussian.py")
 IS_REAL = torch.cuda.is_available()
 SHIPPED = [name for name in shipped_configs() if name.split("/")[0] not in OVERLAYS]
-WHOLE = ["gan/eight_gaussians", "gan/digits", "ebm/digits_discrete", "irl/linear_quadratic", "irl/grid"]
-ALL_METHODS = ["gan/two_moons", "ebm/digits_flow"]
+WHOLE = ["gan/eight_gaussians", "gan/digits", "irl/linear_quadratic", "irl/grid"]
+ALL_METHODS = ["gan/two_moons"]
 # docs/scaling.md: environments of gymnasium, PPO where an environment absorbs, learners that solve for the policy
 MAY_WAIT = ("environments/gymnasium.py", "learners/ppo.py:125", *SOLVERS)
 BATCHES = 4 if IS_REAL else 2
