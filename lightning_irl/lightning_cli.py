@@ -341,7 +341,9 @@ class TrainingCLI(CLI):
         checks.check_strategy(self.trainer)
         checks.check_optimizers(self.model)
         steps = getattr(self.datamodule, "steps_per_epoch", None)
-        check_trainer(self.trainer, self.model.num_optimizers, steps)  # before callbacks set themselves up
+        check_trainer(
+            self.trainer, (self.model.cost_steps, self.model.sampler_steps), steps
+        )  # before callbacks set themselves up
 
     def _warn_untrained(self) -> None:
         if not (self.fields.get("ckpt_path") or self._start("init_from")):

@@ -32,12 +32,12 @@ INSTEAD = {
 }
 
 
-def check_trainer(trainer: Trainer, num_optimizers: int, steps_per_epoch: int | None) -> None:
+def check_trainer(trainer: Trainer, steps_of_round: tuple[int, int], steps_per_epoch: int | None) -> None:
     """Look at a trainer before it fits a view.
 
     Args:
         trainer: any.
-        num_optimizers: of the view, each of which Lightning's ``global_step`` counts.
+        steps_of_round: of the cost, one a batch, and then of the sampler, all of which Lightning's ``global_step`` counts.
         steps_per_epoch: batches in an epoch; None where it is not known.
 
     Raises:
@@ -55,11 +55,11 @@ def check_trainer(trainer: Trainer, num_optimizers: int, steps_per_epoch: int | 
                 raise UserError(f"callback {name} {reason}")
         every = getattr(callback, "update_every_n_steps", 1)
         counts_steps = type(callback).on_train_batch_end is WeightAveraging.on_train_batch_end
-        if isinstance(callback, EMAWeightAveraging) and counts_steps and every != 1 and num_optimizers > 1:
+        if isinstance(callback, EMAWeightAveraging) and counts_steps and not _ever_updates(every, steps_of_round):
             raise UserError(
-                f"callback {name} counts the steps of every optimizer, of which there are {num_optimizers} here: with "
-                f"update_every_n_steps {every} it may never update, and the run would end with its first weights; use the callback "
-                "WeightAverage, which has the same options and counts batches"
+                f"callback {name} counts the steps of every optimizer: with update_every_n_steps {every} and rounds of "
+                f"{steps_of_round[0]} steps of the cost and {steps_of_round[1]} of the sampler it never updates, and the run would end "
+                "with its first weights; use the callback WeightAverage, which has the same options and counts batches"
             )
         if isinstance(callback, DeviceStatsMonitor) and importlib.util.find_spec("psutil") is None:
             raise UserError(f"callback {name} needs psutil, which is not installed: pip install psutil")
@@ -70,6 +70,14 @@ def check_trainer(trainer: Trainer, num_optimizers: int, steps_per_epoch: int | 
             f"trainer.val_check_interval is {interval} batches, an epoch has {steps_per_epoch}; give at most that, or "
             "trainer.check_val_every_n_epoch for validation every so many epochs"
         )
+
+
+def _ever_updates(every: int, steps_of_round: tuple[int, int]) -> bool:
+    """Whether a batch ever ends one step after a multiple of ``every`` steps; what one period lacks, all lack."""
+    of_cost, of_sampler = steps_of_round
+    batches = max(of_cost, 1)
+    taken = [(batch if of_cost else 0) + of_sampler * (batch // batches) for batch in range(1, every * batches + 1)]
+    return any(steps % every == 1 % every for steps in taken)
 
 
 def count_batches(trainer: Trainer, num_optimizers: int) -> None:

@@ -447,7 +447,7 @@ class View(pl.LightningModule, abc.ABC):
     def setup(self, stage: str) -> None:
         if stage == "fit":
             steps = getattr(self.trainer.datamodule, "steps_per_epoch", None)  # type: ignore[attr-defined]
-            trainer_limits.check_trainer(self.trainer, self.num_optimizers, steps)
+            trainer_limits.check_trainer(self.trainer, (self.cost_steps, self.sampler_steps), steps)
             trainer_limits.count_batches(self.trainer, self.num_optimizers)
             trainer_limits.averages_first(self.trainer)
             name_learning_rates(self.trainer, lambda: self._names)

@@ -18,7 +18,7 @@ from lightning_irl.costs import MLPCost
 from lightning_irl.datamodules import ToyDataModule
 from lightning_irl.errors import UserError
 from lightning_irl.samplers import GaussianSampler
-from lightning_irl.views import GAN
+from lightning_irl.views import GAN, trainer_limits
 
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "accelerator": "cpu"}
 
@@ -108,3 +108,23 @@ def test_an_average_that_was_never_updated_is_not_used(tmp_path):
         model, _ = fit(tmp_path / "averaged", callbacks=[WeightAverage(update_starting_at_step=100)])
     for mine, trained in zip(model.parameters(), plain.parameters(), strict=True):
         assert torch.equal(mine, trained)
+
+
+@pytest.mark.parametrize(
+    ("every", "steps_of_round", "expected"),
+    [
+        (1, (1, 1), True),
+        (2, (1, 1), False),
+        (3, (1, 1), True),
+        (8, (4, 1), True),
+        (2, (0, 2), False),
+        (4, (1, 3), False),
+    ],
+)
+def test_whether_lightnings_average_ever_updates(every, steps_of_round, expected):
+    of_cost, of_sampler = steps_of_round
+    steps, updates = 0, 0
+    for batch in range(1, 500):
+        steps += bool(of_cost) + of_sampler * (batch % max(of_cost, 1) == 0)
+        updates += (steps - 1) % every == 0
+    assert bool(updates) == expected == trainer_limits._ever_updates(every, steps_of_round)
