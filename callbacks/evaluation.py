@@ -32,15 +32,17 @@ def means(trainer: Trainer, view: View, stage: str) -> dict[str, float]:
         return {name: float(logged[f"{stage}/{name}"]) for name in EVALUATED if f"{stage}/{name}" in logged}
     loader: Any = getattr(trainer.datamodule, f"{stage}_dataloader")()  # type: ignore[attr-defined]
     limits = [limit for limit in getattr(trainer, f"num_{stage}_batches") if 0 < limit < float("inf")]
-    sums: dict[str, torch.Tensor] = {}
+    names = [name for name in EVALUATED if name != "nll_sampler" or view.sampler.has_density]
+    sums = torch.zeros(
+        len(names), 2, dtype=torch.float64
+    )  # of values, and how many; on the host, which every backend has in double
     for batch in islice(loader, int(limits[0]) if limits else None):
         batch = trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(batch))
         with torch.no_grad(), trainer.precision_plugin.val_step_context():
             found = view.held_out(batch)
-        for name, values in found.items():
-            total = torch.tensor([float(values.double().sum()), len(values)], dtype=torch.float64)
-            sums[name] = sums.get(name, torch.zeros(2, dtype=torch.float64)) + total
-    names = [name for name in EVALUATED if name in sums or (name != "nll_sampler" or view.sampler.has_density)]
-    every = torch.stack([sums.get(name, torch.zeros(2, dtype=torch.float64)) for name in names])
-    total, number = processes.total(every.float() if view.device.type == "mps" else every.to(view.device)).cpu().T
-    return {name: float(total[i] / number[i]) for i, name in enumerate(names) if number[i] > 0}
+        for row, name in zip(sums, names, strict=True):
+            values = found[name].cpu().double()
+            row += torch.tensor([values.sum(), len(values)], dtype=torch.float64)
+    every = sums.float() if view.device.type == "mps" else sums
+    totals = processes.total(every.to(view.device)).tolist()
+    return {name: total / number for name, (total, number) in zip(names, totals, strict=True) if number}

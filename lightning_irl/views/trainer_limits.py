@@ -98,6 +98,28 @@ def averages_first(trainer: Trainer) -> None:
     trainer.callbacks.sort(key=lambda one: not isinstance(one, WeightAveraging))  # type: ignore[attr-defined]
 
 
+def batches_of(name: str, trainer: Trainer | None, warm_start: int) -> int | None:
+    """Batches in which an optimizer's schedule is stepped, over the whole run; None where that is not known.
+
+    Args:
+        name: ``cost``, ``sampler`` or ``warm_start``.
+        trainer: of the view, None outside of one.
+        warm_start: batches at the start that train the sampler alone.
+    """
+    epoch = getattr(getattr(trainer, "datamodule", None), "steps_per_epoch", None)
+    if (
+        trainer is None
+        or epoch is None
+        or trainer.max_steps > 0
+        or trainer.max_epochs is None
+        or trainer.max_epochs < 0
+    ):
+        return None
+    limit = trainer.limit_train_batches
+    batches = trainer.max_epochs * (min(epoch, limit) if isinstance(limit, int) else int(epoch * limit))
+    return min(warm_start, batches) if name == "warm_start" else max(batches - warm_start, 0)
+
+
 def check_descent(name: str, optimizer: Optimizer, scheduler: Any, batches: int | None) -> None:
     """Look at an optimizer and its schedule, as they were made.
 

@@ -607,25 +607,10 @@ class View(pl.LightningModule, abc.ABC):
         schedulers = []
         for name, (optimizer, factory) in made.items():
             scheduler = factory(optimizer) if factory else None
-            trainer_limits.check_descent(name, optimizer, scheduler, self._batches_of(name))
+            batches = trainer_limits.batches_of(name, self._trainer, self.warm_start)
+            trainer_limits.check_descent(name, optimizer, scheduler, batches)
             schedulers += [scheduler] if scheduler else []
         return [optimizer for optimizer, _ in made.values()], schedulers
-
-    def _batches_of(self, name: str) -> int | None:
-        """Batches in which an optimizer's schedule is stepped, over the whole run; None where that is not known."""
-        trainer = self._trainer
-        epoch = getattr(getattr(trainer, "datamodule", None), "steps_per_epoch", None)
-        if (
-            trainer is None
-            or epoch is None
-            or trainer.max_epochs is None
-            or trainer.max_epochs < 0
-            or trainer.max_steps > 0
-        ):
-            return None
-        limit = trainer.limit_train_batches
-        batches = trainer.max_epochs * (min(epoch, limit) if isinstance(limit, int) else int(epoch * limit))
-        return min(self.warm_start, batches) if name == "warm_start" else max(batches - self.warm_start, 0)
 
     def configure_cost_optimizer(self) -> Optimizer:
         """The optimizer of the cost and of whatever else descends the cost's loss."""

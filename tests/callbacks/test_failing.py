@@ -154,7 +154,7 @@ TOGETHER = """
 import sys
 import torch
 import torch.distributed as dist
-from lightning_irl.processes import OtherProcessError, failing_together, gather, total
+from lightning_irl.processes import OtherProcessError, failing_together, gather, leave, total
 
 path, rank = sys.argv[1], int(sys.argv[2])
 dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=3)
@@ -177,6 +177,7 @@ for fails in [(1, 0), (2, 1), (0, 2), (1, 3)]:  # the process, and after how man
     assert heard == f"process {fails[0]}: ValueError: at {fails[1]}"
 with failing_together():
     assert total(torch.ones(())) == 3
+leave()  # else a thread of gloo may abort the interpreter's end
 """
 
 
