@@ -27,7 +27,7 @@ from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples, count, join
 from lightning_irl.trajectory import Trajectory, cut
-from lightning_irl.views import trainer_limits
+from lightning_irl.views import factories, trainer_limits
 from lightning_irl.views.energy import Energy
 from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
 from lightning_irl.views.guided_cost import GuidedCost
@@ -127,10 +127,6 @@ def _under(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
-def _holds_code(value: Any) -> bool:
-    return any(callable(item) for item in (value if isinstance(value, (list, tuple)) else [value]))
-
-
 def _load(module: nn.Module, part: str, state: dict[str, Any], path: str) -> None:
     try:
         module.load_state_dict(state)
@@ -224,8 +220,8 @@ class View(pl.LightningModule, abc.ABC):
         if accumulate > 1 and sampler_steps > 1:
             raise ValueError(f"accumulate is {accumulate} and sampler_steps {sampler_steps}; one of them must be 1")
         self.save_hyperparameters()
-        for name in [name for name, value in self.hparams.items() if _holds_code(value)]:
-            del self.hparams[name]  # a factory given in Python is code, which a checkpoint must not hold
+        # a factory given in Python is code, which a checkpoint must not hold
+        self._is_configured, self._factories = "_instantiator" in self.hparams, factories.set_aside(self)
         self.automatic_optimization = False
         self.cost, self.sampler, self.learner = cost(event), sampler(event), learner(event)
         self.cost.start_from(self.sampler)
@@ -646,6 +642,7 @@ class View(pl.LightningModule, abc.ABC):
         checkpoint["batches"] = self._batch
         checkpoint["environment_steps"] = processes.total(self.environment_steps)
         checkpoint["processes"] = processes.gather_objects(self.process_state())
+        checkpoint[factories.KEY] = self._factories
 
     def process_state(self) -> dict[str, Any]:
         """What this process alone knows and a run that continues needs, as plain data: a checkpoint keeps every process's."""
@@ -671,6 +668,8 @@ class View(pl.LightningModule, abc.ABC):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._batch = checkpoint["batches"]
+        if not self._is_configured:
+            factories.say_missing(checkpoint.get(factories.KEY, {}), self._factories)
         if processes.process_index() == 0:
             self.environment_steps.copy_(checkpoint.get("environment_steps", 0))
         states = checkpoint.get("processes", [])
