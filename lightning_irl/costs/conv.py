@@ -12,7 +12,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from lightning_irl.costs.anchor import Anchor
 from lightning_irl.costs.base import Cost
 from lightning_irl.event import Event
-from lightning_irl.support import support_of
+from lightning_irl.support import BoxSupport
 
 LOGIT_SCALE = 5.0  # a pixel of one of 256 levels has a logit of at most about 5.5
 
@@ -87,7 +87,7 @@ class ConvCost(Cost):
             )
         norm: Callable[[nn.Module], nn.Module] = spectral_norm if spectral else _plain
         self.anchor = Anchor(event, anchor)
-        self.support = support_of(event) if logits else None
+        self.support = BoxSupport(event["low"], event["high"]) if logits else None
         self.stem = norm(nn.Conv2d(2 * channels if logits else channels, widths[0], 3, padding=1))
         inputs = [widths[0], *widths[:-1]]
         self.blocks = nn.ModuleList(ResidualBlock(i, o, norm, dropout) for i, o in zip(inputs, widths, strict=True))
@@ -107,7 +107,7 @@ class ConvCost(Cost):
         standard, anchor = self.anchor(samples)
         images = standard.view(-1, *self.shape)
         if self.support is not None:
-            logits, _ = self.support.unconstrain(samples.flatten(1))
+            logits = self.support.bounded(samples.flatten(1))
             images = torch.cat([images, (logits / LOGIT_SCALE).view_as(images)], 1)
         features = self.stem(images)
         for index, block in enumerate(self.blocks):
