@@ -49,6 +49,7 @@ class TrajectoryDataModule(MemoryDataModule):
 
     Attributes:
         returns: true return of each trajectory of each part (N,), NaN where a reward is not known; None where none is.
+        recorded_in: what the source says of the environment, such as its id; None where it says nothing.
         expert_return: mean return of all trajectories of the source whose rewards are known; NaN where none are.
 
     Raises:
@@ -107,4 +108,5 @@ class TrajectoryDataModule(MemoryDataModule):
         returns = None if demos.returns is None else torch.tensor(demos.returns, dtype=torch.float64)
         self.returns = None if returns is None else Splits(*(returns[part] for part in parts))
         self.expert_return = float("nan") if returns is None else float(returns.nanmean())
+        self.recorded_in: str | None = demos.metadata.get("environment")
         self.save_hyperparameters(ignore=[] if isinstance(source, str) else ["source"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -41,6 +42,9 @@ class Environment(nn.Module, abc.ABC):
         action_shape: shape of one action, () for discrete ones.
         action_low: lower bounds of the actions that it applies (flattened), () where there are none.
         action_high: upper bounds.
+        observation_low: lower bounds of what it observes (flattened, or one for all), () where none are known.
+        observation_high: upper bounds.
+        gymnasium_id: the id under which gymnasium has it, empty where it has none.
         absorbing: whether it can end an episode.
         is_differentiable: whether next states have a gradient in the action.
         phase_labels: what the two coordinates of :meth:`phase` are, with units.
@@ -51,6 +55,9 @@ class Environment(nn.Module, abc.ABC):
     action_shape: Sequence[int] = ()
     action_low: Sequence[float] = ()
     action_high: Sequence[float] = ()
+    observation_low: Sequence[float] = ()
+    observation_high: Sequence[float] = ()
+    gymnasium_id: str = ""
     absorbing: bool = False
     is_differentiable: bool = False
     phase_labels: Sequence[str] = ("observation 0", "observation 1")
@@ -73,6 +80,23 @@ class Environment(nn.Module, abc.ABC):
             state: of :meth:`reset` or of the last :class:`Step`.
             action: (B, *act), long (B,) where discrete. Bounds are applied here: what lies outside is clipped.
         """
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return type(self).__name__
+
+    @property
+    def how_to_end(self) -> str:
+        """What to do about one that should end episodes, as the end of a sentence; nothing where it cannot."""
+        return ""
+
+    def starts(self, num: int) -> Tensor:
+        """Observations (num, *obs) of resets that leave no trace: not in random numbers, and not in what goes on here."""
+        is_here = all(buffer.device.type == "cpu" for buffer in self.buffers())
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            return (self if is_here else copy.deepcopy(self).cpu()).reset(num)[1]
 
     def reward(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor | None:
         """The true reward of any steps (...), as far as observations (..., *obs) and actions (..., *act) tell; None if unknown."""

@@ -36,6 +36,9 @@ class CartPole(Environment):
 
     observation_shape = (4,)
     num_actions = 2
+    observation_low = (-2 * MAX_POSITION, -math.inf, -2 * MAX_ANGLE, -math.inf)
+    observation_high = (2 * MAX_POSITION, math.inf, 2 * MAX_ANGLE, math.inf)
+    gymnasium_id = "CartPole-v1"
     absorbing = True
     phase_labels = ("angle of the pole (rad)", "its velocity (rad/s)")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from time import sleep
+from time import monotonic, sleep
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from lightning_irl.errors import UserError, did_you_mean
 
 VECTORIZATIONS = ("sync", "async", "vector_entry_point")
 NO_LIMIT = 2**31 - 1  # steps
+MOST_SECONDS = 1.0  # of looking at starts
 KEPT_ROUNDS = 2  # sizes of rounds whose vector environments are kept: training's and evaluation's
 WORKER_DIED = EOFError, BrokenPipeError, ConnectionResetError
 
@@ -92,6 +94,28 @@ class GymnasiumEnvironment(Environment):
         self._rounds: dict[int, _Round] = {}
         self._read_spaces()
 
+    @property
+    def title(self) -> str:
+        return self.name
+
+    @property
+    def how_to_end(self) -> str:
+        return "; or, if it does end them, set absorbing=true on the environment too"
+
+    def starts(self, num: int) -> Tensor:
+        """Of one environment made for it, reset again and again; fewer than num where that takes more than a second."""
+        probe, begun = copy.copy(self), monotonic()
+        seen: list[Tensor] = []
+        probe.vectorization = "sync" if self.vectorization == "async" else self.vectorization
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(0)
+                while not seen or (len(seen) < num and monotonic() - begun < MOST_SECONDS):
+                    seen.append(probe.reset(1)[1])
+        finally:
+            probe.close()
+        return torch.cat(seen)
+
     def _read_spaces(self) -> None:
         """Find out what is observed and done, from one environment that is closed again."""
         from gymnasium import spaces
@@ -102,12 +126,16 @@ class GymnasiumEnvironment(Environment):
             prefix = "" if is_single else "single_"
             observation, action = getattr(one, f"{prefix}observation_space"), getattr(one, f"{prefix}action_space")
             self._refuse_running_normalisation(one)
+            known = getattr(one, "spec", None)
         finally:
             one.close()
+        self.gymnasium_id = str(self.id or getattr(known, "id", None) or "")
         if isinstance(observation, spaces.Box):
             self.observation_shape = tuple(observation.shape) or (1,)
+            self.observation_low, self.observation_high = _bounds(observation)
         elif isinstance(observation, spaces.Discrete):
             self.observation_shape = (int(observation.n),)
+            self.observation_low, self.observation_high = (0.0,), (1.0,)
         else:
             raise ValueError(
                 f"environment {self.name} observes a {type(observation).__name__} space; allowed: Box, Discrete. "
@@ -471,6 +499,17 @@ class _Episode:
             raise EpisodeError(f"in episode {self.index} at step {self.time}: {_say(error)}") from error
         self.time += 1
         return self.last, float(reward), bool(ended), bool(is_truncated), {}
+
+
+def _bounds(space: Any) -> tuple[Sequence[float], Sequence[float]]:
+    """Of observations as they are served, one for all where they are all alike."""
+    shade = 255 if space.dtype == np.uint8 else 1
+    low, high = (np.ravel(edge).astype(float) / shade for edge in (space.low, space.high))
+    if np.isinf(low).all() and np.isinf(high).all():
+        return (), ()
+    is_one = (low == low[0]).all() and (high == high[0]).all()
+    size = 1 if is_one else len(low)
+    return low[:size].tolist(), high[:size].tolist()
 
 
 def _make_episode(make: Callable[[], Any], index: int) -> _Episode:

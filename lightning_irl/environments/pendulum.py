@@ -34,6 +34,9 @@ class Pendulum(Environment):
     action_shape = (1,)
     action_low = (-MAX_TORQUE,)
     action_high = (MAX_TORQUE,)
+    observation_low = (-1.0, -1.0, -MAX_VELOCITY)
+    observation_high = (1.0, 1.0, MAX_VELOCITY)
+    gymnasium_id = "Pendulum-v1"
     is_differentiable = True
     phase_labels = ("angle from upright (rad)", "velocity (rad/s)")
 

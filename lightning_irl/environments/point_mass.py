@@ -79,6 +79,8 @@ class PointMassMaze(Environment):
             raise ValueError(f"gap is {gap!r}; allowed: {', '.join(BARRIERS)}")
         self.gap, self.observes_velocity = gap, observes_velocity
         self.observation_shape = (4 if observes_velocity else 2,)
+        free = [math.inf] * (self.observation_shape[0] - 2)
+        self.observation_low, self.observation_high = [LOW * SIZE] * 2 + [-x for x in free], [HIGH * SIZE] * 2 + free
         target = torch.tensor(TARGET)[:, None]
         constants = {  # integers, and so as exact in float64 as in float32
             "barrier": torch.tensor([BARRIERS[gap], (BARRIER_HEIGHT, BARRIER_HEIGHT)]).T[..., None] - target,

@@ -69,7 +69,7 @@ class TabularMDP(Environment):
             raise ValueError(
                 f"rewards have shape {list(paid.shape)}; it must be the first one, two or three of {list(table.shape)}"
             )
-        self.observation_shape = (self.num_states,)
+        self.observation_shape, self.observation_low, self.observation_high = (self.num_states,), (0.0,), (1.0,)
         for name, value in (("transitions", table), ("initial", start)):
             value = _normalised(name, value)
             cumulative = value.cumsum(-1)

@@ -29,6 +29,7 @@ from lightning_irl.samples import Samples, count, join
 from lightning_irl.trajectory import Trajectory, cut
 from lightning_irl.views import factories, trainer_limits
 from lightning_irl.views.energy import Energy
+from lightning_irl.views.environment import compare_with_environment
 from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
 from lightning_irl.views.guided_cost import GuidedCost
 from lightning_irl.views.learning_rates import name_learning_rates
@@ -447,6 +448,7 @@ class View(pl.LightningModule, abc.ABC):
             trainer_limits.count_batches(self.trainer, self.num_optimizers)
             trainer_limits.averages_first(self.trainer)
             name_learning_rates(self.trainer, lambda: self._names)
+            compare_with_environment(self.sampler, self.trainer.datamodule)  # type: ignore[attr-defined]
 
     @property
     def num_optimizers(self) -> int:

@@ -1,0 +1,191 @@
+"""Whether demonstrations are of the environment that a policy acts in: what the two say, compared by meaning.
+
+Each comparison is silent where they agree. What cannot be is refused; what is likely a mistake is a line with both numbers and
+what to do.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lightning_irl.environments.base import Environment
+from lightning_irl.errors import UserError
+from lightning_irl.trajectory import Trajectory
+
+STARTS = 128  # resets of the environment that are compared with the demonstrations' first observations
+ROUNDING = 1e-3  # of a coordinate's range, within which two numbers are the same one
+SINGLE = 1e-6  # of the largest spread of a coordinate: what single precision leaves of the others
+MOST_OUTSIDE = 0.05  # share of observations beyond the environment's bounds: some environments declare them too narrow
+CHANCE = 1e-3  # of a warning about starts that are drawn alike
+
+
+def refuse(environment: Environment, parts: list[Trajectory]) -> None:
+    """Look for what cannot be.
+
+    Args:
+        environment: that a policy acts in.
+        parts: demonstrations of training, validation and test.
+
+    Raises:
+        UserError: if demonstrations end before the horizon in an environment that ends no episode.
+    """
+    ended = sum(int(part.terminal.sum()) for part in parts)
+    number = sum(len(part.mask) for part in parts)
+    if environment.absorbing or not ended:
+        return
+    shortest = min(int(part.mask.sum(1).min()) for part in parts)
+    raise UserError(
+        f"{ended} of {number} demonstrations end before the horizon, but environment {environment.title} ends no episode: they were "
+        f"cut short, and would be told by their length. Cut all to one length, {shortest} at most, and set horizon to it and "
+        "absorbing=false on the data" + environment.how_to_end
+    )
+
+
+def doubts(environment: Environment, train: Trajectory, recorded_in: str | None) -> list[str]:
+    """Look for what is likely a mistake.
+
+    Args:
+        environment: that a policy acts in.
+        train: training demonstrations (N).
+        recorded_in: what the demonstrations call their environment, such as its id; None where they do not say.
+
+    Returns:
+        A line each.
+    """
+    try:
+        starts = environment.starts(STARTS).flatten(1).double().cpu()
+    except Exception:  # it will fail in the first round, and then be heard of
+        starts = torch.zeros(0, math.prod(environment.observation_shape), dtype=torch.float64)
+    found = [
+        of_another_name(environment, recorded_in),
+        beyond_bounds(environment, train, starts) or other_starts(environment, train, starts),
+        like_a_time_limit(train),
+    ]
+    return [line for line in found if line]
+
+
+def of_another_name(environment: Environment, recorded_in: str | None) -> str | None:
+    """Whether the demonstrations are said to be of another environment, or of another version."""
+    known = environment.gymnasium_id
+    if not known or not recorded_in:
+        return None
+    theirs, ours = (text.rsplit(":", 1)[-1] for text in (recorded_in, known))
+    stems = [re.sub(r"-v\d+$", "", text) for text in (theirs, ours)]
+    if theirs in (ours, stems[1], type(environment).__name__):  # the second says no version
+        return None
+    what = "another version may move, observe or end otherwise" if stems[0] == stems[1] else "another environment"
+    return (
+        f"the demonstrations are of {recorded_in}, the environment is {known}: {what}. Act in the environment that they are of, or "
+        "record them anew"
+    )
+
+
+def beyond_bounds(environment: Environment, train: Trajectory, starts: Tensor) -> str | None:
+    """Whether demonstrated observations lie outside what the environment can observe."""
+    if not environment.observation_low:
+        return None
+    seen = train.observations[:, :-1][train.mask].flatten(1).double().cpu()
+    low, high = (
+        torch.tensor(edge, dtype=torch.float64).expand(seen.shape[1])
+        for edge in (environment.observation_low, environment.observation_high)
+    )
+    size = torch.where(torch.isfinite(low), low.abs(), 0.0) + torch.where(torch.isfinite(high), high.abs(), 0.0)
+    low, high = low - ROUNDING * size, high + ROUNDING * size
+    if ((starts < low) | (starts > high)).any():
+        return None  # it does not keep to them itself
+    is_outside = (seen < low) | (seen > high)
+    share = float(is_outside.any(1).double().mean())
+    if share <= MOST_OUTSIDE:
+        return None
+    worst = int(is_outside.sum(0).argmax())
+    mine = environment.observation_low, environment.observation_high
+    lowest, highest = (edge[worst if len(edge) > 1 else 0] for edge in mine)
+    return (
+        f"{share:.0%} of the demonstrations' observations lie outside what environment {environment.title} observes: coordinate "
+        f"{worst} between {_range(seen[:, worst])}, the environment's between {lowest:.4g} and {highest:.4g}. Store them as the "
+        "environment gives them, not normalised and in its units (cost and policy standardise by the data themselves)"
+    )
+
+
+def other_starts(environment: Environment, train: Trajectory, starts: Tensor) -> str | None:
+    """Whether the demonstrations' first observations are not those of the environment's resets, seen from either side."""
+    first = train.observations[:, 0].flatten(1).double().cpu()
+    spread = train.observations[:, :-1][train.mask].flatten(1).double().std(0, correction=0).cpu()
+    for these, those, words in (
+        (first, starts, "demonstrations start where environment {name} does not"),
+        (starts, first, "resets of environment {name} start where the demonstrations do not"),
+    ):
+        found = outside(these, those, spread)
+        if found is not None:
+            return (
+                f"{found.number} of {len(these)} {words.format(name=environment.title)}: coordinate {found.coordinate} of the first "
+                f"observation is between {_range(first[:, found.coordinate])} in the demonstrations, between "
+                f"{_range(starts[:, found.coordinate])} in the environment. Start alike: whole episodes, in the environment's units, "
+                "from the same resets; a policy's density leaves out how an episode starts"
+            )
+    return None
+
+
+class Outside(NamedTuple):
+    """How many points lie outside the range of others, in the coordinate where most do."""
+
+    number: int
+    coordinate: int
+
+
+def outside(these: Tensor, those: Tensor, spread: Tensor) -> Outside | None:
+    """The coordinate in which at least half of these points (N, d) lie beyond all of those (K, d), if that is no chance.
+
+    Were all N + K drawn alike, m given of them were the largest with probability N! (N + K - m)! / ((N - m)! (N + K)!); it is
+    counted for both sides of each coordinate.
+
+    Args:
+        these: points that may lie outside.
+        those: points whose range they are held against, widened by a tenth and by what is rounding.
+        spread: standard deviation of each coordinate (d,), against which rounding is measured.
+    """
+    if not len(these) or not len(those):
+        return None
+    low, high = those.amin(0), those.amax(0)
+    margin = (high - low) / 10 + ROUNDING * (torch.maximum(low.abs(), high.abs()) + spread) + SINGLE * spread.max()
+    beyond = torch.maximum((these > high + margin).sum(0), (these < low - margin).sum(0))
+    coordinate = int(beyond.argmax())
+    number, n, k = int(beyond[coordinate]), len(these), len(those)
+    log_chance = (
+        math.lgamma(n + 1) + math.lgamma(n + k - number + 1) - math.lgamma(n - number + 1) - math.lgamma(n + k + 1)
+    )
+    is_chance = math.log(2 * these.shape[1]) + log_chance > math.log(CHANCE)
+    return None if number < n / 2 or is_chance else Outside(number, coordinate)
+
+
+def like_a_time_limit(train: Trajectory) -> str | None:
+    """Whether episodes that are taken for ended have one length, and last observations that look like any other's."""
+    lengths = train.mask.sum(1)
+    ended = lengths[train.terminal].tolist()
+    if not ended:
+        return None
+    length, number = Counter(ended).most_common(1)[0]
+    group = train.terminal & (lengths == length)
+    different = train.observations[group].flatten(1).unique(dim=0) if number > 1 else train.observations[group]
+    if length < 2 or len(different) < 3 or number < len(ended) / 2:
+        return None
+    last = train.observations[group, length].flatten(1)
+    before = train.observations[:, :-1][train.mask].flatten(1)
+    is_new = (last < before.amin(0)) | (last > before.amax(0))
+    if is_new.sum(0).max() >= number / 2:  # an end shows in some coordinate
+        return None
+    return (
+        f"{number} of the {len(ended)} training demonstrations that are taken for ended by the environment end after exactly {length} "
+        "steps, in states like any other, as a recorder's time limit ends them: a policy would learn to end there. If it was one, set "
+        f"the data's horizon to {length}" + (" and trust_terminal=false" if length == train.num_steps else "")
+    )
+
+
+def _range(values: Tensor) -> str:
+    return f"{float(values.min()):.4g} and {float(values.max()):.4g}"
