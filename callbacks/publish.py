@@ -20,6 +20,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from lightning_irl.callbacks.failing import sparing_the_run
+from lightning_irl.files import whole
 from lightning_irl.processes import alone, failing_together, separate_streams
 from lightning_irl.runs import run_folder
 from lightning_irl.samples import Samples, join
@@ -56,18 +57,6 @@ def demonstrations_of(trainer: Trainer, stage: str) -> Samples:
     return join([batch.samples for batch in DataLoader(loader.dataset, **options)])
 
 
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Where to write what is to be at a path, in a folder that is made: it comes there when it is whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}")
-    try:
-        yield aside
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
 def _show(trainer: Trainer, method: str, key: str, *args: Any, **options: Any) -> None:
     """Call a method of every logger that has it; one that fails costs what it was to show."""
     for logger in trainer.loggers:
@@ -88,7 +77,7 @@ def publish_report(trainer: Trainer, report: dict[str, Any], name: str) -> Path:
         The file's path.
     """
     path = run_folder(trainer) / f"{name}.json"
-    with _whole(path) as file:
+    with whole(path) as file:
         file.write_text(json.dumps(report, indent=1))
     return path
 
@@ -106,7 +95,7 @@ def publish_figure(trainer: Trainer, figure: Figure, key: str, batch: int) -> Pa
         The file's path.
     """
     path = run_folder(trainer) / "figures" / key / f"{batch:07d}.png"
-    with _whole(path) as file:
+    with whole(path) as file:
         FigureCanvasAgg(figure).print_png(str(file))
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
@@ -131,8 +120,8 @@ def publish_video(trainer: Trainer, frames: Sequence[Image.Image], per_second: i
     """
     path = run_folder(trainer) / "figures" / key / f"{batch:07d}.gif"
     first, *others = frames
-    with _whole(path) as file:
-        first.save(file, save_all=True, append_images=others, duration=1000 / per_second, loop=0)
+    with whole(path) as file:
+        first.save(file, format="GIF", save_all=True, append_images=others, duration=1000 / per_second, loop=0)
     _show(trainer, "log_video", key, [str(path)], step=batch)
     return path
 
@@ -153,7 +142,7 @@ def publish_table(
         The file's path.
     """
     path = run_folder(trainer) / "tables" / key / f"{batch:07d}.csv"
-    with _whole(path) as aside, aside.open("w", newline="") as file:
+    with whole(path) as aside, aside.open("w", newline="") as file:
         csv.writer(file).writerows([columns, *rows])
     _show(trainer, "log_table", key, columns=list(columns), data=[list(row) for row in rows], step=batch)
     return path

@@ -1,39 +1,55 @@
-"""What happens when the machine is to be left: SIGTERM, by which SLURM preempts, spot machines go and torchrun stops."""
+"""What is said when a run is told to go by SIGTERM, and how its processes hear of it."""
 
 from __future__ import annotations
 
-import contextlib
 import signal
-from types import FrameType
+from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_only
 
-from lightning_irl.errors import Terminated
+from lightning_irl.signals import WATCH
 
 
 class Termination(Callback):
-    """Ends training at SIGTERM, in every process, within moments and without waiting for the others.
+    """Ends a run at SIGTERM, in every process, within moments and without waiting for the others.
 
-    What an epoch's end has saved is there; the epoch that was under way is lost, and ``--ckpt_path last`` goes on at its start. Nothing
-    is saved in the middle of one: a run that goes on is then bit for bit the run that did not stop.
+    What an epoch's end has saved is there; the epoch that was under way is lost, and a run that goes on from the checkpoint starts with
+    it. Nothing is saved in the middle of one: a run that goes on is then bit for bit the run that did not stop.
 
     Lightning's own way exchanges a flag between processes at every batch, and waits for the device to read it; it is not used.
     """
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        def tell_others() -> None:
+            launcher: Any = trainer.strategy.launcher
+            if launcher is not None:
+                launcher.kill(signal.SIGTERM)
+
+        WATCH.pass_on = tell_others
+        WATCH.describe = lambda: describe(trainer, pl_module, stage)
         loop = trainer.fit_loop.epoch_loop
         if hasattr(loop, "_broadcast_sigterm_tensor"):
             loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
-        def stop(number: int, frame: FrameType | None) -> None:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough; leaving must not be interrupted
-            launcher: Any = trainer.strategy.launcher
-            if launcher is not None:
-                launcher.kill(signal.SIGTERM)
-            batches = getattr(pl_module, "batches", trainer.global_step)
-            saved = getattr(trainer.checkpoint_callback, "best_model_path", "")
-            raise Terminated(f"SIGTERM at batch {batches}; {f'saved is {saved}' if saved else 'nothing was saved yet'}")
+    def _listen(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        WATCH.listen()  # in place of Lightning's handler, which exchanges a flag too
 
-        with contextlib.suppress(ValueError):  # signals belong to the main thread
-            signal.signal(signal.SIGTERM, stop)
+    on_sanity_check_start = on_train_start = on_validation_start = on_test_start = on_predict_start = _listen
+
+
+def describe(trainer: Trainer, module: LightningModule, stage: str) -> str:
+    """Where a run was, and what of it is saved."""
+    if stage != "fit":
+        return f"SIGTERM during {stage}; give the command again"
+    text = f"SIGTERM at batch {getattr(module, 'batches', trainer.global_step)}"
+    if rank_zero_only.rank:  # type: ignore[attr-defined]
+        return f"{text}; what is saved the first process says"
+    saved = getattr(trainer.strategy.checkpoint_io, "newest", None)
+    if saved is None:
+        named = getattr(trainer.checkpoint_callback, "best_model_path", "")
+        saved = Path(named) if named and Path(named).exists() else None
+    if saved is None:
+        return f"{text}; nothing was saved yet, so the same command starts again"
+    return f"{text}; saved is {saved}\n--ckpt_path last (or this path) goes on at the start of the epoch that was under way"

@@ -13,6 +13,8 @@ from pytorch_lightning import loggers
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
+from lightning_irl.files import whole
+
 PACKAGES = ("lightning-irl", "torch", "pytorch-lightning", "torchmetrics", "wandb", "zuko", "gymnasium")
 # What the table of runs shows of a key: its best value in the run, where there is one.
 BEST = {
@@ -88,7 +90,8 @@ class WandbLogger(loggers.WandbLogger):
     def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
         super().after_save_checkpoint(checkpoint_callback)
         if rank_zero_only.rank == 0 and checkpoint_callback.dirpath:  # type: ignore[attr-defined]
-            (Path(checkpoint_callback.dirpath).parent / RUN_FILE).write_text(f"{self.experiment.id}\n")
+            with whole(Path(checkpoint_callback.dirpath).parent / RUN_FILE) as aside:
+                aside.write_text(f"{self.experiment.id}\n")
 
     def go_on(self, checkpoint: str) -> None:
         """Log into the W&B run that made a checkpoint, if its folder says which; call it before anything is logged."""

@@ -11,6 +11,7 @@ from lightning_irl.datamodules.conversion import Array
 from lightning_irl.datamodules.demonstrations import HOW_TO_CONVERT, METADATA, Demonstrations
 from lightning_irl.datamodules.file_kinds import arrays_in, kind_of, names_of, words_for
 from lightning_irl.datamodules.flat import is_flat, is_read, read_flat
+from lightning_irl.files import whole
 
 REQUIRED = ("obs", "acts", "indices")
 OPTIONAL = ("rews", "log_probs", "terminal")
@@ -106,10 +107,5 @@ def write_npz(path: str | Path, demonstrations: Demonstrations) -> None:
         is_known = None not in demonstrations.terminal
         arrays["terminal"] = np.array(demonstrations.terminal, dtype=bool if is_known else np.float32)
     arrays |= {key: np.array(value) for key, value in demonstrations.metadata.items()}
-    aside = Path(f"{path}.part")
-    try:
-        with aside.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with whole(path) as aside, aside.open("wb") as file:
+        np.savez_compressed(file, **arrays)

@@ -6,7 +6,6 @@ import contextlib
 import json
 import math
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from lightning_irl.lightning_cli import TrainingCLI, ViewCLI
 from lightning_irl.processes import leave
 from lightning_irl.quiet import quiet
 from lightning_irl.runs import config_name
+from lightning_irl.signals import EXIT_CODE
 from lightning_irl.verification import TOLERANCE, Verification, verify
 from lightning_irl.views.finite import NonFiniteError
 from lightning_irl.workspace import run_workspace
@@ -78,11 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"lightning-irl: {shorten(str(error))}", file=sys.stderr)
         return 1 if isinstance(error, NonFiniteError) else 3 if verb == "verify" else 2
     except Terminated as stop:
-        print(
-            f"lightning-irl: {stop}\n--ckpt_path last goes on at the start of the epoch that was under way",
-            file=sys.stderr,
-        )
-        return 128 + signal.SIGTERM
+        print(f"lightning-irl: {stop}", file=sys.stderr)
+        return EXIT_CODE
     except SystemExit as stop:  # --help, --print_config
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
 

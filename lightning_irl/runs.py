@@ -26,6 +26,7 @@ from pytorch_lightning.loggers import CSVLogger
 
 from lightning_irl import __version__
 from lightning_irl.errors import UserError
+from lightning_irl.files import whole
 from lightning_irl.samples import join
 from lightning_irl.trajectory import Trajectory
 
@@ -143,8 +144,8 @@ class RunConfig(SaveConfigCallback):
         text: str = self.parser.dump(config, skip_none=False, skip_validation=True)
         header = f"# lightning-irl {__version__}" + (f", resumed from {resumed}" if resumed else "")
         folder = run_folder(trainer)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(f"{header}\n{text}")
+        with whole(folder / "config.yaml") as aside:
+            aside.write_text(f"{header}\n{text}")
         for logger in trainer.loggers:
             if not isinstance(logger, CSVLogger):
                 logger.log_hyperparams({"config": yaml.safe_load(text)})
@@ -161,5 +162,6 @@ def save_predictions(outputs: list[Any], trainer: Trainer) -> Path:
     fields = samples._asdict() if isinstance(samples, Trajectory) else {"samples": samples}
     scores = {key: torch.cat([batch[key] for batch in outputs]) for key in outputs[0] if key != "samples"}
     kept = {key: part.float() if part.is_floating_point() else part for key, part in (fields | scores).items()}
-    np.savez(path, **{key: part.cpu().numpy() for key, part in kept.items()})  # type: ignore[arg-type]
+    with whole(path) as aside, aside.open("wb") as file:
+        np.savez(file, **{key: part.cpu().numpy() for key, part in kept.items()})  # type: ignore[arg-type]
     return path

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from lightning_irl.files import whole
+
 SMALLEST_SIDE = 8  # of an image that is still halved
 INCEPTION = "inception"
 
@@ -202,9 +204,10 @@ def _shifted(images: Tensor) -> Tensor:
 
 def save_features(network: FeatureNetwork, path: str | Path) -> None:
     """Write a network as plain data: its name, its sizes and its weights."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     sizes = {"num_classes": network.num_classes, "num_features": network.num_features, "width": network.width}
-    torch.save({"name": network.name, "shape": list(network.shape), **sizes, "state_dict": network.state_dict()}, path)
+    found = {"name": network.name, "shape": list(network.shape), **sizes, "state_dict": network.state_dict()}
+    with whole(path) as aside:
+        torch.save(found, aside)
 
 
 def load_features(path: str | Path) -> FeatureNetwork:
