@@ -25,7 +25,7 @@ from lightning_irl.callbacks.publish import (
 from lightning_irl.event import dimension, is_counted
 from lightning_irl.metrics import KLOnGrid
 from lightning_irl.partition import PartitionEstimate, estimate_all
-from lightning_irl.partition.report import DEFAULT_METHODS
+from lightning_irl.partition.methods import DEFAULT_METHODS, check_methods, left_out
 from lightning_irl.samples import Samples, each
 from lightning_irl.views import View
 
@@ -49,6 +49,9 @@ class LogPartition(Callback):
         methods: which estimates to make at the end, of those that apply.
         repetitions: of all of them, from scratch; errors are then no less than what repeating shows.
 
+    Raises:
+        ValueError: if a method is unknown, or a number is none that estimates can be made with.
+
     Attributes:
         estimates: at the end, one for each method; none without a model.
         results: at the end, what was logged.
@@ -65,12 +68,26 @@ class LogPartition(Callback):
         methods: Sequence[str] = DEFAULT_METHODS,
         repetitions: int = 1,
     ) -> None:
+        check_methods(methods)
+        sizes = {"num_samples": num_samples, "num_chains": num_chains, "num_temperatures": num_temperatures}
+        for name, value in {**sizes, "leapfrog_steps": leapfrog_steps, "repetitions": repetitions}.items():
+            if value < 1:
+                raise ValueError(f"partition.{name} is {value}; it is at least 1")
+        if broad_width <= 0:
+            raise ValueError(f"partition.broad_width is {broad_width}; it is above 0")
         self.every_n_epochs, self.num_samples = every_n_epochs, num_samples
         self.num_chains, self.num_temperatures, self.leapfrog_steps = num_chains, num_temperatures, leapfrog_steps
         self.broad_width, self.methods, self.repetitions = broad_width, methods, repetitions
         self.estimates: list[PartitionEstimate] = []
         self.results: dict[str, float] = {}
         self._history: list[tuple[int, PartitionEstimate]] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Say which methods that were asked for would be left out."""
+        view = _dense(pl_module)
+        if view is not None and view.has_model and stage in ("fit", "test"):
+            for line in left_out(self.methods, view.event):
+                rank_zero_warn(f"partition.methods: {line}")
 
     @spares_the_run
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

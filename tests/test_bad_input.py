@@ -118,6 +118,7 @@ def test_unknown_verb(capsys):
         (["--data=ImageDataModule", "--data.name=folder", "--data.root=nowhere"], ["no folder nowhere", "data.root"]),
         # what Lightning refuses with two optimizers
         (["--trainer.gradient_clip_val=1"], ["gradient_clip_val", "--model.clip_norm"]),
+        (["--trainer.gradient_clip_algorithm=value"], ["gradient_clip_algorithm", "--model.clip_norm"]),
         (["--trainer.accumulate_grad_batches=2"], ["accumulate_grad_batches", "--model.accumulate"]),
         # parts that do not fit
         (["--model.cost=ConvCost"], ["ConvCost takes images", "[2]", "MLPCost"]),

@@ -20,7 +20,7 @@ QUICK = [
 
 
 @pytest.mark.parametrize("name", [name for name in shipped_configs() if name.split("/")[0] not in OVERLAYS])
-def test_two_batches(name, tmp_path, monkeypatch, idx_images):
+def test_two_batches(name, tmp_path, monkeypatch, idx_images, recwarn):
     monkeypatch.chdir(tmp_path)
     text = (CONFIGS / f"{name}.yaml").read_text()
     more = ["--model.init_args.warm_start=1"] if "warm_start:" in text else []
@@ -28,6 +28,8 @@ def test_two_batches(name, tmp_path, monkeypatch, idx_images):
     if "ImageDataModule" in text:
         more += ["--data.root", str(idx_images)]
     assert main(["fit", "--config", name, *SMALL, *QUICK, *more]) == 0
+    said = [str(one.message) for one in recwarn]
+    assert not [line for line in said if "no effect" in line or "is left out" in line or "warm start" in line]
     checkpoint = read_checkpoint(str(next(tmp_path.rglob("*.ckpt"))))
     assert checkpoint["batches"] == 2
     assert all(torch.isfinite(value).all() for key, value in checkpoint["state_dict"].items() if key != "log_z")

@@ -10,7 +10,7 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor
 
-from lightning_irl.event import Event, is_counted
+from lightning_irl.event import Event
 from lightning_irl.mcmc.target import CostFunction
 from lightning_irl.objectives import mixture_log_density
 from lightning_irl.partition.annealed import AnnealedRun, annealed_run
@@ -19,6 +19,7 @@ from lightning_irl.partition.diagnostics import log_mean_exp
 from lightning_irl.partition.draws import ModelDraws, continue_chains
 from lightning_irl.partition.estimate import CONFIDENCE_95, PartitionEstimate
 from lightning_irl.partition.importance import importance_log_weights, log_ratios, summarise_importance
+from lightning_irl.partition.methods import DEFAULT_METHODS, METHODS, applicable, check_methods
 from lightning_irl.partition.path import require_density
 from lightning_irl.partition.quadrature import quadrature, quadrature_applies
 from lightning_irl.partition.training import discriminator, mixture
@@ -27,21 +28,6 @@ from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
 from lightning_irl.samples import Samples, pieces
 
-METHODS = (
-    "quadrature",
-    "annealed_broad",
-    "annealed",
-    "annealed_reverse",
-    "bridge",
-    "importance",
-    "discriminator",
-    "mixture",
-)
-DEFAULT_METHODS = tuple(name for name in METHODS if name != "annealed_reverse")  # which costs as much again
-# Of trajectories only actions could move along an annealed path, and through states that the environment alone makes.
-TRAJECTORY_METHODS = ("importance", "discriminator", "mixture")
-# Discrete levels have no gradient for a chain to follow; few enough states can be summed over.
-COUNTED_METHODS = ("quadrature", *TRAJECTORY_METHODS)
 # A pair of honest estimates differs by more than this many joint errors once in 370 times; a report makes about six
 # pairs.
 CONTRADICTION = 3.0
@@ -127,14 +113,10 @@ def estimate_all(
             for _ in range(repetitions)
         ]
         return reconcile([pool(repeated) for repeated in zip(*rounds, strict=True)])
-    if unknown := set(methods) - set(METHODS):
-        raise ValueError(f"methods has {sorted(unknown)}; allowed: {', '.join(METHODS)}")
+    check_methods(methods)
     require_density(sampler)
     event = sampler.event if event is None else event
-    if event["kind"] == "trajectory":
-        methods = [name for name in methods if name in TRAJECTORY_METHODS]
-    elif is_counted(event):
-        methods = [name for name in methods if name in COUNTED_METHODS]
+    methods = applicable(methods, event)
     log_weights = importance_log_weights(cost, sampler, num_samples, batch_size)
     found = {"importance": summarise_importance(log_weights)}
     if "quadrature" in methods and quadrature_applies(event):

@@ -75,6 +75,11 @@ class EBM(View):
             raise ValueError(
                 "sampler_learns_from is chains: it needs negative_phase=mcmc, and a sampler with a density, such as FlowSampler"
             )
+        if sampler_learns_from == "chains" and self.sampler_steps and not self.cost_steps:
+            raise ValueError(
+                "sampler_learns_from is chains, but cost_steps is 0, and chains run in the cost's step; raise cost_steps, or set "
+                "sampler_learns_from=cost"
+            )
         self.sampler_learns_from = sampler_learns_from
         name = type(self.sampler).__name__
         if not self.sampler.has_density and negative_phase not in ("uniform", "mcmc"):

@@ -28,16 +28,39 @@ def set_aside(view: LightningModule) -> dict[str, str]:
         The options that were taken out and are not the default, with words for their values; none for a view made from a config,
         whose hyper-parameters are that config.
     """
-    defaults = _defaults(type(view))
+    ours = defaults(type(view))
     taken: dict[str, str] = {}
     for name, value in list(view.hparams.items()):
         try:
             view.hparams[name] = _plain(value)
         except NotPlainError:
             del view.hparams[name]
-            if name not in defaults or describe(value) != describe(defaults[name]):
+            if name not in ours or not is_default(value, ours[name]):
                 taken[name] = describe(value)
     return taken
+
+
+def defaults(kind: type) -> dict[str, Any]:
+    """The defaults of a class's options, through ``**options`` up its bases."""
+    found: dict[str, Any] = {}
+    for base in kind.__mro__:
+        if "__init__" in vars(base):
+            for name, parameter in inspect.signature(vars(base)["__init__"]).parameters.items():
+                if parameter.default is not parameter.empty:
+                    found.setdefault(name, parameter.default)
+    return found
+
+
+def is_default(value: Any, default: Any) -> bool:
+    """Whether a value, as it was given or as a config has it, says the same as a default."""
+    if isinstance(value, Mapping) and "class_path" in value and inspect.isclass(default):
+        given = value.get("init_args", {})
+        is_same = str(value["class_path"]).rpartition(".")[2] == default.__name__
+        return is_same and all(is_default(part, defaults(default).get(name)) for name, part in given.items())
+    if isinstance(value, str) and inspect.isfunction(default):
+        return value == f"{default.__module__}.{default.__qualname__}"
+    is_number = isinstance(value, (int, float)) and isinstance(default, (int, float))
+    return value == default if is_number else _words(value) == _words(default)
 
 
 def say_missing(theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
@@ -76,7 +99,7 @@ def _words(value: Any) -> str:
         if called.__name__ == "call_without_instantiate_context":  # jsonargparse's, around what a config names
             called, args = args[1], args[2:]
         given = [*map(_words, args), *(f"{name}={_words(part)}" for name, part in value.keywords.items())]
-        return f"partial({', '.join([_words(called), *given])})"
+        return f"partial({', '.join([_words(called), *given])})" if given else _words(called)
     if inspect.isclass(value) or inspect.isroutine(value):
         return value.__qualname__.rpartition("<locals>.")[2].replace("<lambda>", "a lambda")
     try:
@@ -98,14 +121,3 @@ def _plain(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(map(_plain, value))
     raise NotPlainError
-
-
-def _defaults(kind: type) -> dict[str, Any]:
-    """Of the options of a class, through ``**options`` up its bases."""
-    found: dict[str, Any] = {}
-    for base in kind.__mro__:
-        if "__init__" in vars(base):
-            for name, parameter in inspect.signature(vars(base)["__init__"]).parameters.items():
-                if parameter.default is not parameter.empty:
-                    found.setdefault(name, parameter.default)
-    return found

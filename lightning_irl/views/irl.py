@@ -39,7 +39,7 @@ class IRL(GAN):
             steps within each round.
 
     Raises:
-        ValueError: if an option is not allowed.
+        ValueError: if an option is not allowed, or the negative phase needs a density that the sampler does not have.
     """
 
     def __init__(
@@ -62,10 +62,19 @@ class IRL(GAN):
         if self.accumulate > 1:
             raise ValueError(f"accumulate is {self.accumulate}, but the IRL view has whole rounds; raise cost_batch")
         self.guided_cost = GuidedCost(event, negative_phase, p_hat) if objective == "guided_cost" else None
+        if self.guided_cost is not None and not self.sampler.has_density and negative_phase != "uniform":
+            raise ValueError(
+                f"sampler {type(self.sampler).__name__} has no density; negative_phase={negative_phase} needs one: use "
+                "negative_phase=uniform, or a sampler with a density"
+            )
         self.cost_batch, self.fusion = cost_batch, Fusion(keep_rounds)
 
     def departures(self) -> list[str]:
-        return super().departures() + ([] if self.guided_cost is None else self.guided_cost.departures())
+        if self.guided_cost is None:
+            return super().departures()
+        # a learned log_z would be the discriminator's, whose loss is not used
+        found = [line for line in super().departures() if not line.startswith("log_z_by")]
+        return found + self.guided_cost.departures()
 
     def cost_loss(self, demonstrations: Samples, samples: Samples, log_q: Tensor | None) -> Tensor:
         if self.guided_cost is None:

@@ -48,6 +48,13 @@ def check_trainer(trainer: Trainer, steps_of_round: tuple[int, int], steps_per_e
             f"trainer.precision is {trainer.precision}; a view takes {', '.join(PRECISIONS)}: in half precision log q and log Z lose "
             "their digits, and 16-mixed skips steps of which the two optimizers would have to know"
         )
+    if (
+        clip := getattr(trainer, "gradient_clip_algorithm", None)
+    ) is not None:  # Lightning refuses the value, and ignores this
+        raise UserError(
+            f"trainer.gradient_clip_algorithm is {clip.value}, which does nothing here: a view has several optimizers and clips by norm; "
+            "use model.clip_norm instead"
+        )
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         name = type(callback).__name__
         for kind, reason in INSTEAD.items():

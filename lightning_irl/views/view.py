@@ -27,7 +27,7 @@ from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples, count, join
 from lightning_irl.trajectory import Trajectory, cut
-from lightning_irl.views import factories, trainer_limits
+from lightning_irl.views import factories, options, trainer_limits
 from lightning_irl.views.energy import Energy
 from lightning_irl.views.environment import compare_with_environment
 from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
@@ -449,6 +449,8 @@ class View(pl.LightningModule, abc.ABC):
             trainer_limits.averages_first(self.trainer)
             name_learning_rates(self.trainer, lambda: self._names)
             compare_with_environment(self.sampler, self.trainer.datamodule)  # type: ignore[attr-defined]
+            for line in options.of_view(self, {**self.hparams, **self._factories}):
+                rank_zero_warn(line)
 
     @property
     def num_optimizers(self) -> int:

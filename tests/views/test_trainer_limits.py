@@ -1,5 +1,7 @@
 """What Lightning cannot do with a view is refused by name before training, from Python; what it counts is said, or counts batches."""
 
+from types import SimpleNamespace
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -50,12 +52,20 @@ def fit(folder, view_options=None, **options):
         ({"callbacks": [EMAWeightAveraging(update_every_n_steps=2)]}, "WeightAverage"),
         ({"precision": "bf16-true"}, "bf16-true"),
         ({"precision": "16-true"}, "16-true"),
+        ({"gradient_clip_algorithm": "value"}, "gradient_clip_algorithm is value.*model.clip_norm"),
         ({"val_check_interval": 7}, "val_check_interval is 7 batches, an epoch has 6"),
     ],
 )
 def test_refused_by_name(tmp_path, options, said):
     with pytest.raises((UserError, pl.utilities.exceptions.MisconfigurationException), match=said):
         fit(tmp_path, **options)
+
+
+def test_16_mixed_is_refused_by_name_wherever_lightning_takes_it():
+    """On CPUs it does not, so the trainer is made up."""
+    trainer = SimpleNamespace(precision="16-mixed", callbacks=[], val_check_interval=1.0)
+    with pytest.raises(UserError, match=r"16-mixed.*32-true, 64-true, bf16-mixed"):
+        trainer_limits.check_trainer(trainer, (1, 1), None)
 
 
 @pytest.mark.parametrize(
