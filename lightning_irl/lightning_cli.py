@@ -72,6 +72,11 @@ REPORTS = {
 }
 
 
+def given_on_command_line(option: str) -> bool:
+    """Whether an option is named there, and not in a config alone."""
+    return any(argument.partition("=")[0] == option for argument in sys.argv)
+
+
 class Parser(LightningArgumentParser):
     """Raises what is wrong with a config, cut to its cause, instead of printing the usage and exiting.
 
@@ -219,6 +224,9 @@ class CLI(LightningCLI):
         if path := self.fields.get("ckpt_path"):
             is_resumed = self.fields is not self.config and self.config.subcommand == "fit"
             checks.check_checkpoint(Path(path), self.model, is_resumed)
+            for option in ("--init_from", "--cost_from"):  # a saved config names what its run started from
+                if given_on_command_line(option):
+                    rank_zero_warn(f"{option} has no effect beside --ckpt_path, which has the whole view; remove one of them")
             return
         pair, cost = self._start("init_from"), self._start("cost_from")
         if pair and cost:
@@ -259,7 +267,7 @@ class TrainingCLI(CLI):
         checks.check_trainer_config(trainer)
         if self.verb == "fit" and not self.fields.ckpt_path:
             self._refuse_missing_start()
-        elif self.verb == "fit" and any(argument.startswith("--seed_everything") for argument in sys.argv):
+        elif self.verb == "fit" and given_on_command_line("--seed_everything"):
             rank_zero_warn(
                 "--seed_everything has no effect on a run that goes on: its random numbers are those of the checkpoint. For other ones "
                 "start a new run from its pair, with --init_from"

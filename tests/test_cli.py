@@ -104,7 +104,11 @@ def test_everything_of_a_run_is_in_one_folder_which_no_other_run_gets(monkeypatc
 def test_last_resumes_the_newest_run_in_a_new_folder():
     assert main(["fit", "--config", "tiny.yaml"]) == 0
     (first,) = folders()
-    assert main(["fit", "--config", "tiny.yaml", "--trainer.max_epochs=2", "--ckpt_path", "last"]) == 0
+    again = ["--trainer.max_epochs=2", "--ckpt_path", "last"]
+    with pytest.warns(UserWarning, match="no effect") as said:
+        assert main(["fit", "--config", "tiny.yaml", "--seed_everything=99", "--init_from=else.ckpt", *again]) == 0
+    words = "--seed_everything has no effect on a run that goes on", "--init_from has no effect beside --ckpt_path"
+    assert all(any(one in str(line.message) for line in said) for one in words)
     (second,) = set(folders()) - {first}
     resumed = torch.load(checkpoint_of(second), weights_only=True)
     assert (resumed["epoch"], resumed["batches"]) == (1, 6)
