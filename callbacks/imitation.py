@@ -59,6 +59,8 @@ class LogImitation(Callback):
         verdict: at the end of a run, one line.
     """
 
+    needs_float64 = True
+
     def __init__(
         self,
         every_n_batches: int = 10,

@@ -57,6 +57,8 @@ class LogPartition(Callback):
         results: at the end, what was logged.
     """
 
+    needs_float64 = True
+
     def __init__(
         self,
         every_n_epochs: int | None = None,

@@ -34,6 +34,7 @@ from lightning_irl.callbacks import (
 from lightning_irl.checkpoint_io import WholeCheckpointIO
 from lightning_irl.costs import Cost, StepCost
 from lightning_irl.datamodules import MemoryDataModule
+from lightning_irl.devices import chosen_accelerator, default_devices
 from lightning_irl.environments import Environment
 from lightning_irl.errors import UserError, explain, shorten
 from lightning_irl.learners import Learner
@@ -142,7 +143,8 @@ class CLI(LightningCLI):
         )
         for key, callback in REPORTS.items():
             parser.add_lightning_class_args(callback, key)
-        parser.set_defaults({"trainer.log_every_n_steps": 10, "trainer.enable_model_summary": False})
+        defaults = {"log_every_n_steps": 10, "enable_model_summary": False, "devices": default_devices()}
+        parser.set_defaults({f"trainer.{key}": value for key, value in defaults.items()})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         # Without Lightning's warning that arguments were given beside sys.argv.
@@ -265,6 +267,7 @@ class TrainingCLI(CLI):
         super().before_instantiate_classes()
         trainer = self.fields.trainer
         checks.check_trainer_config(trainer)
+        trainer.accelerator = chosen_accelerator(trainer.accelerator)
         if self.verb == "fit" and not self.fields.ckpt_path:
             self._refuse_missing_start()
         elif self.verb == "fit" and given_on_command_line("--seed_everything"):

@@ -12,6 +12,7 @@ import yaml
 
 from lightning_irl import runs
 from lightning_irl.cli import CONFIGS, OVERLAYS, main, shipped_configs
+from lightning_irl.devices import default_devices
 from lightning_irl.views import GAN
 
 TINY = {
@@ -295,3 +296,12 @@ def test_help_and_usage(capsys):
     assert "--init_from" in capsys.readouterr().out
     assert main(["verify", "--help"]) == 0
     assert "--ckpt_path" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("started", "devices"), [({}, 1), ({"WORLD_SIZE": "4"}, "auto"), ({"SLURM_NTASKS": "1"}, 1)])
+def test_one_device_unless_asked(started, devices, monkeypatch):
+    for name in ("WORLD_SIZE", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in started.items():
+        monkeypatch.setenv(name, value)
+    assert default_devices() == devices

@@ -20,6 +20,7 @@ from torchmetrics import MeanMetric
 from lightning_irl import objectives, processes
 from lightning_irl.batch import Batch
 from lightning_irl.costs.base import Cost
+from lightning_irl.devices import check_device
 from lightning_irl.event import Event, validate_event
 from lightning_irl.learners import Learner, Reparameterised
 from lightning_irl.processes import share
@@ -442,6 +443,7 @@ class View(pl.LightningModule, abc.ABC):
         return energy if log_q is None else energy + self.entropy_weight * log_q
 
     def setup(self, stage: str) -> None:
+        check_device(self.trainer, self)
         if stage == "fit":
             steps = getattr(self.trainer.datamodule, "steps_per_epoch", None)  # type: ignore[attr-defined]
             trainer_limits.check_trainer(self.trainer, (self.cost_steps, self.sampler_steps), steps)
