@@ -53,6 +53,7 @@ class EpochSampler(DistributedSampler[Batch]):
     def __init__(self, size: int, num_samples: int, seed: int, num_replicas: int, rank: int) -> None:
         self.size, self.seed, self.epoch = size, seed, 0
         self.num_replicas, self.rank = num_replicas, rank
+        self.start = 0  # samples of this process at the start of the order that are left out
         self.num_samples = num_samples // num_replicas
 
     def __len__(self) -> int:
@@ -64,7 +65,35 @@ class EpochSampler(DistributedSampler[Batch]):
         rounds = -(-needed // self.size)
         every = [torch.randperm(self.size, generator=generator) for _ in range(rounds)]
         order = torch.cat([part + (self.epoch * rounds + k) * self.size for k, part in enumerate(every)])[:needed]
-        return iter(order[self.rank :: self.num_replicas].tolist())
+        return iter(order[self.rank :: self.num_replicas][self.start :].tolist())
+
+
+class EpochLoader(DataLoader[Batch]):
+    """A loader over :class:`EpochSampler` that goes on within an epoch: Lightning keeps its state in a checkpoint."""
+
+    served = 0  # batches of the epoch under way
+    _start = 0
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        self.served, self._start = self._start, 0  # an epoch goes on once
+        if isinstance(self.sampler, EpochSampler):
+            self.sampler.start = self.served * (self.batch_size or 1)
+        return self._count(super().__iter__())
+
+    def _count(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self.served += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch under way and how many of its batches were served."""
+        return {"served": self.served, "epoch": getattr(self.sampler, "epoch", 0)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on with that epoch behind the batches that were served."""
+        self._start = state["served"]
+        if isinstance(self.sampler, EpochSampler):
+            self.sampler.set_epoch(state["epoch"])  # Lightning's own comes after workers have begun
 
 
 class Shuffled(Dataset[Batch]):
@@ -181,7 +210,7 @@ class MemoryDataModule(pl.LightningDataModule):
         order = EpochSampler(
             count(self.splits.train), self.steps_per_epoch * self.batch_size, self.seed, replicas, rank
         )
-        return DataLoader(
+        return EpochLoader(
             Shuffled(self.train_set(), self.seed),
             batch_size=self.batch_size // replicas,
             sampler=order,

@@ -119,6 +119,11 @@ def check_checkpoint(path: Path, view: View, is_resumed: bool) -> None:
             f"checkpoint {path} is of the view {kind}, this config's is {type(view).__name__}: --ckpt_path resumes the "
             "same view; use --init_from to continue the pair in another one"
         )
+    if "optimizer_states" not in checkpoint:
+        raise UserError(
+            f"checkpoint {path} holds weights alone (save_weights_only), from which no run can go on; --init_from {path} starts a new one "
+            "with its pair"
+        )
     ours = check_optimizers(view)
     if ours is not None and len(checkpoint["optimizer_states"]) != ours:
         raise UserError(

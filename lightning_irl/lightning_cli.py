@@ -228,7 +228,9 @@ class CLI(LightningCLI):
             checks.check_checkpoint(Path(path), self.model, is_resumed)
             for option in ("--init_from", "--cost_from"):  # a saved config names what its run started from
                 if given_on_command_line(option):
-                    rank_zero_warn(f"{option} has no effect beside --ckpt_path, which has the whole view; remove one of them")
+                    rank_zero_warn(
+                        f"{option} has no effect beside --ckpt_path, which has the whole view; remove one of them"
+                    )
             return
         pair, cost = self._start("init_from"), self._start("cost_from")
         if pair and cost:

@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import (
     EMAWeightAveraging,
     GradientAccumulationScheduler,
     LearningRateFinder,
+    OnExceptionCheckpoint,
     StochasticWeightAveraging,
     WeightAveraging,
 )
@@ -21,6 +22,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_irl.errors import UserError
 
+WITHIN_A_STEP = (
+    "saves at an exception, which is within a step: a run cannot go on from there exactly, and of several processes the others do "
+    "not take part; use ModelCheckpoint with every_n_train_steps or train_time_interval, and without save_on_exception"
+)
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")
 INSTEAD = {
     GradientAccumulationScheduler: "changes accumulate_grad_batches, which a view with several optimizers does not have; set "
@@ -28,6 +33,7 @@ INSTEAD = {
     LearningRateFinder: "searches the rate of one optimizer that Lightning steps, and a view steps its own; try rates by "
     "model.cost_optimizer and model.sampler_optimizer",
     BatchSizeFinder: "changes the data module's batch_size while it runs, and log Z depends on it; set data.batch_size",
+    OnExceptionCheckpoint: WITHIN_A_STEP,
     StochasticWeightAveraging: "averages the weights of one optimizer; use the callback WeightAverage, which counts batches",
 }
 
@@ -60,6 +66,8 @@ def check_trainer(trainer: Trainer, steps_of_round: tuple[int, int], steps_per_e
         for kind, reason in INSTEAD.items():
             if isinstance(callback, kind):
                 raise UserError(f"callback {name} {reason}")
+        if getattr(callback, "save_on_exception", False):
+            raise UserError(f"callback {name} {WITHIN_A_STEP}")
         every = getattr(callback, "update_every_n_steps", 1)
         counts_steps = type(callback).on_train_batch_end is WeightAveraging.on_train_batch_end
         if isinstance(callback, EMAWeightAveraging) and counts_steps and not _ever_updates(every, steps_of_round):

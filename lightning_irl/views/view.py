@@ -28,7 +28,7 @@ from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples, count, join
 from lightning_irl.trajectory import Trajectory, cut
-from lightning_irl.views import factories, options, trainer_limits
+from lightning_irl.views import checkpoints, factories, options, trainer_limits
 from lightning_irl.views.energy import Energy
 from lightning_irl.views.environment import compare_with_environment
 from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
@@ -257,7 +257,9 @@ class View(pl.LightningModule, abc.ABC):
             {f"{stage}_{name}": MeanMetric(nan_strategy="disable") for stage in STAGES for name in EVALUATED}
         )
         self._random_state: dict[str, Tensor] | None = None  # of a run that continues, until its first batch
+        self._gradients: dict[str, Tensor] = {}  # the same, where it was saved between two steps
         self.evaluated_at: dict[str, int] = {}  # batches trained when val and test were last evaluated
+        self.began_at, self.saved_at = 0, -1  # batches trained when this fit began, and when a checkpoint was last made
         self._shown: dict[str, Tensor] = {}  # losses of this batch, for the progress bar
         self._batch = 0  # batches so far, over resumes too; an int on the host, so that reading it waits for nothing
         self.finite = FiniteMonitor(
@@ -453,6 +455,7 @@ class View(pl.LightningModule, abc.ABC):
             compare_with_environment(self.sampler, self.trainer.datamodule)  # type: ignore[attr-defined]
             for line in options.of_view(self, {**self.hparams, **self._factories}):
                 rank_zero_warn(line)
+            checkpoints.save_by_batches(self.trainer)
 
     @property
     def num_optimizers(self) -> int:
@@ -460,12 +463,16 @@ class View(pl.LightningModule, abc.ABC):
         return sum(bool(steps) for steps in (self.cost_steps, self.sampler_steps, self.warm_start))
 
     def on_fit_start(self) -> None:
+        self.began_at = self._batch
         processes.separate_streams()
 
     def on_train_start(self) -> None:
         if self._random_state is not None:  # after what Lightning does before the first batch, which draws too
             processes.set_random_state(self._random_state, self.device)
             self._random_state = None
+        for name, gradient in self._gradients.items():
+            self.get_parameter(name).grad = gradient.to(self.device)
+        self._gradients = {}
 
     def on_train_epoch_start(self) -> None:
         self.sampler.eval()  # a draw's density is exact only without dropout
@@ -592,6 +599,16 @@ class View(pl.LightningModule, abc.ABC):
         """Batches since the start, or since the end of the warm start."""
         return self._batch if self._batch < self.warm_start else self._batch - self.warm_start
 
+    @property
+    def _is_accumulating(self) -> bool:
+        """Whether parameters hold gradients of batches that no step has used."""
+        return self._phase_batch % self.accumulate != 0
+
+    def on_validation_model_zero_grad(self) -> None:
+        """Keep what is accumulated, which Lightning would drop at each validation."""
+        if not self._is_accumulating:
+            super().on_validation_model_zero_grad()
+
     def configure_optimizers(self) -> Any:
         sampler = trainable(self.sampler) + trainable(self.learner)
         cost = trainable(self.cost)
@@ -643,20 +660,29 @@ class View(pl.LightningModule, abc.ABC):
     def on_train_end(self) -> None:
         self.check_finite()
 
+    def on_fit_end(self) -> None:
+        checkpoints.say_what_is_missing(self.trainer, self)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.check_finite()  # what is saved is finite, or nothing is saved
-        checkpoint["batches"] = self._batch
+        checkpoint["batches"] = self.saved_at = self._batch
+        if self._trainer is not None:
+            checkpoints.mark_place_in_epoch(self.trainer, checkpoint)
         checkpoint["environment_steps"] = processes.total(self.environment_steps)
         checkpoint["processes"] = processes.gather_objects(self.process_state())
         checkpoint[factories.KEY] = self._factories
 
     def process_state(self) -> dict[str, Any]:
         """What this process alone knows and a run that continues needs, as plain data: a checkpoint keeps every process's."""
-        return {"random": processes.random_state(self.device)}
+        state: dict[str, Any] = {"random": processes.random_state(self.device)}
+        if self._is_accumulating:
+            gradients = {name: parameter.grad for name, parameter in self.named_parameters()}
+            state["gradients"] = {name: gradient for name, gradient in gradients.items() if gradient is not None}
+        return state
 
     def restore_process(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`process_state` gave."""
-        self._random_state = state["random"]
+        self._random_state, self._gradients = state["random"], state.get("gradients", {})
 
     def check_finite(self) -> None:
         """Look at the record of losses and gradients, and at the parameters.
@@ -673,7 +699,7 @@ class View(pl.LightningModule, abc.ABC):
                 )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._batch = checkpoint["batches"]
+        self._batch = self.saved_at = checkpoint["batches"]
         if not self._is_configured:
             factories.say_missing(checkpoint.get(factories.KEY, {}), self._factories)
         if processes.process_index() == 0:

@@ -28,6 +28,7 @@ ARGUMENTS = [
     "--trainer.enable_progress_bar=false",
     "--trainer.accelerator=cpu",
 ]
+KEEPS = ["--trainer.callbacks+=ModelCheckpoint"]
 
 
 def fit(folder, monkeypatch, *options):
@@ -48,6 +49,7 @@ def fit(folder, monkeypatch, *options):
         (["--trainer.max_epochs=2", "--trainer.limit_val_batches=0"], 16),
         (["--trainer.max_epochs=4", "--trainer.max_steps=20"], 10),
         (["--trainer.max_epochs=2"], 16),
+        (["--trainer.max_epochs=2", *KEEPS, "--trainer.callbacks.train_time_interval=00:01:00:00"], 16),
     ],
 )
 def test_report_and_checkpoint_are_of_the_last_weights(tmp_path, monkeypatch, options, batches):
@@ -83,3 +85,10 @@ def test_a_checkpoint_at_the_end_of_an_epoch_with_rare_validation_goes_on_bit_fo
     parts = read_checkpoint(str(newest))
     assert parts["batches"] == whole["batches"] == 32
     assert all(torch.equal(value, parts["state_dict"][key]) for key, value in whole["state_dict"].items())
+
+
+def test_from_weights_alone_a_pair_can_start_but_no_run_goes_on(tmp_path, monkeypatch, capsys):
+    fit(tmp_path, monkeypatch, "--trainer.max_epochs=1", *KEEPS, "--trainer.callbacks.save_weights_only=true")
+    (path,) = Path().rglob("*.ckpt")
+    assert main(["fit", *ARGUMENTS, "--trainer.max_epochs=2", f"--ckpt_path={path}"]) == 2
+    assert "--init_from" in capsys.readouterr().err

@@ -308,11 +308,11 @@ def test_it_stops_at_the_next_check():
 
 @every_view
 def test_the_last_good_checkpoint_stays(view, tmp_path):
-    """Saved after every batch (two steps of an optimizer) over the same file; the fourth batch is bad."""
+    """Saved after every batch over the same file; the fourth batch is bad."""
     saver = ModelCheckpoint(
         tmp_path,
         "good",
-        every_n_train_steps=2,
+        every_n_train_steps=1,
         save_last=False,
         enable_version_counter=False,
         save_on_train_epoch_end=False,
