@@ -103,7 +103,7 @@ def _minari_metadata(described: dict[str, Any], actions: dict[str, Any]) -> dict
         found["num_actions"] = int(actions["n"])
     elif "low" in actions:
         bounds = {f"action_{edge}": np.ravel(actions[edge]).tolist() for edge in ("low", "high")}
-        if np.isfinite(list(bounds.values())).all():
+        if np.isfinite(list(bounds.values())).any():
             found |= bounds
     return found
 

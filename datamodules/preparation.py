@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from lightning_irl.datamodules.demonstrations import Demonstrations
@@ -24,11 +24,13 @@ class Actions(NamedTuple):
         num_actions: number of discrete ones, 0 for continuous.
         low: lower bounds (flattened), empty where there are none.
         high: upper bounds.
+        guessed: what neither the file nor the user said: ``num_actions``, then from the largest demonstrated, or ``action_bounds``, then none.
     """
 
     num_actions: int
     low: list[float]
     high: list[float]
+    guessed: tuple[str, ...] = ()
 
 
 def allowed_actions(
@@ -50,7 +52,7 @@ def allowed_actions(
                 f"{demos.name}: actions are discrete, of type {first.dtype}, and have no bounds; leave out action_low and "
                 "action_high, or store continuous actions as floats"
             )
-        return Actions(_check_discrete(demos, number), [], [])
+        return Actions(_check_discrete(demos, number), [], [], () if number else ("num_actions",))
     if first.ndim == 1:
         raise ValueError(
             f"{demos.name}: actions are of type {first.dtype} and shape [T]; continuous ones have shape [T, d], discrete ones "
@@ -65,11 +67,25 @@ def allowed_actions(
         raise ValueError(
             f"{demos.name}: action_low has {len(low)} values and action_high {len(high)}; an action has {size}"
         )
-    if not np.isfinite(low + high).all():
-        raise ValueError(
-            f"{demos.name}: action_low is {low} and action_high {high}; bounds are finite, or there are none"
-        )
+    if np.isnan(low + high).any():
+        raise ValueError(f"{demos.name}: action_low is {low} and action_high {high}; a bound is a number, or infinite")
+    _note_one_hot(demos)
+    if not low:
+        return Actions(0, [], [], ("action_bounds",))
+    if np.isinf(low + high).all():
+        return Actions(0, [], [])
     return Actions(0, low, high)
+
+
+def _note_one_hot(demos: Demonstrations) -> None:
+    """Say of continuous actions that they look like discrete ones."""
+    every = np.concatenate([np.asarray(actions).reshape(len(actions), -1) for actions in demos.actions])
+    is_one_hot = every.shape[1] > 1 and np.isin(every, (0, 1)).all() and (every.sum(1) == 1).all()
+    if is_one_hot and len(np.unique(every, axis=0)) > 1:
+        rank_zero_warn(
+            f"{demos.name}: every action is a vector of {every.shape[1]} numbers, one of them 1 and the others 0, and is taken for a "
+            "continuous one; if actions are discrete, store the integers: actions.argmax(-1)"
+        )
 
 
 def _check_discrete(demos: Demonstrations, num_actions: int) -> int:
@@ -154,9 +170,7 @@ def cut_short(demos: Demonstrations, horizon: int) -> dict[int, str]:
     }
 
 
-def apply_bounds(
-    demos: Demonstrations, trajectory: Trajectory, bounds: Actions, base_measure: str | None
-) -> Trajectory:
+def apply_bounds(name: str, trajectory: Trajectory, bounds: Actions, base_measure: str | None) -> Trajectory:
     """Actions as the environment applied them, clipped to the bounds; says how many were on or beyond them.
 
     Raises:
@@ -173,12 +187,12 @@ def apply_bounds(
     if base_measure == "lebesgue" and reached.any():
         index, step = reached.nonzero()[0].tolist()
         raise ValueError(
-            f"{demos.name}, trajectory {index}, step {step}: action {raw[index, step].tolist()}; {int(reached.sum())} of {total} "
+            f"{name}, trajectory {index}, step {step}: action {raw[index, step].tolist()}; {int(reached.sum())} of {total} "
             "actions lie on or beyond the bounds, where a density has no atom: set base_measure=clipped"
         )
     if beyond.any():
         rank_zero_info(
-            f"{demos.name}: {int(beyond.sum())} of {total} actions ({beyond.sum() / total:.1%}) are beyond the bounds and are "
+            f"{name}: {int(beyond.sum())} of {total} actions ({beyond.sum() / total:.1%}) are beyond the bounds and are "
             f"clipped to them, as applied; with these {reached.sum() / total:.1%} are on a bound"
         )
     return trajectory._replace(actions=torch.minimum(torch.maximum(raw, low), high))

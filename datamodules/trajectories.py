@@ -11,8 +11,8 @@ import torch
 from lightning_irl.datamodules.demonstrations import Demonstrations
 from lightning_irl.datamodules.importers import Format, read
 from lightning_irl.datamodules.memory import MemoryDataModule, Splits
-from lightning_irl.datamodules.preparation import allowed_actions, apply_bounds, cut_short, moments, pad, split
-from lightning_irl.event import make_trajectory_event
+from lightning_irl.datamodules.preparation import Actions, allowed_actions, apply_bounds, cut_short, moments, pad, split
+from lightning_irl.event import Event, make_trajectory_event
 from lightning_irl.samples import select
 
 
@@ -33,9 +33,9 @@ class TrajectoryDataModule(MemoryDataModule):
             are the training demonstrations, which measures no generalisation but is all that one trajectory allows.
         horizon: steps of an episode; by default the file's, or the longest trajectory's.
         absorbing: let episodes end early, in an absorbing state; without it all must be as long as the horizon.
-        num_actions: number of discrete actions; by default the file's, or the largest plus one.
-        action_low: lower bound of each coordinate of a continuous action; by default the file's. Demonstrated actions beyond a
-            bound are clipped to it, as the environment did, and their share is said.
+        num_actions: number of discrete actions; by default the file's, or the environment's; without one a guess, the largest plus one.
+        action_low: lower bound of each coordinate of a continuous action, which may be infinite; by default the file's, or the
+            environment's. Demonstrated actions beyond a bound are clipped to it, as the environment did, and their share is said.
         action_high: upper bound.
         base_measure: ``counting``, ``clipped`` or ``lebesgue``; by default what fits the actions. Under ``lebesgue`` actions on a
             bound are refused.
@@ -89,7 +89,7 @@ class TrajectoryDataModule(MemoryDataModule):
             demos.leave_out(cut_short(demos, steps))
         parts = split(len(demos), num_demonstrations, fractions, seed, demos.name)
         whole = pad(demos, steps, absorbing, trust_terminal, is_discrete=allowed.num_actions > 0)
-        whole = apply_bounds(demos, whole, allowed, base_measure)
+        whole = apply_bounds(demos.name, whole, allowed, base_measure)
         splits = Splits(*(select(whole, part) for part in parts))
         location, scale = moments(splits.train) if normalise else ([0.0], [1.0])
         event = make_trajectory_event(
@@ -104,9 +104,30 @@ class TrajectoryDataModule(MemoryDataModule):
             observation_location=location,
             observation_scale=scale,
         )
+        if guessed := [field for field in allowed.guessed if field == "num_actions" or base_measure is None]:
+            event["guessed"] = guessed
         super().__init__(event, splits, len(parts[0]) if batch_size is None else batch_size, steps_per_epoch, seed)
         returns = None if demos.returns is None else torch.tensor(demos.returns, dtype=torch.float64)
         self.returns = None if returns is None else Splits(*(returns[part] for part in parts))
         self.expert_return = float("nan") if returns is None else float(returns.nanmean())
+        self.name = demos.name
         self.recorded_in: str | None = demos.metadata.get("environment")
         self.save_hyperparameters(ignore=[] if isinstance(source, str) else ["source"])
+
+    def take_bounds(self, event: Event) -> None:
+        """Clip actions to the bounds of an environment, where this data has none of its own; their share is said.
+
+        Args:
+            event: of the sampler, which has them from its environment.
+        """
+        bounds = {key: event[key] for key in ("action_low", "action_high", "base_measure")}
+        if self.event["action_low"] or not event["action_low"]:
+            return
+        allowed = Actions(0, event["action_low"], event["action_high"])
+        self.splits = Splits(
+            *(
+                apply_bounds(f"{self.name}, {name}", part, allowed, "clipped")
+                for name, part in self.splits._asdict().items()
+            )
+        )
+        self.event = {**self.event, **bounds}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -98,8 +98,8 @@ def make_trajectory_event(
         observation_shape: shape of one observation.
         num_actions: number of discrete actions; 0 for continuous ones.
         action_shape: shape of one action; empty for discrete ones.
-        action_low: lower bound of each coordinate of an action (flattened); empty where there is none.
-        action_high: upper bound; empty where there is none.
+        action_low: lower bound of each coordinate of an action (flattened), which may be infinite; empty where none has any.
+        action_high: upper bound; empty where none has any.
         base_measure: what log pi is with respect to: ``counting`` for discrete actions; for continuous ones ``clipped`` (interior
             density and an atom at each bound, the default where there are bounds) or ``lebesgue`` (the default without).
         absorbing: whether an episode can end early; the steps after its end are then spent in an absorbing state.
@@ -287,6 +287,66 @@ def grey_levels(images: Tensor, event: Event) -> Tensor:
         return torch.sigmoid(images)
     black, white = event["grey_range"]
     return ((images - black) / (white - black)).clamp(0, 1)
+
+
+def without_guesses(event: Event) -> Event:
+    """An event without the word which of its fields (``guessed``) are only guesses from the data."""
+    return {field: value for field, value in event.items() if field != "guessed"}
+
+
+def has_bounds(event: Event) -> bool:
+    """Whether every coordinate of a continuous action has two finite bounds.
+
+    Example:
+        >>> has_bounds(make_trajectory_event(5, [3], action_shape=[1], action_low=[0], action_high=[math.inf]))
+        False
+    """
+    bounds = [*event["action_low"], *event["action_high"]]
+    return bool(bounds) and all(map(math.isfinite, bounds))
+
+
+class ActionUnits(NamedTuple):
+    """Units in which the bounds of each coordinate (d,) of an action are -1 and 1; flattened, float32.
+
+    A coordinate with one bound has its own unit, and lies one of it inside; one without is as it is.
+
+    Attributes:
+        centre: what is 0 in these units.
+        reach: one unit.
+        low: -1, or minus infinity where there is no bound.
+        high: 1, or infinity.
+    """
+
+    centre: Tensor
+    reach: Tensor
+    low: Tensor
+    high: Tensor
+
+
+def action_units(event: Event, size: int) -> ActionUnits:
+    """Units for actions of so many coordinates.
+
+    Example:
+        >>> event = make_trajectory_event(5, [3], action_shape=[2], action_low=[0, -2], action_high=[math.inf, 2])
+        >>> action_units(event, 2)
+        ActionUnits(centre=tensor([1., 0.]), reach=tensor([1., 2.]), low=tensor([-1., -1.]), high=tensor([inf, 1.]))
+    """
+    if not event["action_low"]:
+        low, high = torch.full((size,), -math.inf), torch.full((size,), math.inf)
+    else:
+        low, high = torch.tensor(event["action_low"]), torch.tensor(event["action_high"])
+    has_low, has_high = torch.isfinite(low), torch.isfinite(high)
+    # of one bound: the box of reach 1 that begins there
+    low, high = (
+        torch.where(has_low, low, torch.where(has_high, high - 2, -1.0)),
+        torch.where(has_high, high, torch.where(has_low, low + 2, 1.0)),
+    )
+    return ActionUnits(
+        (low + high) / 2,
+        (high - low) / 2,
+        torch.where(has_low, -1.0, -math.inf),
+        torch.where(has_high, 1.0, math.inf),
+    )
 
 
 def log_action_mass(event: Event) -> float:

@@ -99,7 +99,7 @@ def test_one_trajectory_does_not_make_three_parts(capfd):
     ("environment", "words"),
     [
         ("Pendulm-v1", "did you mean Pendulum-v1"),
-        ("CartPole-v1", "the demonstrations' observation_shape is [3], environment GymnasiumEnvironment has [4]"),
+        ("CartPole-v1", "the demonstrations' observation_shape is [3], environment CartPole-v1 has [4]"),
     ],
 )
 def test_an_environment_that_does_not_fit(capfd, environment, words):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lightning_irl.costs.action_anchor import ActionAnchor
 from lightning_irl.costs.step import StepCost
-from lightning_irl.event import Event, per_observation
+from lightning_irl.event import Event, action_units, per_observation
 from lightning_irl.networks import mlp
 
 INPUTS = {  # which of observation, action and next observation
@@ -56,9 +56,9 @@ class StepFeatures(nn.Module):
         self.size += sees_time
         self.register_buffer("location", per_observation(event["observation_location"], event))
         self.register_buffer("scale", per_observation(event["observation_scale"], event))
-        low, high = torch.tensor(event["action_low"]), torch.tensor(event["action_high"])
-        self.register_buffer("centre", (low + high) / 2 if len(low) else torch.zeros(action))
-        self.register_buffer("reach", (high - low) / 2 if len(low) else torch.ones(action))
+        units = action_units(event, action)
+        self.register_buffer("centre", units.centre)
+        self.register_buffer("reach", units.reach)
 
     def forward(self, observation: Tensor, action: Tensor, next_observation: Tensor, time: Tensor) -> Tensor:
         """Features (..., size); arguments as of :class:`~lightning_irl.costs.step.StepCost`."""

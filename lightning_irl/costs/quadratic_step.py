@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lightning_irl.costs.mlp_step import StepFeatures
 from lightning_irl.costs.step import StepCost
-from lightning_irl.event import Event
+from lightning_irl.event import Event, has_bounds
 from lightning_irl.networks import mlp
 
 
@@ -55,7 +55,7 @@ class QuadraticStepCost(StepCost):
                 f"action_weight is {action_weight}, log_weight {log_weight} and log_offset {log_offset}; "
                 "weights must not be below 0, the offset above it"
             )
-        if not (action_weight or event["action_low"]):
+        if not (action_weight or has_bounds(event)):
             raise ValueError("action_weight is 0, but without bounds exp(-c) is then not integrable; set it above 0")
         self.action_weight, self.log_weight, self.log_offset = action_weight, log_weight, log_offset
         self.state, self.action = StepFeatures(event, "state"), StepFeatures(event, "action")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -44,6 +45,7 @@ class Environment(nn.Module, abc.ABC):
         action_high: upper bounds.
         observation_low: lower bounds of what it observes (flattened, or one for all), () where none are known.
         observation_high: upper bounds.
+        serves_bytes: whether observations are bytes in the world, served in [0, 1].
         gymnasium_id: the id under which gymnasium has it, empty where it has none.
         absorbing: whether it can end an episode.
         is_differentiable: whether next states have a gradient in the action.
@@ -57,6 +59,7 @@ class Environment(nn.Module, abc.ABC):
     action_high: Sequence[float] = ()
     observation_low: Sequence[float] = ()
     observation_high: Sequence[float] = ()
+    serves_bytes: bool = False
     gymnasium_id: str = ""
     absorbing: bool = False
     is_differentiable: bool = False
@@ -117,7 +120,7 @@ class Environment(nn.Module, abc.ABC):
         Raises:
             ValueError: naming what differs.
         """
-        name = type(self).__name__
+        name = self.title
         mine = {
             "observation_shape": list(self.observation_shape),
             "num_actions": self.num_actions,
@@ -125,14 +128,30 @@ class Environment(nn.Module, abc.ABC):
         }
         if event["kind"] != "trajectory":
             raise ValueError(f"environment {name} makes trajectories, the data is of kind {event['kind']}")
+        size = math.prod(event["action_shape"])
+        if self.num_actions and not event["num_actions"] and size == self.num_actions:
+            raise ValueError(
+                f"the demonstrations' actions are vectors of {size} numbers, continuous ones, environment {name} has {size} discrete "
+                "actions; if they are one-hot, store the integers: actions.argmax(-1)"
+            )
         for field, value in mine.items():
             if event[field] != value:
                 raise ValueError(
                     f"the demonstrations' {field} is {event[field]}, environment {name} has {value}: "
                     "they are not from this environment"
                 )
+        self._check_scale(event)
         if self.absorbing and not event["absorbing"]:
             raise ValueError(
                 f"environment {name} can end episodes early, but the event has neither absorbing states nor a fixed "
                 "horizon, and a variable horizon tells demonstrations by their length: set absorbing=true on the data"
+            )
+
+    def _check_scale(self, event: Event) -> None:
+        """Pixels that are served in [0, 1] have a mean there."""
+        mean, is_learned = event["observation_location"], event["observation_scale"] != [1.0]
+        if self.serves_bytes and is_learned and not -0.01 <= min(mean) <= max(mean) <= 1.01:
+            raise ValueError(
+                f"the demonstrations' observations have a mean of {max(mean, key=abs):.4g}, the pixels of environment {self.title} are "
+                "bytes, served in [0, 1]: store the demonstrations' as bytes too (dtype uint8), or divide them by 255"
             )

@@ -133,6 +133,7 @@ class GymnasiumEnvironment(Environment):
         if isinstance(observation, spaces.Box):
             self.observation_shape = tuple(observation.shape) or (1,)
             self.observation_low, self.observation_high = _bounds(observation)
+            self.serves_bytes = observation.dtype == np.uint8
         elif isinstance(observation, spaces.Discrete):
             self.observation_shape = (int(observation.n),)
             self.observation_low, self.observation_high = (0.0,), (1.0,)
@@ -145,7 +146,7 @@ class GymnasiumEnvironment(Environment):
             self.num_actions = int(action.n)
         elif isinstance(action, spaces.Box) and np.issubdtype(action.dtype, np.floating):
             self.action_shape = tuple(action.shape) or (1,)
-            if np.isfinite([action.low, action.high]).all():
+            if np.isfinite([action.low, action.high]).any():
                 self.action_low = tuple(float(low) for low in action.low.flatten())
                 self.action_high = tuple(float(high) for high in action.high.flatten())
         else:

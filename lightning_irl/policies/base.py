@@ -45,7 +45,7 @@ class Policy(nn.Module, abc.ABC):
         if event["base_measure"] not in self.base_measures:
             raise ValueError(
                 f"policy {name} has a density for the base measure {' or '.join(self.base_measures)}, "
-                f"the event's is {event['base_measure']}"
+                f"the event's is {event['base_measure']}" + _advice(event)
             )
         self.event = event
         self.horizon: int = event["horizon"]
@@ -75,3 +75,10 @@ class Policy(nn.Module, abc.ABC):
             NotImplementedError: if ``has_rsample`` is False.
         """
         raise NotImplementedError(f"policy {type(self).__name__} has no differentiable actions")
+
+
+def _advice(event: Event) -> str:
+    if event["base_measure"] != "clipped":
+        return ""
+    low, high = event["action_low"][:4], event["action_high"][:4]
+    return f", since actions are clipped at their bounds ({low} to {high}): use ClippedGaussianPolicy"

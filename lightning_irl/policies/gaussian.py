@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from lightning_irl.event import Event
+from lightning_irl.event import Event, action_units, has_bounds
 from lightning_irl.policies.network import NetworkPolicy
 
 LOG_SQRT_2_PI = 0.5 * math.log(2 * math.pi)
@@ -49,10 +49,9 @@ class GaussianPolicy(NetworkPolicy):
         super().__init__(event, size * (2 if std_sees_observation else 1), **network)
         self.std_sees_observation = std_sees_observation
         self.log_std = nn.Parameter(torch.full((size,), math.log(initial_std)))
-        low, high = torch.tensor(event["action_low"]), torch.tensor(event["action_high"])
-        bounded = len(low) > 0
-        self.register_buffer("centre", (low + high) / 2 if bounded else torch.zeros(size))
-        self.register_buffer("reach", (high - low) / 2 if bounded else torch.ones(size))
+        units = action_units(event, size)
+        self.register_buffer("centre", units.centre)
+        self.register_buffer("reach", units.reach)
 
     def moments(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation (..., d), both in units in which bounds are -1 and 1."""
@@ -92,7 +91,10 @@ class GaussianPolicy(NetworkPolicy):
 
 def nearly_one(event: Event) -> Tensor:
     """Per coordinate (d,), what counts as a bound in coordinates in which bounds are -1 and 1: they round in single precision."""
-    bounds = list(zip(event["action_low"], event["action_high"], strict=True))
+    centre, reach, *_ = action_units(event, len(event["action_low"]))
+    bounds = zip((centre - reach).tolist(), (centre + reach).tolist(), strict=True)
+    if has_bounds(event):
+        bounds = zip(event["action_low"], event["action_high"], strict=True)
     rounding = [1 + 2 * max(abs(low), abs(high)) / (high - low) for low, high in bounds]
     return 1 - 4 * torch.finfo(torch.float32).eps * torch.tensor(rounding)
 
@@ -100,7 +102,7 @@ def nearly_one(event: Event) -> Tensor:
 class ClippedGaussianPolicy(GaussianPolicy):
     r"""A Gaussian whose draws are clipped to the bounds, as environments do: a density inside, an atom at each bound.
 
-    What lies beyond a bound b has the tail's probability :math:`P_b`, in log by ``log_ndtr``, exact far out.
+    A coordinate may have one bound, or none. What lies beyond a bound b has the tail's probability :math:`P_b`, in log by ``log_ndtr``, exact far out.
 
     The path of a draw stops at the bound, which is right for the expectation of anything continuous in the action. log pi is not:
     it jumps there from the density's logarithm to the atom's, and with :math:`F(a) = \log \pi(a)`
@@ -117,14 +119,19 @@ class ClippedGaussianPolicy(GaussianPolicy):
 
     base_measures = ("clipped",)
     edge: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(self, event: Event, **options: Any) -> None:
         super().__init__(event, **options)
+        units = action_units(event, self.action_size)
+        self.register_buffer("low", units.low, persistent=False)
+        self.register_buffer("high", units.high, persistent=False)
         self.register_buffer("edge", nearly_one(event), persistent=False)
 
     def rsample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_std = self.moments(observation, time)
-        standard = (mean + log_std.exp() * torch.randn_like(mean)).clamp(-1, 1)
+        standard = (mean + log_std.exp() * torch.randn_like(mean)).clamp(self.low, self.high)
         log_pi = self._log_prob(mean, log_std, standard)
         if torch.is_grad_enabled():
             log_pi = log_pi + self._jumps(mean, log_std)
@@ -132,7 +139,7 @@ class ClippedGaussianPolicy(GaussianPolicy):
 
     def log_prob(self, observation: Tensor, action: Tensor, time: Tensor) -> Tensor:
         """Differentiable in the parameters; what lies beyond a bound is scored as on it, for there it is applied."""
-        standard = self.to_standard(action, time).clamp(-1, 1)
+        standard = self.to_standard(action, time).clamp(self.low, self.high)
         return self._log_prob(*self.moments(observation, time), standard)
 
     def _log_density(self, noise: Tensor, log_std: Tensor) -> Tensor:
@@ -140,7 +147,7 @@ class ClippedGaussianPolicy(GaussianPolicy):
 
     def _log_prob(self, mean: Tensor, log_std: Tensor, standard: Tensor) -> Tensor:
         noise = (standard - mean) * (-log_std).exp()
-        is_atom = standard.abs() >= self.edge
+        is_atom = (standard.abs() >= self.edge) & torch.isfinite(torch.where(standard < 0, self.low, self.high))
         # elsewhere a harmless argument, so that no gradient is infinite
         beyond = torch.special.log_ndtr(torch.where(is_atom, -noise * standard.sign(), 0.0))
         return torch.where(is_atom, beyond, self._log_density(noise, log_std)).sum(-1)
@@ -153,11 +160,12 @@ class ClippedGaussianPolicy(GaussianPolicy):
             log_atom = torch.special.log_ndtr(-noise)
             jump = log_atom - self._log_density(noise, log_std)
             atom = log_atom.exp()
-            total = total + jump.detach() * (atom - atom.detach())
+            is_bound = torch.isfinite(self.low if sign < 0 else self.high)
+            total = total + torch.where(is_bound, jump.detach() * (atom - atom.detach()), 0.0)
         return total.sum(-1)
 
     def to_action(self, standard: Tensor, time: Tensor) -> Tensor:
-        return super().to_action(standard.clamp(-1, 1), time)
+        return super().to_action(standard.clamp(self.low, self.high), time)
 
 
 class TanhGaussianPolicy(GaussianPolicy):
@@ -179,8 +187,11 @@ class TanhGaussianPolicy(GaussianPolicy):
 
     def __init__(self, event: Event, **options: Any) -> None:
         super().__init__(event, **options)
-        if not event["action_low"]:
-            raise ValueError("TanhGaussianPolicy needs bounds, but the event's actions have none; use GaussianPolicy")
+        if not has_bounds(event):
+            raise ValueError(
+                "TanhGaussianPolicy needs bounds on both sides, but the event's actions lack some; use "
+                + ("ClippedGaussianPolicy" if event["action_low"] else "GaussianPolicy")
+            )
         self.register_buffer("edge", nearly_one(event), persistent=False)
 
     def rsample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event
+from lightning_irl.event import Event, has_bounds
 from lightning_irl.policies.base import Policy
 
 
@@ -28,9 +28,9 @@ class UniformPolicy(Policy):
     def __init__(self, event: Event) -> None:
         super().__init__(event)
         low, high = event["action_low"], event["action_high"]
-        if not (event["num_actions"] or low):
+        if not (event["num_actions"] or has_bounds(event)):
             raise ValueError(
-                "UniformPolicy needs bounds, but the event's actions have none; give action_low and action_high"
+                "UniformPolicy needs bounds, but the event's actions lack some; give finite action_low and action_high"
             )
         self.num_actions: int = event["num_actions"]
         self.register_buffer("low", torch.tensor(low).reshape(self.action_shape if low else 0))

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
+from lightning_irl.environments.actions import agree
 from lightning_irl.environments.base import Environment
-from lightning_irl.event import Event
+from lightning_irl.event import Event, has_bounds
 from lightning_irl.policies.base import Policy
 from lightning_irl.policies.uniform import UniformPolicy
 from lightning_irl.samplers.base import Sampler
@@ -40,11 +41,12 @@ class PolicySampler(Sampler):
     the steps of :math:`\log \pi(a_t | s_t, t)` (Finn et al. 2016, section 2.3).
 
     Args:
-        event: of the trajectories.
+        event: of the trajectories; what it leaves open of actions is taken from the environment.
         environment: what the policy acts in.
         policy: factory of the policy, called with the event.
 
     Attributes:
+        agreement: of event and environment, with what was taken from it.
         environment_steps: that this process has acted so far, for whatever purpose.
 
     Raises:
@@ -54,8 +56,9 @@ class PolicySampler(Sampler):
     environment_steps: Tensor
 
     def __init__(self, event: Event, environment: Environment, policy: Callable[[Event], Policy]) -> None:
+        self.agreement = agree(environment, event)
+        event = self.agreement.event
         super().__init__(event)
-        environment.check(event)
         self.environment, self.policy = environment, policy(event)
         self.horizon: int = event["horizon"]
         self.has_rsample = environment.is_differentiable and self.policy.has_rsample
@@ -120,7 +123,7 @@ class PolicySampler(Sampler):
 
     def at_random(self) -> Self | None:
         """The same environment under actions at random; None where actions have no bounds."""
-        if not (self.event["num_actions"] or self.event["action_low"]):
+        if not (self.event["num_actions"] or has_bounds(self.event)):
             return None
         other = copy.copy(self)
         policy = UniformPolicy(self.event).to(self._like)  # type: ignore[arg-type]

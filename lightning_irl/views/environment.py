@@ -4,28 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytorch_lightning.utilities import rank_zero_warn
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_irl.environments import agreement
-from lightning_irl.environments.base import Environment
-from lightning_irl.samplers.base import Sampler
+from lightning_irl.samplers import PolicySampler, Sampler
 from lightning_irl.trajectory import Trajectory
 
 
-def compare_with_environment(sampler: Sampler, data: Any) -> None:
+def compare_with_environment(sampler: Sampler, data: Any, stage: str) -> None:
     """Compare a policy's environment with the demonstrations before training; silent where there are not both.
 
     Args:
         sampler: of the view.
         data: the data module, with ``splits`` of trajectories, or None.
+        stage: Lightning's; what is likely a mistake is said before training alone.
 
     Raises:
         UserError: for what cannot be; what is likely a mistake is a warning.
     """
-    environment = getattr(sampler, "environment", None)
     parts = [part for part in getattr(data, "splits", None) or () if isinstance(part, Trajectory)]
-    if not isinstance(environment, Environment) or not parts:
+    if not isinstance(sampler, PolicySampler) or not parts:
         return
+    environment = sampler.environment
+    if hasattr(data, "take_bounds"):
+        data.take_bounds(sampler.event)
+    if stage != "fit":
+        return
+    for line in sampler.agreement.mended:
+        rank_zero_info(line)
+    for line in sampler.agreement.doubts:
+        rank_zero_warn(line)
     agreement.refuse(environment, parts)
     for line in agreement.doubts(environment, parts[0], getattr(data, "recorded_in", None)):
         rank_zero_warn(line)

@@ -61,7 +61,7 @@ class IRL(GAN):
             raise ValueError(f"cost_batch is {cost_batch}; it must be at least 1")
         if self.accumulate > 1:
             raise ValueError(f"accumulate is {self.accumulate}, but the IRL view has whole rounds; raise cost_batch")
-        self.guided_cost = GuidedCost(event, negative_phase, p_hat) if objective == "guided_cost" else None
+        self.guided_cost = GuidedCost(self.event, negative_phase, p_hat) if objective == "guided_cost" else None
         if self.guided_cost is not None and not self.sampler.has_density and negative_phase != "uniform":
             raise ValueError(
                 f"sampler {type(self.sampler).__name__} has no density; negative_phase={negative_phase} needs one: use "

@@ -21,7 +21,7 @@ from lightning_irl import objectives, processes
 from lightning_irl.batch import Batch
 from lightning_irl.costs.base import Cost
 from lightning_irl.devices import check_device
-from lightning_irl.event import Event, validate_event
+from lightning_irl.event import Event, validate_event, without_guesses
 from lightning_irl.learners import Learner, Reparameterised
 from lightning_irl.processes import share
 from lightning_irl.regularisers import Regulariser
@@ -225,7 +225,11 @@ class View(pl.LightningModule, abc.ABC):
         # a factory given in Python is code, which a checkpoint must not hold
         self._is_configured, self._factories = "_instantiator" in self.hparams, factories.set_aside(self)
         self.automatic_optimization = False
-        self.cost, self.sampler, self.learner = cost(event), sampler(event), learner(event)
+        self.cost, self.sampler = cost(event), sampler(event)
+        if (known := self.sampler.event) is not event:  # what it left open was taken from an environment
+            self.cost = self.cost if known == without_guesses(event) else cost(known)
+            event = self.hparams["event"] = known
+        self.learner = learner(event)
         self.cost.start_from(self.sampler)
         self.regularisers = nn.ModuleList(regulariser(event) for regulariser in regularisers)
         self.event, self.temperature, self.entropy_weight = event, temperature, entropy_weight
@@ -446,13 +450,13 @@ class View(pl.LightningModule, abc.ABC):
 
     def setup(self, stage: str) -> None:
         check_device(self.trainer, self)
+        compare_with_environment(self.sampler, self.trainer.datamodule, stage)  # type: ignore[attr-defined]
         if stage == "fit":
             steps = getattr(self.trainer.datamodule, "steps_per_epoch", None)  # type: ignore[attr-defined]
             trainer_limits.check_trainer(self.trainer, (self.cost_steps, self.sampler_steps), steps)
             trainer_limits.count_batches(self.trainer, self.num_optimizers)
             trainer_limits.averages_first(self.trainer)
             name_learning_rates(self.trainer, lambda: self._names)
-            compare_with_environment(self.sampler, self.trainer.datamodule)  # type: ignore[attr-defined]
             for line in options.of_view(self, {**self.hparams, **self._factories}):
                 rank_zero_warn(line)
             checkpoints.save_by_batches(self.trainer)

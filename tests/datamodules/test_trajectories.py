@@ -451,7 +451,7 @@ def test_what_is_not_finite_is_named(part, value):
         (episodes(), {"num_demonstrations": 0}, "num_demonstrations is 0"),
         (episodes((5,)), {}, r"has 1 trajectory; .* fractions=\[0, 0\]"),
         (episodes(discrete=False), {"action_low": [0.0]}, "action_low has 1 values and action_high 0"),
-        (episodes(discrete=False), {"action_low": [-np.inf], "action_high": [1.0]}, "bounds are finite"),
+        (episodes(discrete=False), {"action_low": [-np.nan], "action_high": [1.0]}, "a number, or infinite"),
         (episodes(discrete=False), {"action_low": [1.0], "action_high": [0.0]}, "low must be below high"),
         (episodes(discrete=False), {"num_actions": 2}, "discrete actions of shape"),
         (episodes(discrete=False), {"base_measure": "clipped"}, "clipped, but have no bounds"),

@@ -386,7 +386,7 @@ def test_observations_are_floats(space, first, expected, dtype):
     ("space", "given", "expected", "bounds"),
     [
         (spaces.Box(-2, 3, (2,), np.float32), [-9.0, 0.5], [-2.0, 0.5], ((-2, -2), (3, 3))),
-        (spaces.Box(np.float32([0, -np.inf]), np.inf), [-1.0, -7.0], [0.0, -7.0], ((), ())),
+        (spaces.Box(np.float32([0, -np.inf]), np.inf), [-1.0, -7.0], [0.0, -7.0], ((0, -np.inf), (np.inf, np.inf))),
         (spaces.Box(-1, 1, (2, 2), np.float64), [[0.1, 2], [-2, 0]], [[0.1, 1], [-1, 0]], ((-1,) * 4, (1,) * 4)),
         (spaces.Box(-1, 1, (), np.float32), [0.5], 0.5, ((-1,), (1,))),
         (spaces.Discrete(3), 2, 2, ((), ())),
