@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from lightning_irl.batch import Batch
-from lightning_irl.errors import UserError
 from lightning_irl.event import Event
 from lightning_irl.samples import Samples, count, each, select
 
@@ -44,28 +43,43 @@ class TensorDemonstrations(Dataset[Batch]):
 
 
 class EpochSampler(DistributedSampler[Batch]):
-    """An order that is a function of (seed, epoch): permutations, one after another, up to ``num_samples`` over all processes.
+    """An order that is a function of (seed, epoch): permutations, one after another, for ``num_batches`` batches over all processes.
 
     An epoch is thereby any number of batches, whatever the size of the data. What it gives are tickets, permutation * size + index,
     for :class:`Shuffled`.
+
+    Args:
+        size: of the data.
+        batch_size: demonstrations in a batch, over all processes. Their shares differ by one at most; of a batch that has fewer
+            demonstrations than there are processes every process has all.
+        num_batches: of an epoch.
+        seed: of the order.
+        num_replicas: processes.
+        rank: which of them this is.
+
+    Attributes:
+        share: demonstrations of a batch that this process has.
     """
 
-    def __init__(self, size: int, num_samples: int, seed: int, num_replicas: int, rank: int) -> None:
-        self.size, self.seed, self.epoch = size, seed, 0
-        self.num_replicas, self.rank = num_replicas, rank
+    def __init__(
+        self, size: int, batch_size: int, num_batches: int, seed: int, num_replicas: int = 1, rank: int = 0
+    ) -> None:
+        self.size, self.batch_size, self.num_batches = size, batch_size, num_batches
+        self.seed, self.epoch = seed, 0
+        self.num_replicas, self.rank = (num_replicas, rank) if batch_size >= num_replicas else (1, 0)
         self.start = 0  # samples of this process at the start of the order that are left out
-        self.num_samples = num_samples // num_replicas
+        self.share = len(range(self.rank, batch_size, self.num_replicas))
 
     def __len__(self) -> int:
-        return self.num_samples
+        return self.num_batches * self.share
 
     def __iter__(self) -> Iterator[Any]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        needed = self.num_samples * self.num_replicas
+        needed = self.num_batches * self.batch_size
         rounds = -(-needed // self.size)
         every = [torch.randperm(self.size, generator=generator) for _ in range(rounds)]
         order = torch.cat([part + (self.epoch * rounds + k) * self.size for k, part in enumerate(every)])[:needed]
-        return iter(order[self.rank :: self.num_replicas][self.start :].tolist())
+        return iter(order.view(-1, self.batch_size)[:, self.rank :: self.num_replicas].flatten()[self.start :].tolist())
 
 
 class EpochLoader(DataLoader[Batch]):
@@ -129,10 +143,14 @@ class Shuffled(Dataset[Batch]):
 
 
 class PartSampler(DistributedSampler[Batch]):
-    """What each process sees of data in order: every so many-th, none twice, so that parts differ by one at most."""
+    """What each process sees of data in order: every so many-th, none twice, so that parts differ by one at most.
+
+    Of data that are fewer than processes each sees all: Lightning runs nothing on a process without a batch, and what the others
+    exchange would wait for it. Means over all processes are the same.
+    """
 
     def __init__(self, size: int, num_replicas: int, rank: int) -> None:
-        self.seen, self.epoch = range(rank, size, num_replicas), 0
+        self.seen, self.epoch = range(rank, size, num_replicas) if size >= num_replicas else range(size), 0
 
     def __len__(self) -> int:
         return len(self.seen)
@@ -151,7 +169,8 @@ class MemoryDataModule(pl.LightningDataModule):
     Args:
         event: what one sample looks like, as served.
         splits: training, validation and test parts.
-        batch_size: demonstrations in a batch, over all processes.
+        batch_size: demonstrations in a batch, over all processes: shares that differ by one at most, or all of it in each process
+            where there are more processes.
         steps_per_epoch: batches in an epoch; by default one pass over the training part.
         seed: of the order in which the training part is served, and of what is random in it.
 
@@ -202,17 +221,10 @@ class MemoryDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         replicas, rank = self._place()
-        if self.batch_size % replicas:
-            raise UserError(
-                f"batch_size is {self.batch_size} over all processes, of which there are {replicas}: it must be a multiple, such "
-                f"as {max(self.batch_size // replicas, 1) * replicas}"
-            )
-        order = EpochSampler(
-            count(self.splits.train), self.steps_per_epoch * self.batch_size, self.seed, replicas, rank
-        )
+        order = EpochSampler(count(self.splits.train), self.batch_size, self.steps_per_epoch, self.seed, replicas, rank)
         return EpochLoader(
             Shuffled(self.train_set(), self.seed),
-            batch_size=self.batch_size // replicas,
+            batch_size=order.share,
             sampler=order,
             collate_fn=_as_fetched,
             drop_last=True,

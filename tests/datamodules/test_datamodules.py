@@ -19,7 +19,7 @@ from lightning_irl.metrics import BitsPerDim
 
 
 def order(size=10, num=30, seed=0, replicas=1, rank=0, epoch=0):
-    sampler = EpochSampler(size, num, seed, replicas, rank)
+    sampler = EpochSampler(size, num, 1, seed, replicas, rank)
     sampler.set_epoch(epoch)
     assert len(list(sampler)) == len(sampler)
     return list(sampler)
@@ -58,6 +58,21 @@ def test_replicas_share_one_processs_order(replicas):
     whole = order(size=12, num=36, epoch=2)
     parts = [order(size=12, num=36, replicas=replicas, rank=rank, epoch=2) for rank in range(replicas)]
     assert [index for group in zip(*parts, strict=True) for index in group] == whole
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "shares"), [(5, [2, 2, 1]), (3, [1, 1, 1]), (7, [3, 2, 2]), (2, [2, 2, 2]), (1, [1, 1, 1])]
+)
+def test_replicas_share_a_batch_of_any_size(batch_size, shares):
+    whole = EpochSampler(7, batch_size, 4, seed=0)
+    parts = [EpochSampler(7, batch_size, 4, 0, 3, rank) for rank in range(3)]
+    assert [part.share for part in parts] == shares
+    for number, batch in enumerate(torch.tensor(list(whole)).view(4, batch_size).tolist()):
+        seen = [list(part)[number * part.share : (number + 1) * part.share] for part in parts]
+        if batch_size < 3:  # every process has all of a batch that is too small to be shared
+            assert seen == [batch] * 3
+        else:
+            assert sorted(ticket for part in seen for ticket in part) == sorted(batch)
 
 
 def test_loaders_serve_whole_batches_in_that_order():

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from lightning_irl.datamodules import Demonstrations, TrajectoryDataModule, read_npz, write_npz
-from lightning_irl.errors import UserError
 from lightning_irl.samples import count
 from lightning_irl.trajectory import Trajectory, cut
 
@@ -295,11 +294,24 @@ def test_processes_share_each_batch():
     assert [sorted(a + b) for a, b in zip(*parts, strict=True)] == [sorted(batch) for batch in whole]
 
 
-def test_a_batch_that_processes_cannot_share_is_refused():
-    data = TrajectoryDataModule(episodes((2,) * 12), num_demonstrations=10)
-    data.trainer = SimpleNamespace(world_size=4, global_rank=0)
-    with pytest.raises(UserError, match=r"batch_size is 10 over all processes, of which there are 4: .* such as 8"):
-        data.train_dataloader()
+def test_processes_share_a_batch_of_any_size_and_each_sees_one_that_is_too_small():
+    def first(number, rank):
+        data = TrajectoryDataModule(episodes((2,) * 12), num_demonstrations=number)
+        data.trainer = SimpleNamespace(world_size=4, global_rank=rank)
+        return served(data)[0]
+
+    assert [len(first(10, rank)) for rank in range(4)] == [3, 3, 2, 2]
+    assert [sorted(first(3, rank)) for rank in range(4)] == [[0, 1, 2]] * 4
+
+
+@pytest.mark.parametrize(("number", "shares"), [(6, [2, 2, 1, 1]), (2, [2, 2, 2, 2])])
+def test_every_process_has_something_to_validate_on(number, shares):
+    def share(rank):
+        data = TrajectoryDataModule(episodes((2,) * 20), fractions=(number / 20, 0.1))
+        data.trainer = SimpleNamespace(world_size=4, global_rank=rank)
+        return sum(len(batch) for batch in served(data, part="val"))
+
+    assert [share(rank) for rank in range(4)] == shares
 
 
 def test_validation_and_test_are_served_in_order():

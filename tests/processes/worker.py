@@ -117,6 +117,9 @@ CASES = {
     "gan, trajectories": of_trajectories(GAN, CARTPOLE, CartPole, CategoricalPolicy),
     "irl, solved": tabular,
 }
+# Too few demonstrations for every process to have its own: each sees all, as the data modules serve them.
+FEW = 2
+CASES |= {f"few: {name}": CASES[name] for name in ("gan", "ebm, mixture", "irl, transitions")}
 
 
 def own(total: int) -> slice:
@@ -153,8 +156,10 @@ def sharded_like(make):
 
 
 def shards(samples, size, total):
-    """Batches of a size, each this process's part."""
+    """Batches of a size, each this process's part; of few, all."""
     whole = [each(lambda part, at=at: part[at : at + size], samples) for at in range(0, total, size)]
+    if size == FEW:
+        return [Batch(batch, torch.zeros(count(batch))) for batch in whole]
     return [
         Batch(mine, torch.zeros(count(mine)))
         for mine in (each(lambda part: part[own(len(part))], batch) for batch in whole)
@@ -177,7 +182,7 @@ def sgd(rate):
     return lambda parameters: torch.optim.SGD(parameters, lr=rate, momentum=0.5)
 
 
-def run(make) -> dict[str, torch.Tensor]:
+def run(make, size: int = SIZE) -> dict[str, torch.Tensor]:
     global CALLS
     CALLS = itertools.count(1)
     torch.manual_seed(0)
@@ -201,7 +206,7 @@ def run(make) -> dict[str, torch.Tensor]:
         num_sanity_val_steps=0,
     )
     torch.manual_seed(1)
-    trainer.fit(view, loader(shards(samples, SIZE, BATCHES * SIZE)), loader(shards(samples, 5, BATCHES * SIZE)))
+    trainer.fit(view, loader(shards(samples, size, BATCHES * size)), loader(shards(samples, 5, BATCHES * SIZE)))
     found = {f"state/{key}": value for key, value in view.state_dict().items()}
     found |= {f"metric/{key}": value for key, value in trainer.callback_metrics.items() if "/" in key}
     if view.has_model:
@@ -249,5 +254,5 @@ if __name__ == "__main__":
     torch.randn_like, torch.rand_like = sharded_like(torch.randn), sharded_like(torch.rand)
     processes.separate_streams = lambda: None
     chosen = sys.argv[2:] or list(CASES)
-    found = {name: run(CASES[name]) for name in chosen}
+    found = {name: run(CASES[name], FEW if name.startswith("few") else SIZE) for name in chosen}
     torch.save(found, f"{sys.argv[1]}.{os.environ.get('RANK', '0')}")
