@@ -30,7 +30,11 @@ class LogEquivalence(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not isinstance(pl_module, View) or not pl_module.has_model or pl_module.batches % self.every_n_batches:
+        if (
+            not isinstance(pl_module, View)
+            or not (pl_module.has_model and pl_module.scores_demonstrations)
+            or pl_module.batches % self.every_n_batches
+        ):
             return
         with aside(pl_module, seed=pl_module.batches, together=True):
             scalars = monitor(pl_module, batch.samples)

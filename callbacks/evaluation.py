@@ -32,7 +32,7 @@ def means(trainer: Trainer, view: View, stage: str) -> dict[str, float]:
         return {name: float(logged[f"{stage}/{name}"]) for name in EVALUATED if f"{stage}/{name}" in logged}
     loader: Any = getattr(trainer.datamodule, f"{stage}_dataloader")()  # type: ignore[attr-defined]
     limits = [limit for limit in getattr(trainer, f"num_{stage}_batches") if 0 < limit < float("inf")]
-    names = [name for name in EVALUATED if name != "nll_sampler" or view.sampler.has_density]
+    names = [name for name in EVALUATED if name != "nll_sampler" or view.scores_demonstrations]
     sums = torch.zeros(
         len(names), 2, dtype=torch.float64
     )  # of values, and how many; on the host, which every backend has in double

@@ -111,8 +111,11 @@ class LogImitation(Callback):
             assert isinstance(demonstrations, Trajectory)
             self.num_held_out = len(demonstrations.mask)
             rollout = sampler.rollout(self.num_episodes)
-            gap = feature_gap(demonstrations, rollout.trajectory, view.event["num_actions"])
-            found: dict[str, Any] = {"feature_gap": gap.gap} | discriminate(view, demonstrations, rollout.trajectory)
+            has_actions = view.scores_demonstrations
+            gap = feature_gap(demonstrations, rollout.trajectory, view.event["num_actions"], has_actions)
+            found: dict[str, Any] = {"feature_gap": gap.gap}
+            if has_actions:
+                found |= discriminate(view, demonstrations, rollout.trajectory)
             found |= attained_soft_value(view, rollout) | compare_visits(sampler, demonstrations, rollout.trajectory)
             if bool((rollout.rewards != 0).any()):
                 mode = sampler.rollout(self.num_episodes, deterministic=True)

@@ -132,8 +132,9 @@ class LogPartition(Callback):
             return
         with aside(view, seed=view.batches, together=True):
             if view.has_model:
-                demonstrations = demonstrations_of(trainer, stage)
-                demonstrations = each(lambda part: part[: self.num_samples].to(view.device), demonstrations)
+                demonstrations = demonstrations_of(trainer, stage) if view.scores_demonstrations else None
+                if demonstrations is not None:
+                    demonstrations = each(lambda part: part[: self.num_samples].to(view.device), demonstrations)
                 self.estimates = self.estimate(view, demonstrations)
             self.results = estimate_scalars(self.estimates) | self._likelihoods(found, view, stage)
         if not trainer.is_global_zero:
@@ -149,7 +150,7 @@ class LogPartition(Callback):
         report = {"stage": stage, "estimates": [plain(e) for e in self.estimates], "results": self.results}
         publish_report(trainer, report, f"partition_{stage}")
 
-    def estimate(self, view: View, demonstrations: Samples) -> list[PartitionEstimate]:
+    def estimate(self, view: View, demonstrations: Samples | None) -> list[PartitionEstimate]:
         """Every estimate that applies to a view, given N demonstrations for those that use them."""
         return estimate_all(
             view.energy,
@@ -166,7 +167,7 @@ class LogPartition(Callback):
         )
 
     def _likelihoods(self, found: dict[str, float], view: View, stage: str) -> dict[str, float]:
-        nats = {"sampler": found["nll_sampler"]}
+        nats = {"sampler": found["nll_sampler"]} if "nll_sampler" in found else {}
         best = best_estimate(self.estimates)
         if best is not None:
             nats["model"] = found["cost"] + best.log_z

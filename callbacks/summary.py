@@ -38,7 +38,9 @@ class Summary(Callback):
             if isinstance(callback, LogPartition) and callback.results:
                 if callback.estimates:
                     console.print(partition_table(callback))
-                console.print(results_table(callback))
+                results = results_table(callback)
+                if results.row_count:
+                    console.print(results)
             if isinstance(callback, LogImitation) and callback.results:
                 console.print(imitation_table(callback))
                 console.print(callback.verdict)

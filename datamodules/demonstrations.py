@@ -15,6 +15,7 @@ from lightning_irl.errors import did_you_mean
 
 PARTS = ("observations", "actions", "rewards", "log_probs")
 HOW_TO_CONVERT = "In Python: write_npz('mine.npz', Demonstrations(observations, actions)), lists with one array an episode (docs/trajectories.md)"
+MANY = 100  # steps, in which one action alone is no accident
 MOST_REASONS = 3  # for leaving out trajectories that are worth repeating
 METADATA = ("horizon", "num_actions", "action_low", "action_high", "environment")
 
@@ -28,7 +29,8 @@ class Demonstrations:
 
     Attributes:
         observations: of each episode (T_i + 1, *obs), the one after the last action included.
-        actions: of each (T_i, *act); integers where they are discrete.
+        actions: of each (T_i, *act); integers where they are discrete. None, or NaN throughout, where only states were recorded: they
+            are (T_i, 0) then.
         rewards: true ones of each (T_i,), NaN where one is not known; None where none is. Nothing learns from them.
         terminal: of each, whether the file says that the environment ended it, None where it is not known; None where it does not say.
         name: what messages call them, such as the file's path.
@@ -57,6 +59,8 @@ class Demonstrations:
     skip_invalid: InitVar[bool] = False
 
     def __post_init__(self, skip_invalid: bool) -> None:
+        if self.actions is None:
+            self._set("actions", [np.empty((max(length(seen) - 1, 0), 0), np.float32) for seen in self.observations])
         number = len(self.actions)
         if not number:
             raise ValueError(f"{self.name} holds no trajectory")
@@ -70,6 +74,8 @@ class Demonstrations:
         for what in PARTS:
             if (parts := getattr(self, what)) is not None:
                 self._set(what, [as_array(part) for part in parts])
+        if all(isinstance(part, np.ndarray) and len(part) and is_nan(part) for part in self.actions):
+            self._set("actions", [np.empty((len(part), 0), np.float32) for part in self.actions])
         self._set("actions", [as_integers(part) for part in self.actions])
         if self.rewards is not None:
             unknown = [np.full(length(acts), np.nan) for acts in self.actions]
@@ -79,6 +85,7 @@ class Demonstrations:
         self._leave_out_unknown_steps()
         self._validate(skip_invalid)
         self._note_unknown_rewards()
+        self._note_constant_actions()
 
     def _set(self, what: str, value: Any) -> None:
         object.__setattr__(self, what, value)
@@ -214,8 +221,23 @@ class Demonstrations:
             f"{self.name}: rewards of {sum(unknown)} of {len(unknown)} trajectories are NaN, taken as not known; {others}"
         )
 
+    def _note_constant_actions(self) -> None:
+        """Continuous actions that never change stand for none in some files: said, since only who wrote them knows."""
+        first = self.actions[0][0]
+        is_continuous = bool(first.size) and first.dtype.kind == "f"
+        if is_continuous and sum(self.lengths) >= MANY and all((actions == first).all() for actions in self.actions):
+            rank_zero_warn(
+                f"{self.name}: all {sum(self.lengths)} actions are {first.tolist()}; if actions are not known, leave them out (no "
+                "acts in the file), and only states are learned from"
+            )
+
     def __len__(self) -> int:
         return len(self.actions)
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether actions were recorded, and not states alone."""
+        return self.actions[0].shape[1:] != (0,)
 
     @property
     def lengths(self) -> list[int]:

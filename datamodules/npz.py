@@ -13,8 +13,8 @@ from lightning_irl.datamodules.file_kinds import arrays_in, kind_of, names_of, w
 from lightning_irl.datamodules.flat import is_flat, is_read, read_flat
 from lightning_irl.files import whole
 
-REQUIRED = ("obs", "acts", "indices")
-OPTIONAL = ("rews", "log_probs", "terminal")
+REQUIRED = ("obs", "indices")
+OPTIONAL = ("acts", "rews", "log_probs", "terminal")  # without acts, states alone
 
 
 def read_npz(path: str | Path, skip_invalid: bool = False) -> Demonstrations:
@@ -36,7 +36,7 @@ def read_npz(path: str | Path, skip_invalid: bool = False) -> Demonstrations:
         raise ValueError(f"{path} is no .npz file of plain arrays: it is {words_for(path)}")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            steps_alone = not all(key in archive.files for key in REQUIRED) and is_flat(archive.files)
+            steps_alone = "indices" not in archive.files and is_flat(archive.files)
             known = [key for key in archive.files if steps_alone or key in REQUIRED + OPTIONAL + METADATA]
             arrays = {key: archive[key] for key in known if not steps_alone or is_read(key)}
     except Exception as error:  # numpy and zipfile raise many kinds for a file that is not what it should be
@@ -51,8 +51,10 @@ def read_npz(path: str | Path, skip_invalid: bool = False) -> Demonstrations:
         raise ValueError(
             f"{path} lacks {', '.join(missing)}; it has {names_of(arrays_in(path) or []) or 'no array'}. {HOW_TO_CONVERT}"
         )
-    ends = _split_points(path, arrays["indices"], len(arrays["acts"]))
-    number, steps, rows = len(ends) + 1, len(arrays["acts"]), len(arrays["obs"])
+    rows = len(arrays["obs"])
+    steps = len(arrays["acts"]) if "acts" in arrays else rows - np.size(arrays["indices"]) - 1
+    ends = _split_points(path, arrays["indices"], steps)
+    number = len(ends) + 1
     if rows not in (steps + number, steps):
         raise ValueError(
             f"{path}: obs has {rows} rows; {steps} actions in {number} trajectories need {steps + number}, or {steps} where the state "
@@ -60,14 +62,14 @@ def read_npz(path: str | Path, skip_invalid: bool = False) -> Demonstrations:
         )
     for key in ("rews", "log_probs"):
         if key in arrays and len(arrays[key]) != steps:
-            raise ValueError(f"{path}: {key} has {len(arrays[key])} rows, acts {steps}; there must be as many")
+            raise ValueError(f"{path}: {key} has {len(arrays[key])} rows for {steps} steps; there must be as many")
     for key in ("horizon", "num_actions"):
         if key in arrays and (arrays[key].ndim or arrays[key].dtype.kind not in "iu"):
             raise ValueError(f"{path}: {key} is {arrays[key].tolist()}; it must be one integer")
     terminal = arrays.get("terminal")
     return Demonstrations(
         np.split(arrays["obs"], ends + (np.arange(1, number) if rows > steps else 0)),
-        np.split(arrays["acts"], ends),
+        np.split(arrays.get("acts", np.empty((steps, 0), np.float32)), ends),
         np.split(arrays["rews"], ends) if "rews" in arrays else None,
         None if terminal is None else list(np.atleast_1d(terminal).tolist()),
         str(path),
@@ -92,15 +94,18 @@ def _split_points(path: str | Path, ends: Array, steps: int) -> Array:
 def write_npz(path: str | Path, demonstrations: Demonstrations) -> None:
     """Write demonstrations, aside first, so that a file that was there stays whole until the new one is.
 
-    The arrays are in docs/trajectories.md: ``obs`` (sum of T_i + 1 rows), ``acts``, ``rews``, ``log_probs`` (sum of T_i rows),
-    ``indices`` (split points of acts), ``terminal``, and what is known of the metadata.
+    The arrays are in docs/trajectories.md: ``obs`` (sum of T_i + 1 rows), ``acts`` (left out where only states are known), ``rews``,
+    ``log_probs`` (sum of T_i rows), ``indices`` (split points of acts), ``terminal``, and what is known of the metadata.
     """
     arrays: dict[str, Any] = {
         "obs": np.concatenate(demonstrations.observations),
-        "acts": np.concatenate(demonstrations.actions),
         "indices": np.cumsum(demonstrations.lengths)[:-1].astype(np.int64),
     }
-    for key, parts in (("rews", demonstrations.rewards), ("log_probs", demonstrations.log_probs)):
+    for key, parts in (
+        ("acts", demonstrations.actions if demonstrations.has_actions else None),
+        ("rews", demonstrations.rewards),
+        ("log_probs", demonstrations.log_probs),
+    ):
         if parts is not None:
             arrays[key] = np.concatenate(parts)
     if demonstrations.terminal is not None:

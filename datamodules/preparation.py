@@ -46,6 +46,8 @@ def allowed_actions(
     """
     first, given = demos.actions[0], demos.metadata
     number = num_actions or int(given.get("num_actions", 0))
+    if number and not demos.has_actions:
+        return Actions(number, [], [])
     if number or first.dtype.kind != "f":
         if action_low or action_high:
             raise ValueError(
@@ -62,7 +64,12 @@ def allowed_actions(
         [float(value) for value in np.ravel(given.get(f"action_{edge}", []) if bound is None else bound)]
         for edge, bound in (("low", action_low), ("high", action_high))
     )
-    size = math.prod(first.shape[1:])
+    size = math.prod(first.shape[1:]) if demos.has_actions else max(len(low), len(high))
+    if not size:
+        raise ValueError(
+            f"{demos.name} holds states alone; say which actions the environment takes: num_actions, or action_low and action_high, one "
+            "number a coordinate (or, with actions, add them as acts)"
+        )
     if (low or high) and not len(low) == len(high) == size:
         raise ValueError(
             f"{demos.name}: action_low has {len(low)} values and action_high {len(high)}; an action has {size}"
@@ -104,11 +111,25 @@ def _check_discrete(demos: Demonstrations, num_actions: int) -> int:
 
 
 def pad(
-    demos: Demonstrations, horizon: int, absorbing: bool, trust_terminal: bool, is_discrete: bool = False
+    demos: Demonstrations,
+    horizon: int,
+    absorbing: bool,
+    trust_terminal: bool,
+    is_discrete: bool = False,
+    num_coordinates: int = 0,
 ) -> Trajectory:
     """All trajectories as one batch of ``horizon`` steps; after an early end the last observation repeats and actions are zero.
 
-    Integers of 8 bits are images, and are served in [0, 1].
+    Integers of 8 bits are images, and are served in [0, 1]. Actions that are not known are NaN, discrete ones -1: nothing can learn
+    from them unseen.
+
+    Args:
+        demos: N trajectories.
+        horizon: steps.
+        absorbing: whether an episode may end before.
+        trust_terminal: whether to believe a ``terminal`` at exactly the horizon.
+        is_discrete: whether actions are.
+        num_coordinates: of a continuous action that is not known.
 
     Raises:
         ValueError: if a trajectory is longer, shorter without an absorbing state, or was cut short.
@@ -124,11 +145,15 @@ def pad(
         )
     shade = np.float32(255 if first.dtype == np.uint8 else 1)
     observations = np.empty((number, horizon + 1, *first.shape[1:]), dtype=np.float32)
-    actions = np.zeros((number, horizon, *demos.actions[0].shape[1:]), dtype=np.int64 if is_discrete else np.float32)
+    shape = demos.actions[0].shape[1:] if demos.has_actions else (num_coordinates,) * (not is_discrete)
+    actions = np.zeros((number, horizon, *shape), dtype=np.int64 if is_discrete else np.float32)
+    if not demos.has_actions:
+        actions[:] = -1 if is_discrete else np.nan
     for index, (seen, done) in enumerate(zip(demos.observations, demos.actions, strict=True)):
         observations[index, : len(seen)] = seen / shade
         observations[index, len(seen) :] = observations[index, len(seen) - 1]
-        actions[index, : len(done)] = done
+        if demos.has_actions:
+            actions[index, : len(done)] = done
     steps = torch.tensor(demos.lengths)
     ended = steps < horizon
     if trust_terminal and demos.terminal is not None:

@@ -48,6 +48,7 @@ class TrajectoryDataModule(MemoryDataModule):
             many and why; without it the first of them ends the run.
 
     Attributes:
+        has_actions: whether actions were recorded; else they are NaN, discrete ones -1, and a view that needs them is refused.
         returns: true return of each trajectory of each part (N,), NaN where a reward is not known; None where none is.
         recorded_in: what the source says of the environment, such as its id; None where it says nothing.
         expert_return: mean return of all trajectories of the source whose rewards are known; NaN where none are.
@@ -88,7 +89,7 @@ class TrajectoryDataModule(MemoryDataModule):
             demos = copy(demos)
             demos.leave_out(cut_short(demos, steps))
         parts = split(len(demos), num_demonstrations, fractions, seed, demos.name)
-        whole = pad(demos, steps, absorbing, trust_terminal, is_discrete=allowed.num_actions > 0)
+        whole = pad(demos, steps, absorbing, trust_terminal, allowed.num_actions > 0, len(allowed.low))
         whole = apply_bounds(demos.name, whole, allowed, base_measure)
         splits = Splits(*(select(whole, part) for part in parts))
         location, scale = moments(splits.train) if normalise else ([0.0], [1.0])
@@ -110,7 +111,7 @@ class TrajectoryDataModule(MemoryDataModule):
         returns = None if demos.returns is None else torch.tensor(demos.returns, dtype=torch.float64)
         self.returns = None if returns is None else Splits(*(returns[part] for part in parts))
         self.expert_return = float("nan") if returns is None else float(returns.nanmean())
-        self.name = demos.name
+        self.name, self.has_actions = demos.name, demos.has_actions
         self.recorded_in: str | None = demos.metadata.get("environment")
         self.save_hyperparameters(ignore=[] if isinstance(source, str) else ["source"])
 

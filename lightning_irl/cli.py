@@ -22,6 +22,7 @@ from lightning_irl.runs import config_name
 from lightning_irl.signals import EXIT_CODE
 from lightning_irl.verification import TOLERANCE, Verification, verify
 from lightning_irl.views.finite import NonFiniteError
+from lightning_irl.views.states_alone import check_states_alone
 from lightning_irl.workspace import run_workspace
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -105,6 +106,7 @@ def run_verify(arguments: list[str]) -> int:
         cli = ViewCLI(arguments, config_name(paths[0]) if paths else "run")
         cli.datamodule.prepare_data()
         cli.datamodule.setup("fit")
+        cli.model.states_alone = check_states_alone(cli.model, cli.datamodule)
         batch = next(iter(cli.datamodule.train_dataloader()))
         result = verify(cli.model, batch.samples)
     if wants_json:

@@ -76,9 +76,11 @@ def verify(view: View, demonstrations: Samples, num_draws: int | None = None, se
             is not mistaken for a mean over the mixture.
         seed: of the draws.
     """
-    if not view.sampler.has_density:
+    if not view.scores_demonstrations:
         name = type(view.sampler).__name__
         reason = f"sampler {name} has no density, so there is no D to check"
+        if view.states_alone:
+            reason = "demonstrations hold states alone, and log q is of states and actions, so there is no D to check"
         return Verification(None, None, None, None, None, reason, tuple(view.departures()))
     view.double().eval()
     demonstrations = each(lambda part: part.to(view.device), doubled(demonstrations))

@@ -18,9 +18,11 @@ class Cost(nn.Module, abc.ABC):
         event: what one sample looks like.
         reference: a frozen sampler to which the cost is relative; None for a cost that stands alone.
         is_nonnegative: whether c is never below 0, whatever the parameters; a margin discriminator needs it.
+        sees_actions: whether c of a trajectory depends on its actions; without, demonstrations of states alone serve.
     """
 
     is_nonnegative: bool = False
+    sees_actions: bool = True
 
     def __init__(self, event: Event) -> None:
         super().__init__()

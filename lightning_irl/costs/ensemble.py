@@ -30,7 +30,9 @@ class EnsembleStepCost(StepCost):
         super().__init__(event)
         if members < 2:
             raise ValueError(f"members is {members}; an ensemble has at least 2")
-        self.members = nn.ModuleList(cost(event) for _ in range(members))
+        each = [cost(event) for _ in range(members)]
+        self.sees_actions = any(member.sees_actions for member in each)
+        self.members = nn.ModuleList(each)
 
     def costs(self, observation: Tensor, action: Tensor, next_observation: Tensor, time: Tensor) -> Tensor:
         """The members' costs (members, ...), in nats."""

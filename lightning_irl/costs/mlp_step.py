@@ -111,6 +111,7 @@ class MLPStepCost(StepCost):
         super().__init__(event)
         self.anchor = ActionAnchor(event, anchor)
         self.features = StepFeatures(event, inputs, sees_time)
+        self.sees_actions = self.features.kept[1] or self.anchor.enabled
         self.network = mlp([self.features.size, *hidden, 1], activation)
 
     def forward(self, observation: Tensor, action: Tensor, next_observation: Tensor, time: Tensor) -> Tensor:

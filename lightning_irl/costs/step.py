@@ -25,9 +25,14 @@ class StepCost(nn.Module, abc.ABC):
     Args:
         event: of the trajectories.
 
+    Attributes:
+        sees_actions: whether it depends on actions; without, demonstrations of states alone serve.
+
     Raises:
         ValueError: if the event is not of trajectories.
     """
+
+    sees_actions: bool = True
 
     def __init__(self, event: Event) -> None:
         super().__init__()
@@ -65,6 +70,7 @@ class TrajectoryCost(Cost):
     def __init__(self, event: Event, step_cost: Callable[[Event], StepCost]) -> None:
         super().__init__(event)
         self.step_cost = step_cost(event)
+        self.sees_actions = self.step_cost.sees_actions
         if event["absorbing"]:
             entropy = log_action_mass(event)
             start = -entropy if math.isfinite(entropy) else 0.0

@@ -45,6 +45,7 @@ class TabularStepCost(StepCost):
                 f"{event['num_actions']} discrete actions and observations of shape {shape}; use MLPStepCost"
             )
         self.kept = (sees_time, *INPUTS[inputs])
+        self.sees_actions = INPUTS[inputs][1]
         self.num_states, self.num_actions = int(shape[0]), int(event["num_actions"])
         sizes = (event["horizon"], self.num_states, self.num_actions, self.num_states)
         self.table = nn.Parameter(

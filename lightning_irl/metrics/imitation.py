@@ -70,11 +70,13 @@ def _canonical(reward: RewardFunction, transitions: Trajectory, at: Tensor, over
     return reward(here).double() + shift - discount * from_states(states.observations[:, 0]).mean()
 
 
-def trajectory_features(trajectory: Trajectory, num_actions: int) -> Tensor:
-    """Means over each trajectory's steps of observations, their squares, and of actions (and squares); (B, K)."""
+def trajectory_features(trajectory: Trajectory, num_actions: int, has_actions: bool = True) -> Tensor:
+    """Means over each trajectory's steps of observations, their squares and, where known, of actions (and squares); (B, K)."""
     kept = trajectory.mask[..., None]
     observations = trajectory.observations[:, :-1].flatten(2)
-    if num_actions:
+    if not has_actions:
+        actions = observations[..., :0]
+    elif num_actions:
         actions = torch.nn.functional.one_hot(trajectory.actions, num_actions).to(observations.dtype)
     else:
         flat = trajectory.actions.flatten(2)
@@ -98,19 +100,22 @@ class FeatureGap(NamedTuple):
     name: str
 
 
-def feature_gap(demonstrations: Trajectory, samples: Trajectory, num_actions: int) -> FeatureGap:
+def feature_gap(
+    demonstrations: Trajectory, samples: Trajectory, num_actions: int, has_actions: bool = True
+) -> FeatureGap:
     """Compare the features of :func:`trajectory_features`."""
-    theirs, ours = (trajectory_features(side, num_actions).double() for side in (demonstrations, samples))
+    theirs, ours = (trajectory_features(side, num_actions, has_actions).double() for side in (demonstrations, samples))
     spread = torch.cat([theirs, ours]).std(0)
     gaps = torch.where(spread > 1e-6, (ours.mean(0) - theirs.mean(0)).abs() / spread.clamp(min=1e-6), 0.0)
     largest = int(gaps.argmax())
     noise = 2 * (1 / len(theirs) + 1 / len(ours)) ** 0.5
-    return FeatureGap(float(gaps[largest]), noise, _feature_names(samples, num_actions)[largest])
+    return FeatureGap(float(gaps[largest]), noise, _feature_names(samples, num_actions, has_actions)[largest])
 
 
-def _feature_names(trajectory: Trajectory, num_actions: int) -> list[str]:
+def _feature_names(trajectory: Trajectory, num_actions: int, has_actions: bool) -> list[str]:
     seen = [f"observation {index}" for index in range(trajectory.observations[0, 0].numel())]
-    done = [f"action {index}" for index in range(num_actions or trajectory.actions[0, 0].numel())]
+    number = (num_actions or trajectory.actions[0, 0].numel()) if has_actions else 0
+    done = [f"action {index}" for index in range(number)]
     squares = [] if num_actions else [f"{name} squared" for name in done]
     return [*seen, *(f"{name} squared" for name in seen), *done, *squares, "the share of the horizon survived"]
 

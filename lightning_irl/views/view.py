@@ -34,6 +34,7 @@ from lightning_irl.views.environment import compare_with_environment
 from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
 from lightning_irl.views.guided_cost import GuidedCost
 from lightning_irl.views.learning_rates import name_learning_rates
+from lightning_irl.views.states_alone import check_states_alone
 
 OPTIMIZERS = ("cost", "sampler", "warm_start")
 STAGES, EVALUATED = ("val", "test"), ("cost", "log_det", "nll_sampler")
@@ -262,6 +263,7 @@ class View(pl.LightningModule, abc.ABC):
         )
         self._random_state: dict[str, Tensor] | None = None  # of a run that continues, until its first batch
         self._gradients: dict[str, Tensor] = {}  # the same, where it was saved between two steps
+        self.states_alone = False
         self.evaluated_at: dict[str, int] = {}  # batches trained when val and test were last evaluated
         self.began_at, self.saved_at = 0, -1  # batches trained when this fit began, and when a checkpoint was last made
         self._shown: dict[str, Tensor] = {}  # losses of this batch, for the progress bar
@@ -448,9 +450,15 @@ class View(pl.LightningModule, abc.ABC):
         energy = self.energy(samples)
         return energy if log_q is None else energy + self.entropy_weight * log_q
 
+    @property
+    def scores_demonstrations(self) -> bool:
+        """Whether log q of a demonstration exists: the sampler has a density, and the demonstrations have actions."""
+        return self.sampler.has_density and not self.states_alone
+
     def setup(self, stage: str) -> None:
         check_device(self.trainer, self)
         compare_with_environment(self.sampler, self.trainer.datamodule, stage)  # type: ignore[attr-defined]
+        self.states_alone = check_states_alone(self, self.trainer.datamodule)  # type: ignore[attr-defined]
         if stage == "fit":
             steps = getattr(self.trainer.datamodule, "steps_per_epoch", None)  # type: ignore[attr-defined]
             trainer_limits.check_trainer(self.trainer, (self.cost_steps, self.sampler_steps), steps)
@@ -726,7 +734,7 @@ class View(pl.LightningModule, abc.ABC):
     def held_out(self, batch: Batch) -> dict[str, Tensor]:
         """What is averaged over held-out demonstrations, each (B,), in nats: c/T, the log-determinant, and -log q where it exists."""
         found = {"cost": self.energy(batch.samples), "log_det": batch.log_det}
-        if self.sampler.has_density:
+        if self.scores_demonstrations:
             found["nll_sampler"] = -self.sampler.log_prob(batch.samples)
         return found
 
@@ -747,9 +755,9 @@ class View(pl.LightningModule, abc.ABC):
         """
         with torch.no_grad():
             scores: dict[str, Samples] = {"samples": batch.samples, "cost": self.energy(batch.samples)}
-            if self.sampler.has_density:
+            if self.scores_demonstrations:
                 scores["log_q"] = self.sampler.log_prob(batch.samples)
-            if self.has_model:
+            if self.has_model and self.scores_demonstrations:
                 parts = self.at_level(batch.samples)
                 logits = objectives.discriminator_logits(self.energy(parts), self.log_density(parts), self.log_z)
                 scores["logit"] = logits if self.segment_length is None else logits.view(count(batch.samples), -1)

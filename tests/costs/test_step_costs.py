@@ -108,6 +108,17 @@ def parts(trajectory):
 
 
 @over(PAIRS)
+def test_a_cost_knows_whether_it_sees_actions(name, kind):
+    """What does not see them is the same where they are not known: NaN, or -1."""
+    cost, whole = build(name, kind), draw(kind)
+    other = torch.full_like(whole.actions, -1 if EVENTS[kind]["num_actions"] else torch.nan)
+    is_anchored = kind in ("free", "image") and name.startswith(("mlp", "shaped"))
+    assert cost.sees_actions == ("action" in SEES.get(name, "state action") or is_anchored)
+    if not cost.sees_actions:
+        assert torch.equal(cost(*parts(whole)), cost(*parts(whole._replace(actions=other))))
+
+
+@over(PAIRS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_one_finite_scalar_for_each_step_whatever_the_leading_dimensions(name, kind, dtype):
     cost = build(name, kind, dtype)

@@ -105,7 +105,7 @@ def test_steps_after_the_last_end_are_left_out_and_said(tmp_path, said):
         ({"rewards": np.zeros(5)}, "rewards has 5 rows, actions 12"),
         (
             {"timeouts": None, "terminals": None},
-            r"lacks obs, acts, indices; it has observations \(12, 2\), actions \(12, 1\)",
+            r"lacks obs, indices; it has observations \(12, 2\), actions \(12, 1\)",
         ),
     ],
 )

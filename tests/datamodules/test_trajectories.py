@@ -380,7 +380,7 @@ def broken(tmp_path, **changes):
         ({"rews": np.zeros(5)}, "rews has 5 rows"),
         ({"acts": np.array([None] * 6)}, "truncated or no .npz"),
         ({"acts": np.array([None] * 6)}, "pickled objects, which could run code and are not read"),
-        ({"log_probs": np.zeros(7)}, "log_probs has 7 rows, acts 6"),
+        ({"log_probs": np.zeros(7)}, "log_probs has 7 rows for 6 steps"),
         ({"terminal": np.zeros(3)}, "actions of 2 trajectories, but terminal of 3"),
         ({"horizon": np.array([1, 2])}, r"horizon is \[1, 2\]; it must be one integer"),
         ({"num_actions": np.array("two")}, "num_actions is two; it must be one integer"),
