@@ -6,7 +6,6 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import EMAWeightAveraging
-from pytorch_lightning.utilities import rank_zero_warn
 
 
 class WeightAverage(EMAWeightAveraging):
@@ -25,29 +24,3 @@ class WeightAverage(EMAWeightAveraging):
             assert self._average_model is not None
             self._average_model.update_parameters(pl_module)
             self._latest_update_step = batches
-
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._was_swapped = self._is_begun
-        if self._was_swapped:
-            super().on_validation_epoch_start(trainer, pl_module)
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._was_swapped:
-            super().on_validation_epoch_end(trainer, pl_module)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._is_begun:
-            super().on_train_end(trainer, pl_module)
-        else:
-            rank_zero_warn(
-                "WeightAverage was never updated, so the weights are those that were trained; train longer or lower "
-                "update_every_n_steps and update_starting_at_step"
-            )
-
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        if self._is_begun:
-            super().on_save_checkpoint(trainer, pl_module, checkpoint)
-
-    @property
-    def _is_begun(self) -> bool:
-        return self._average_model is not None and bool(self._average_model.n_averaged > 0)

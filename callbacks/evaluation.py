@@ -13,6 +13,13 @@ from lightning_irl.views import View
 from lightning_irl.views.view import EVALUATED
 
 
+def ends_here(trainer: Trainer) -> bool:
+    """Whether it is known in a validation that the fit ends with the batch before it, whose report is made at the end."""
+    loop = trainer.fit_loop
+    is_last = loop.epoch_loop._num_ready_batches_reached() and trainer.max_epochs == trainer.current_epoch + 1
+    return is_last or 0 < trainer.max_steps <= trainer.global_step
+
+
 def means(trainer: Trainer, view: View, stage: str) -> dict[str, float]:
     """Means of c/T, of the log-determinant of how images are served, and of -log q, in nats, over a part of the demonstrations.
 

@@ -72,6 +72,7 @@ class LogImitation(Callback):
         self.expert_return, self.random_return = expert_return, random_return
         self.results: dict[str, float] = {}
         self.num_held_out = 0
+        self._published: tuple[str, int] | None = None
         self.verdict = ""
 
     @rank_zero_only
@@ -122,7 +123,9 @@ class LogImitation(Callback):
                 found |= self._returns(trainer, view, rollout, mode) | compare_rewards(view, rollout)
         scalars = {f"imitation/{key}": float(value) for key, value in found.items()}
         self.results = {key: value for key, value in scalars.items() if math.isfinite(value)}
-        publish_scalars(trainer, self.results, view.batches)
+        if self._published != (stage, view.batches):  # a batch that was due may be the last one too
+            publish_scalars(trainer, self.results, view.batches)
+        self._published = stage, view.batches
         return gap
 
     def _returns(self, trainer: Trainer, view: View, rollout: Rollout, mode: Rollout) -> dict[str, float]:

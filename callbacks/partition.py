@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_warn
 
-from lightning_irl.callbacks.evaluation import means
+from lightning_irl.callbacks.evaluation import ends_here, means
 from lightning_irl.callbacks.failing import spares_the_run, sparing_the_run
 from lightning_irl.callbacks.partition_figure import partition_figure
 from lightning_irl.callbacks.publish import (
@@ -98,7 +98,8 @@ class LogPartition(Callback):
         due = every and (trainer.current_epoch + 1) % every == 0
         if view is None or not view.has_model or not due or trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        # A last epoch is estimated in full by on_train_end.
+        if ends_here(trainer):
+            return  # estimated in full by on_train_end
         with aside(view, seed=view.batches, together=True):
             estimates = estimate_all(
                 view.energy, view.known_sampler, view.event, num_samples=self.num_samples, methods=["importance"]
@@ -142,13 +143,20 @@ class LogPartition(Callback):
         with sparing_the_run(trainer, "kl"), aside(view, seed=view.batches):
             if view.has_model and view.event["shape"] == [2] and hasattr(trainer.datamodule, "density"):  # type: ignore[attr-defined]
                 self.results |= kl_on_grid(view, trainer.datamodule.density)  # type: ignore[attr-defined]
-        publish_scalars(trainer, self.results, view.batches)
+        known = self._logged(trainer, view, stage)
+        publish_scalars(trainer, {key: self.results[key] for key in self.results if key not in known}, view.batches)
         if stage == "val" and self.estimates:
             with sparing_the_run(trainer, "partition/history"):
                 figure = partition_figure(self._history, self.estimates, view.batches)
                 publish_figure(trainer, figure, "partition/history", view.batches)
         report = {"stage": stage, "estimates": [plain(e) for e in self.estimates], "results": self.results}
         publish_report(trainer, report, f"partition_{stage}")
+
+    def _logged(self, trainer: Trainer, view: View, stage: str) -> set[str]:
+        """Keys that were logged of these weights already: with the last validation, or with the test."""
+        known = {f"{stage}/nll_sampler"} if view.evaluated_at.get(stage) == view.batches else set()
+        latest = [estimate for batches, estimate in self._history if batches == view.batches and stage == "val"]
+        return (known & set(trainer.callback_metrics)) | set(estimate_scalars(latest))
 
     def estimate(self, view: View, demonstrations: Samples | None) -> list[PartitionEstimate]:
         """Every estimate that applies to a view, given N demonstrations for those that use them."""

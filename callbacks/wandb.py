@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 from lightning_irl.files import whole
+from lightning_irl.runs import folder_of
 
 PACKAGES = ("lightning-irl", "torch", "pytorch-lightning", "torchmetrics", "wandb", "zuko", "gymnasium")
 # What the table of runs shows of a key: its best value in the run, where there is one.
@@ -95,7 +96,7 @@ class WandbLogger(loggers.WandbLogger):
 
     def go_on(self, checkpoint: str) -> None:
         """Log into the W&B run that made a checkpoint, if its folder says which; call it before anything is logged."""
-        path = Path(checkpoint).parent.parent / RUN_FILE
+        path = folder_of(Path(checkpoint)) / RUN_FILE
         if path.is_file() and self._id is None:
             self._id = self._wandb_init["id"] = path.read_text().strip()
 

@@ -354,9 +354,9 @@ class TrainingCLI(CLI):
         checks.check_strategy(self.trainer)
         checks.check_optimizers(self.model)
         steps = getattr(self.datamodule, "steps_per_epoch", None)
-        check_trainer(
-            self.trainer, (self.model.cost_steps, self.model.sampler_steps), steps
-        )  # before callbacks set themselves up
+        warm_start = self.model.warm_start // self.model.accumulate
+        # before callbacks set themselves up
+        check_trainer(self.trainer, self.model.steps_of_round, steps, warm_start)
 
     def _warn_untrained(self) -> None:
         if not (self.fields.get("ckpt_path") or self._start("init_from")):

@@ -61,8 +61,8 @@ def new_folder(verb: str, view: str, config: str, checkpoint: Path | None) -> Pa
     parent, stamp = RUNS / view / config, time.strftime("%Y%m%d-%H%M%S")
     if verb != "fit":
         stamp = f"{verb}-{stamp}"
-        if checkpoint is not None and (checkpoint.parent.parent / "config.yaml").is_file():
-            parent = checkpoint.parent.parent
+        if checkpoint is not None and (folder_of(checkpoint) / "config.yaml").is_file():
+            parent = folder_of(checkpoint)
     for name in [stamp, *(f"{stamp}-{number}" for number in range(2, 1000))]:
         try:
             parent.mkdir(parents=True, exist_ok=True)
@@ -115,8 +115,14 @@ def _unwritable(folder: Path, reason: str | None) -> UserError:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint under a folder; None if there is none."""
-    return max(folder.rglob("checkpoints/*.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
+    """The newest checkpoint under a folder, however deep a metric's slash in its name has put it; None if there is none."""
+    found = [path for path in folder.rglob("*.ckpt") if path.is_file()]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def folder_of(checkpoint: Path) -> Path:
+    """The folder of the run that a checkpoint is of, wherever a metric's slash in its name has put it."""
+    return next((folder for folder in checkpoint.parents if folder.name == "checkpoints"), checkpoint.parent).parent
 
 
 class RunConfig(SaveConfigCallback):

@@ -25,9 +25,11 @@ class Learner(nn.Module, abc.ABC):
 
     Attributes:
         is_stepwise: whether it descends the objective step by step, which needs one that is a sum over steps.
+        descents: what :meth:`begin` returns, where that is always the same.
     """
 
     is_stepwise: bool = False
+    descents: int = 1
 
     def __init__(self, event: Event) -> None:
         super().__init__()
@@ -56,7 +58,7 @@ class Learner(nn.Module, abc.ABC):
         Returns:
             The number of descents; one unless the learner says else, none if the sampler was solved for here.
         """
-        return 1
+        return self.descents
 
     @abc.abstractmethod
     def loss(self, sampler: Sampler, objective: Objective, num_samples: int) -> Tensor:

@@ -70,6 +70,7 @@ class PPO(Learner):
         if not (0 <= decay <= 1 and 0 < discount <= 1):
             raise ValueError(f"decay is {decay} and discount {discount}; they lie between 0 and 1")
         self.passes, self.minibatches, self.clip = passes, minibatches, clip
+        self.descents = passes * minibatches
         self.decay, self.discount, self.value_weight = decay, discount, value_weight
         self.statistics_decay, self.horizon = statistics_decay, event["horizon"]
         self.critic = mlp([math.prod(event["observation_shape"]) + 1, *hidden, 1], activation)
@@ -139,7 +140,7 @@ class PPO(Learner):
         self._steps[4] = (self._steps[4] - every.mean()) / every.std().clamp(min=1)
         self._descent = 0
         self._sizes = [row[0] for row in counts()]
-        return self.passes * self.minibatches
+        return self.descents
 
     def _part(self, size: int, part: int) -> slice:
         """Where a minibatch is in an order of so many steps; none is empty, however few there are."""

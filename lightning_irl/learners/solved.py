@@ -17,6 +17,7 @@ class SolvedLearner(ScoreFunction):
     """
 
     is_stepwise = True
+    descents = 0
     _is_linear = False
 
     def check_slope(self, slope: Tensor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -122,6 +123,13 @@ def mark_place_in_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
             {**state, "served": 0, "epoch": state["epoch"] + 1} if "served" in state else state
             for state in loops["state_dict"].get("combined_loader", [])
         ]
+
+
+def newest(trainer: Trainer) -> str | None:
+    """The checkpoint that a fit wrote last, else the one that it goes on from, where it is there; None where there is none."""
+    ours = [callback for callback in trainer.checkpoint_callbacks if callback in _SAVED]
+    paths = [callback._last_checkpoint_saved for callback in sorted(ours, key=lambda one: -_SAVED[one])]  # type: ignore[index,attr-defined]
+    return next((str(path) for path in [*paths, trainer.ckpt_path] if path and Path(path).is_file()), None)
 
 
 def say_what_is_missing(trainer: Trainer, view: View) -> None:

@@ -72,8 +72,11 @@ class FiniteMonitor:
         place = torch.stack([first // is_bad.shape[1], first % is_bad.shape[1]])
         self.watch("draws", torch.where(is_bad, torch.nan, 0.0), batch, place)
 
-    def check(self) -> None:
+    def check(self, saved: Callable[[], str] = str) -> None:
         """Look at what all processes have kept since the last time, so that all stop together.
+
+        Args:
+            saved: called when something failed: a sentence on what is saved, or nothing.
 
         Raises:
             NonFiniteError: naming the earliest batch and the term, and where it is known the episode and its step.
@@ -96,7 +99,7 @@ class FiniteMonitor:
             advice = "Look at the environment: its simulation blew up, or at the policy's actions"
         raise NonFiniteError(
             f"{term} was not finite at batch {batch}{where}{who}; training stops and nothing is saved from here on. "
-            f"The last checkpoint before it is good. {advice}"
+            f"{saved()}{advice}"
         )
 
     def _look(self) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_irl.errors import UserError
+from lightning_irl.views.monitors import check_monitors
 
 WITHIN_A_STEP = (
     "saves at an exception, which is within a step: a run cannot go on from there exactly, and of several processes the others do "
@@ -38,13 +39,16 @@ INSTEAD = {
 }
 
 
-def check_trainer(trainer: Trainer, steps_of_round: tuple[int, int], steps_per_epoch: int | None) -> None:
+def check_trainer(
+    trainer: Trainer, steps_of_round: tuple[int, int], steps_per_epoch: int | None, warm_start: int = 0
+) -> None:
     """Look at a trainer before it fits a view.
 
     Args:
         trainer: any.
         steps_of_round: of the cost, one a batch, and then of the sampler, all of which Lightning's ``global_step`` counts.
         steps_per_epoch: batches in an epoch; None where it is not known.
+        warm_start: batches at the start, each with one step.
 
     Raises:
         UserError: naming what cannot be done, and what to use.
@@ -70,14 +74,19 @@ def check_trainer(trainer: Trainer, steps_of_round: tuple[int, int], steps_per_e
             raise UserError(f"callback {name} {WITHIN_A_STEP}")
         every = getattr(callback, "update_every_n_steps", 1)
         counts_steps = type(callback).on_train_batch_end is WeightAveraging.on_train_batch_end
-        if isinstance(callback, EMAWeightAveraging) and counts_steps and not _ever_updates(every, steps_of_round):
+        if (
+            isinstance(callback, EMAWeightAveraging)
+            and counts_steps
+            and not _goes_on(every, steps_of_round, warm_start)
+        ):
             raise UserError(
                 f"callback {name} counts the steps of every optimizer: with update_every_n_steps {every} and rounds of "
-                f"{steps_of_round[0]} steps of the cost and {steps_of_round[1]} of the sampler it never updates, and the run would end "
-                "with its first weights; use the callback WeightAverage, which has the same options and counts batches"
+                f"{steps_of_round[0]} steps of the cost and {steps_of_round[1]} of the sampler it never updates but in a warm start, and "
+                "the run would end with its first weights; use the callback WeightAverage, which has the same options and counts batches"
             )
         if isinstance(callback, DeviceStatsMonitor) and importlib.util.find_spec("psutil") is None:
             raise UserError(f"callback {name} needs psutil, which is not installed: pip install psutil")
+    check_monitors(trainer)
     interval = trainer.val_check_interval
     by_batches = isinstance(interval, int) and trainer.check_val_every_n_epoch is not None
     if by_batches and steps_per_epoch is not None and interval > steps_per_epoch:
@@ -87,12 +96,14 @@ def check_trainer(trainer: Trainer, steps_of_round: tuple[int, int], steps_per_e
         )
 
 
-def _ever_updates(every: int, steps_of_round: tuple[int, int]) -> bool:
-    """Whether a batch ever ends one step after a multiple of ``every`` steps; what one period lacks, all lack."""
+def _goes_on(every: int, steps_of_round: tuple[int, int], before: int) -> bool:
+    """Whether a batch ever ends one step after a multiple of ``every`` steps, ``before`` rounds; what one period lacks, all lack."""
     of_cost, of_sampler = steps_of_round
+    if not (of_cost or of_sampler):
+        return True  # all is warm start, or no optimizer steps
     batches = max(of_cost, 1)
     taken = [(batch if of_cost else 0) + of_sampler * (batch // batches) for batch in range(1, every * batches + 1)]
-    return any(steps % every == 1 % every for steps in taken)
+    return any((before + steps) % every == 1 % every for steps in taken)
 
 
 def count_batches(trainer: Trainer, num_optimizers: int) -> None:
@@ -108,9 +119,9 @@ def count_batches(trainer: Trainer, num_optimizers: int) -> None:
         )
 
 
-def averages_first(trainer: Trainer) -> None:
-    """Let averages of weights be in place before a report looks at the view, whatever the order in which callbacks were given."""
-    trainer.callbacks.sort(key=lambda one: not isinstance(one, WeightAveraging))  # type: ignore[attr-defined]
+def log_at(trainer: Trainer, batches: int) -> None:
+    """Let Lightning log what comes now at a number of batches, as reports do; it would count from 0, and from there in a test."""
+    trainer.fit_loop.epoch_loop._batches_that_stepped = batches
 
 
 def batches_of(name: str, trainer: Trainer | None, warm_start: int) -> int | None:

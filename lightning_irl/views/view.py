@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samples import Samples, count, join
 from lightning_irl.trajectory import Trajectory, cut
-from lightning_irl.views import checkpoints, factories, options, trainer_limits
+from lightning_irl.views import averages, checkpoints, factories, launched, monitors, options, trainer_limits
 from lightning_irl.views.energy import Energy
 from lightning_irl.views.environment import compare_with_environment
 from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
@@ -265,6 +265,7 @@ class View(pl.LightningModule, abc.ABC):
         self._gradients: dict[str, Tensor] = {}  # the same, where it was saved between two steps
         self.states_alone = False
         self.evaluated_at: dict[str, int] = {}  # batches trained when val and test were last evaluated
+        self._hands_back = False
         self.began_at, self.saved_at = 0, -1  # batches trained when this fit began, and when a checkpoint was last made
         self._shown: dict[str, Tensor] = {}  # losses of this batch, for the progress bar
         self._batch = 0  # batches so far, over resumes too; an int on the host, so that reading it waits for nothing
@@ -461,13 +462,18 @@ class View(pl.LightningModule, abc.ABC):
         self.states_alone = check_states_alone(self, self.trainer.datamodule)  # type: ignore[attr-defined]
         if stage == "fit":
             steps = getattr(self.trainer.datamodule, "steps_per_epoch", None)  # type: ignore[attr-defined]
-            trainer_limits.check_trainer(self.trainer, (self.cost_steps, self.sampler_steps), steps)
+            trainer_limits.check_trainer(self.trainer, self.steps_of_round, steps, self.warm_start // self.accumulate)
             trainer_limits.count_batches(self.trainer, self.num_optimizers)
-            trainer_limits.averages_first(self.trainer)
+            averages.put_in_place(self.trainer)
             name_learning_rates(self.trainer, lambda: self._names)
             for line in options.of_view(self, {**self.hparams, **self._factories}):
                 rank_zero_warn(line)
             checkpoints.save_by_batches(self.trainer)
+
+    @property
+    def steps_of_round(self) -> tuple[int, int]:
+        """Steps of the cost and of the sampler in a round, all of which Lightning's ``global_step`` counts."""
+        return self.cost_steps, self.sampler_steps * self.learner.descents
 
     @property
     def num_optimizers(self) -> int:
@@ -482,9 +488,25 @@ class View(pl.LightningModule, abc.ABC):
         if self._random_state is not None:  # after what Lightning does before the first batch, which draws too
             processes.set_random_state(self._random_state, self.device)
             self._random_state = None
+        trainer_limits.log_at(self.trainer, self._batch + 1)
         for name, gradient in self._gradients.items():
             self.get_parameter(name).grad = gradient.to(self.device)
         self._gradients = {}
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        trainer_limits.log_at(self.trainer, self._batch + 1)
+
+    def on_validation_start(self) -> None:
+        trainer_limits.log_at(self.trainer, self._batch)
+
+    def on_test_start(self) -> None:
+        trainer_limits.log_at(self.trainer, self._batch)
+
+    def on_validation_epoch_end(self) -> None:
+        monitors.check_logged(self.trainer, at_epoch_end=False)
+
+    def on_train_epoch_end(self) -> None:
+        monitors.check_logged(self.trainer, at_epoch_end=True)
 
     def on_train_epoch_start(self) -> None:
         self.sampler.eval()  # a draw's density is exact only without dropout
@@ -665,7 +687,7 @@ class View(pl.LightningModule, abc.ABC):
             self.record("environment_steps", processes.total(self.environment_steps))
         self._batch += 1
         if self._batch % CHECK_EVERY == 0:
-            self.finite.check()
+            self.finite.check(self._saved)
             for line in self.standstills():
                 rank_zero_warn(line)  # once a run, by Python's own filter: the line says since when, not how long
 
@@ -674,6 +696,23 @@ class View(pl.LightningModule, abc.ABC):
 
     def on_fit_end(self) -> None:
         checkpoints.say_what_is_missing(self.trainer, self)
+        self._hands_back = launched.is_launched(self.trainer)
+        if self._hands_back:
+            launched.say_what_comes_back(self.trainer)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """The weights; after a fit in a process that Lightning started with the counters, for :meth:`load_state_dict` in the one that asked."""
+        state: dict[str, Any] = super().state_dict(*args, **kwargs)
+        return {**state, launched.COUNTERS: launched.counters(self)} if self._hands_back else state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Take weights, and counters where :meth:`state_dict` gave them."""
+        counted = state_dict.get(launched.COUNTERS)
+        if counted is not None:
+            self._batch, self.evaluated_at = counted["batches"], counted["evaluated_at"]
+            self.environment_steps.fill_(counted["environment_steps"])
+            state_dict = {key: value for key, value in state_dict.items() if key != launched.COUNTERS}
+        return super().load_state_dict(state_dict, *args, **kwargs)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.check_finite()  # what is saved is finite, or nothing is saved
@@ -702,13 +741,17 @@ class View(pl.LightningModule, abc.ABC):
         Raises:
             NonFiniteError: naming the first batch and term, or the parameter.
         """
-        self.finite.check()
+        self.finite.check(self._saved)
         for name, parameter in self.named_parameters():
             if name != "log_z" and not bool(torch.isfinite(parameter).all()):
                 raise NonFiniteError(
                     f"{name} is not finite after batch {self._batch - 1}, though every gradient was; nothing is saved from "
-                    "here on. The last checkpoint before it is good. Lower the learning rate"
+                    f"here on. {self._saved()}Lower the learning rate"
                 )
+
+    def _saved(self) -> str:
+        path = None if self._trainer is None else checkpoints.newest(self.trainer)
+        return "" if path is None else f"The last checkpoint before it is good: {path}. "
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._batch = self.saved_at = checkpoint["batches"]

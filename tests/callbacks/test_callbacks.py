@@ -46,9 +46,21 @@ def test_an_epochs_first_batch_is_logged_like_the_others(tmp_path):
     run(tmp_path, callbacks=[])
     with (tmp_path / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["gradient/cost_norm"]]
-    assert [row["step"] for row in rows] == [str(step) for step in range(8)]
+    assert [row["step"] for row in rows] == [str(step) for step in range(1, 9)]
     for key in ("loss/cost", "loss/sampler", "gradient/sampler_norm", "partition/log_z_training"):
         assert all(row[key] for row in rows), key
+
+
+def test_one_moment_is_one_place_on_the_axis_and_logged_once(tmp_path):
+    _, trainer, data = run(tmp_path, callbacks=[LogPartition(num_samples=64, methods=["importance"], every_n_epochs=1)])
+    trainer.test(verbose=False, datamodule=data, model=trainer.lightning_module)
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for key in ("val/cost", "val/nll_sampler", "partition/log_z_importance", "partition/stderr_importance"):
+        assert [row["step"] for row in rows if row[key] and not row["test/nll_sampler"]][:2] == ["4", "8"], key
+        assert len([row for row in rows if row[key]]) == 2 + key.startswith("partition"), key  # and the test's
+    for key in ("test/cost", "test/nll_sampler"):
+        assert [row["step"] for row in rows if row[key]] == ["8"], key
 
 
 def logged(folder):

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint, OnExceptionCheckpoint
 
+from lightning_irl import runs
 from lightning_irl.callbacks import WeightAverage
 from lightning_irl.costs import MLPCost
 from lightning_irl.datamodules import ToyDataModule
@@ -126,3 +127,25 @@ def test_nothing_is_saved_within_a_step(tmp_path, monkeypatch, callback):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="within a step"):
         fit(tmp_path, callbacks=[callback])
+
+
+def test_counters_come_back_from_processes_that_lightning_started(tmp_path):
+    trained = fit(tmp_path)
+    trained._hands_back = True  # what a launched process does at the end of its fit
+    state = trained.state_dict()
+    asked = GAN(trained.event, lambda event: MLPCost(event, hidden=[4]), GaussianSampler)
+    asked.load_state_dict(state)
+    assert asked.batches == 10
+    assert asked.evaluated_at == {"val": 10}
+    assert set(asked.state_dict()) < set(state)
+
+
+def test_a_slash_in_a_checkpoints_name_hides_nothing(tmp_path):
+    keep = ModelCheckpoint(tmp_path / "run" / "checkpoints", filename="{epoch}-{val/cost:.2f}")
+    fit(tmp_path, callbacks=[keep])
+    path = runs.last_checkpoint(tmp_path)
+    assert str(path) == keep.best_model_path
+    assert path.parent.name == "epoch=1-val"
+    assert runs.folder_of(path) == tmp_path / "run"
+    (tmp_path / "run" / "checkpoints" / "last.ckpt").symlink_to("gone.ckpt")
+    assert runs.last_checkpoint(tmp_path) == path

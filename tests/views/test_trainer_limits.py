@@ -7,9 +7,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import (
     BatchSizeFinder,
+    Callback,
+    EarlyStopping,
     EMAWeightAveraging,
     GradientAccumulationScheduler,
     LearningRateFinder,
+    ModelCheckpoint,
     StochasticWeightAveraging,
 )
 from torch.optim import LBFGS
@@ -50,6 +53,13 @@ def fit(folder, view_options=None, **options):
         ({"callbacks": [BatchSizeFinder()]}, "data.batch_size"),
         ({"callbacks": [StochasticWeightAveraging(0.1)]}, "WeightAverage"),
         ({"callbacks": [EMAWeightAveraging(update_every_n_steps=2)]}, "WeightAverage"),
+        ({"callbacks": [EarlyStopping("val/nll_model")]}, "at the end of fit and cannot be monitored.*val/nll_sampler"),
+        ({"callbacks": [ModelCheckpoint(monitor="partition/log_z_bridge")]}, "what can: with validation val/cost"),
+        ({"callbacks": [EarlyStopping("val/nll_samplr")]}, "val/nll_samplr, which was not logged.*val/nll_sampler"),
+        (
+            {"callbacks": [EarlyStopping("val/nl_sampler")], "val_check_interval": 3},
+            "val/nl_sampler, which was not logged.*val/nll_sampler",
+        ),
         ({"precision": "bf16-true"}, "bf16-true"),
         ({"precision": "16-true"}, "16-true"),
         ({"gradient_clip_algorithm": "value"}, "gradient_clip_algorithm is value.*model.clip_norm"),
@@ -112,12 +122,48 @@ def test_a_weight_average_counts_batches_and_is_what_the_report_is_about(tmp_pat
     assert report.results["val/nll_sampler"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_an_average_that_was_never_updated_is_not_used(tmp_path):
+@pytest.mark.parametrize("average", [WeightAverage, EMAWeightAveraging])
+def test_an_average_that_was_never_updated_is_not_used(tmp_path, average):
     plain, _ = fit(tmp_path / "plain")
-    with pytest.warns(UserWarning, match="never updated"):
-        model, _ = fit(tmp_path / "averaged", callbacks=[WeightAverage(update_starting_at_step=100)])
+    with pytest.warns(UserWarning, match=f"{average.__name__} was never updated"):
+        model, _ = fit(tmp_path / "averaged", callbacks=[average(update_starting_at_step=100)])
     for mine, trained in zip(model.parameters(), plain.parameters(), strict=True):
         assert torch.equal(mine, trained)
+
+
+class Looks(Callback):
+    """Keeps the weights that a report after validation sees."""
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        self.seen = [parameter.detach().clone() for parameter in pl_module.parameters()]
+
+
+@pytest.mark.parametrize("average", [WeightAverage, EMAWeightAveraging])
+def test_a_report_after_validation_sees_the_average_and_training_goes_on_without_it(tmp_path, average):
+    plain, _ = fit(tmp_path / "plain", max_epochs=2)
+    looks, averaging = Looks(), average(decay=0.5)
+    trained = []
+    model, _ = fit(tmp_path / "averaged", max_epochs=2, callbacks=[looks, averaging, Last(trained)])
+    for mine, seen in zip(model.parameters(), looks.seen, strict=True):
+        assert torch.equal(mine, seen)  # the end's is that of the last validation
+    assert all(torch.equal(mine, same) for mine, same in zip(trained[-1], plain.parameters(), strict=True))
+
+
+class Last(Callback):
+    """Keeps what each batch trained."""
+
+    def __init__(self, kept):
+        self.kept = kept
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        self.kept.append([parameter.detach().clone() for parameter in pl_module.parameters()])
+
+
+@pytest.mark.parametrize(
+    ("every", "steps", "before", "expected"), [(2, (1, 1), 5, True), (2, (1, 1), 4, False), (33, (1, 32), 0, False)]
+)
+def test_an_average_counts_the_steps_of_a_warm_start_and_of_a_learner(every, steps, before, expected):
+    assert trainer_limits._goes_on(every, steps, before) == expected
 
 
 @pytest.mark.parametrize(
@@ -137,4 +183,4 @@ def test_whether_lightnings_average_ever_updates(every, steps_of_round, expected
     for batch in range(1, 500):
         steps += bool(of_cost) + of_sampler * (batch % max(of_cost, 1) == 0)
         updates += (steps - 1) % every == 0
-    assert bool(updates) == expected == trainer_limits._ever_updates(every, steps_of_round)
+    assert bool(updates) == expected == trainer_limits._goes_on(every, steps_of_round, 0)

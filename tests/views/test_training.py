@@ -317,7 +317,7 @@ def test_the_last_good_checkpoint_stays(view, tmp_path):
         enable_version_counter=False,
         save_on_train_epoch_end=False,
     )
-    with pytest.raises(NonFiniteError):
+    with pytest.raises(NonFiniteError, match=r"before it is good: \S+good.ckpt\."):
         fit(build(view), batches(5, poisoned=[3]), callbacks=[saver], enable_checkpointing=True)
     assert [path.name for path in tmp_path.iterdir()] == ["good.ckpt"]
     checkpoint = torch.load(tmp_path / "good.ckpt", weights_only=True)
@@ -330,7 +330,7 @@ def test_parameters_that_overflow_are_not_saved(name, tmp_path):
     """A finite gradient times a huge learning rate: no loss has seen the parameters when the checkpoint is due."""
     options = {f"{name}_optimizer": partial(torch.optim.SGD, lr=3e38), "sampler_steps": int(name == "sampler")}
     saver = ModelCheckpoint(tmp_path, "good", every_n_train_steps=1, save_on_train_epoch_end=False)
-    with pytest.raises(NonFiniteError):
+    with pytest.raises(NonFiniteError, match=r"from here on\. Lower"):  # nothing was saved, and nothing is called good
         fit(build(Steep, **options), batches(1), callbacks=[saver], enable_checkpointing=True)
     assert not list(tmp_path.iterdir())
 
