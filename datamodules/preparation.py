@@ -15,6 +15,11 @@ from lightning_irl.datamodules.demonstrations import Demonstrations
 from lightning_irl.trajectory import Trajectory
 
 SMALLEST_SPREAD = 1e-6  # relative to the mean: below it a coordinate is constant, up to single precision
+SMALL_SPREAD = (
+    1e-3  # as it is, and relative to the largest spread of a coordinate: below both it is constant but for noise
+)
+MOST_NAMED = 5  # coordinates in a line
+NO_SPREAD = 1e-10  # as it is: below it a coordinate is constant whatever the others are
 
 
 class Actions(NamedTuple):
@@ -266,14 +271,23 @@ def split(
     return torch.arange(num_demonstrations), held_out[:val], held_out[val : val + test]
 
 
-def moments(trajectory: Trajectory) -> tuple[list[float], list[float]]:
+def moments(trajectory: Trajectory, name: str = "demonstrations") -> tuple[list[float], list[float]]:
     """Mean and standard deviation of the observations acted on, of each coordinate, or one for all pixels of images.
 
-    A coordinate that never changes has a scale of 1.
+    A coordinate that never changes has a scale of 1. So has one that hardly changes, which is said: its noise is not blown up to the
+    size of what tells states apart, since a policy that moves it would leave all that a network has seen.
     """
     seen = trajectory.observations[:, :-1][trajectory.mask].flatten(1).double()
     if trajectory.observations.ndim == 5:  # (B, T + 1, C, H, W)
         seen = seen.reshape(-1, 1)
     mean, scale = seen.mean(0), seen.std(0) if len(seen) > 1 else torch.zeros(seen.shape[1])
     varies = scale > SMALLEST_SPREAD * mean.abs()
-    return mean.tolist(), torch.where(varies, scale, 1.0).tolist()
+    is_small = (scale < SMALL_SPREAD) & (scale < SMALL_SPREAD * scale.max()) | (scale < NO_SPREAD)
+    if said := (varies & is_small).nonzero().flatten().tolist():
+        more = f" and {len(said) - MOST_NAMED} more" if len(said) > MOST_NAMED else ""
+        rank_zero_info(
+            f"{name}: coordinate {', '.join(map(str, said[:MOST_NAMED]))}{more} of the observations hardly changes (standard deviation "
+            f"{float(scale[said].max()):.1g} at most, of others up to {float(scale.max()):.2g}) and is taken for constant: its scale is 1. "
+            "If it matters, store it in a smaller unit"
+        )
+    return mean.tolist(), torch.where(varies & ~is_small, scale, 1.0).tolist()

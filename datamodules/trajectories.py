@@ -92,7 +92,7 @@ class TrajectoryDataModule(MemoryDataModule):
         whole = pad(demos, steps, absorbing, trust_terminal, allowed.num_actions > 0, len(allowed.low))
         whole = apply_bounds(demos.name, whole, allowed, base_measure)
         splits = Splits(*(select(whole, part) for part in parts))
-        location, scale = moments(splits.train) if normalise else ([0.0], [1.0])
+        location, scale = moments(splits.train, demos.name) if normalise else ([0.0], [1.0])
         event = make_trajectory_event(
             steps,
             whole.observations.shape[2:],

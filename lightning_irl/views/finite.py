@@ -72,11 +72,12 @@ class FiniteMonitor:
         place = torch.stack([first // is_bad.shape[1], first % is_bad.shape[1]])
         self.watch("draws", torch.where(is_bad, torch.nan, 0.0), batch, place)
 
-    def check(self, saved: Callable[[], str] = str) -> None:
+    def check(self, saved: Callable[[], str] = str, here: bool = False) -> None:
         """Look at what all processes have kept since the last time, so that all stop together.
 
         Args:
             saved: called when something failed: a sentence on what is saved, or nothing.
+            here: look at this process's own alone, where another failure keeps it from waiting for the others.
 
         Raises:
             NonFiniteError: naming the earliest batch and the term, and where it is known the episode and its step.
@@ -84,7 +85,7 @@ class FiniteMonitor:
         if self._first[0] < 0:
             self._first = self._look()
         self._kept = []
-        every = counts_later(list(self._first))()
+        every = [list(self._first)] if here else counts_later(list(self._first))()
         seen = [(batch, index, process) for process, (batch, index, *_) in enumerate(every) if batch >= 0]
         if not seen:
             return

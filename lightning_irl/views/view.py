@@ -512,6 +512,13 @@ class View(pl.LightningModule, abc.ABC):
         self.sampler.eval()  # a draw's density is exact only without dropout
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
+        try:
+            self._train_batch(batch)
+        except Exception:  # an environment, say, that is given what is not finite: what became so first is the cause
+            self.check_finite(here=True)
+            raise
+
+    def _train_batch(self, batch: Batch) -> None:
         demonstrations = self.at_level(batch.samples)
         acted = getattr(self.sampler, "environment_steps", self.environment_steps).clone()
         if self._batch < self.warm_start:
@@ -735,13 +742,13 @@ class View(pl.LightningModule, abc.ABC):
         """Take back what :meth:`process_state` gave."""
         self._random_state, self._gradients = state["random"], state.get("gradients", {})
 
-    def check_finite(self) -> None:
-        """Look at the record of losses and gradients, and at the parameters.
+    def check_finite(self, here: bool = False) -> None:
+        """Look at the record of losses and gradients, of this process alone or of all, and at the parameters.
 
         Raises:
             NonFiniteError: naming the first batch and term, or the parameter.
         """
-        self.finite.check(self._saved)
+        self.finite.check(self._saved, here)
         for name, parameter in self.named_parameters():
             if name != "log_z" and not bool(torch.isfinite(parameter).all()):
                 raise NonFiniteError(

@@ -181,6 +181,33 @@ def test_a_constant_coordinate_has_scale_one():
     assert scale[2] == pytest.approx(1e-9)  # small, but it varies
 
 
+@pytest.mark.parametrize(
+    ("noise", "other", "is_constant"),
+    [
+        (1e-12, 0.3, True),
+        (1e-8, 0.3, True),
+        (1e-4, 0.3, True),
+        (1e-2, 0.3, False),  # a small angle, say
+        (1e-4, 1e-3, False),  # all in large units
+        (0.3, 1e3, False),  # units of their own
+        (1e-12, 1e-12, True),  # nothing but noise
+    ],
+)
+def test_noise_of_a_coordinate_that_hardly_changes_is_not_blown_up(caplog, noise, other, is_constant):
+    rng = np.random.default_rng(0)
+    observations = [rng.normal(size=(20, 2)) * [other, noise] for _ in range(5)]
+    with caplog.at_level("INFO"):
+        data = TrajectoryDataModule(Demonstrations(observations, [np.zeros((19, 1))] * 5))
+    scale = data.event["observation_scale"][1]
+    if is_constant:
+        assert scale == 1
+        assert "hardly changes" in caplog.text
+        assert "coordinate 1 of" in caplog.text or other == noise
+    else:
+        assert scale == pytest.approx(noise, rel=0.2)
+        assert "hardly changes" not in caplog.text
+
+
 def test_discrete_actions_stored_as_floats_are_discrete_when_said_so():
     demos = episodes()
     as_floats = Demonstrations(demos.observations, [actions.astype(np.float32) for actions in demos.actions])

@@ -23,6 +23,7 @@ from lightning_irl.learners import PPO
 from lightning_irl.policies import CategoricalPolicy, ClippedGaussianPolicy, GaussianPolicy, UniformPolicy
 from lightning_irl.samplers import PolicySampler
 from lightning_irl.views import IRL
+from lightning_irl.views.finite import NonFiniteError
 
 
 class Echo(gymnasium.Env):
@@ -167,6 +168,17 @@ def test_bounds_of_both_are_compared(low: list[float], high: list[float], words:
         assert "the policy keeps to the data's" in found.doubts[0]
     else:
         assert found.doubts == []
+
+
+@pytest.mark.parametrize("rate", [math.inf, 1e38])
+def test_what_became_non_finite_first_is_heard_of_before_what_chokes_on_it(rate: float) -> None:
+    data = TrajectoryDataModule("pendulum", num_demonstrations=10, horizon=200)
+    environment = GymnasiumEnvironment("Pendulum-v1")
+    built = view(data, environment, ClippedGaussianPolicy, sampler_optimizer=partial(torch.optim.SGD, lr=rate))
+    data.steps_per_epoch = 3
+    run = pl.Trainer(max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    with pytest.raises(NonFiniteError, match=r"(sampler|learner)\S* (was|is) not finite (at|after) batch 0"):
+        run.fit(built, data)
 
 
 def test_actions_that_are_said_to_have_no_bounds_are_warned_of() -> None:
