@@ -7,6 +7,7 @@ from typing import Any
 
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import (
+    BackboneFinetuning,
     BatchSizeFinder,
     DeviceStatsMonitor,
     EMAWeightAveraging,
@@ -16,6 +17,7 @@ from pytorch_lightning.callbacks import (
     StochasticWeightAveraging,
     WeightAveraging,
 )
+from pytorch_lightning.callbacks.spike import SpikeDetection
 from pytorch_lightning.utilities import rank_zero_info
 from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -34,6 +36,9 @@ INSTEAD = {
     LearningRateFinder: "searches the rate of one optimizer that Lightning steps, and a view steps its own; try rates by "
     "model.cost_optimizer and model.sampler_optimizer",
     BatchSizeFinder: "changes the data module's batch_size while it runs, and log Z depends on it; set data.batch_size",
+    BackboneFinetuning: "wants a module called backbone and one optimizer; a view's modules are cost and sampler, and sampler_steps or "
+    "cost_steps 0 holds one of them fixed",
+    SpikeDetection: "wants the loss that training_step returns, and a view descends several; it stops by itself where one is not finite",
     OnExceptionCheckpoint: WITHIN_A_STEP,
     StochasticWeightAveraging: "averages the weights of one optimizer; use the callback WeightAverage, which counts batches",
 }

@@ -1,5 +1,6 @@
 """What Lightning cannot do with a view is refused by name before training, from Python; what it counts is said, or counts batches."""
 
+import csv
 from types import SimpleNamespace
 
 import pytest
@@ -12,9 +13,15 @@ from pytorch_lightning.callbacks import (
     EMAWeightAveraging,
     GradientAccumulationScheduler,
     LearningRateFinder,
+    LearningRateMonitor,
     ModelCheckpoint,
     StochasticWeightAveraging,
+    ThroughputMonitor,
+    Timer,
+    TQDMProgressBar,
 )
+from pytorch_lightning.callbacks.spike import SpikeDetection
+from pytorch_lightning.loggers import CSVLogger
 from torch.optim import LBFGS
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
@@ -50,6 +57,7 @@ def fit(folder, view_options=None, **options):
     [
         ({"callbacks": [GradientAccumulationScheduler({0: 2})]}, "model.accumulate"),
         ({"callbacks": [LearningRateFinder()]}, "LearningRateFinder"),
+        ({"callbacks": [SpikeDetection()]}, "SpikeDetection wants the loss"),
         ({"callbacks": [BatchSizeFinder()]}, "data.batch_size"),
         ({"callbacks": [StochasticWeightAveraging(0.1)]}, "WeightAverage"),
         ({"callbacks": [EMAWeightAveraging(update_every_n_steps=2)]}, "WeightAverage"),
@@ -99,6 +107,25 @@ def test_fast_dev_run_counts_batches_and_validates(tmp_path):
     model, _ = fit(tmp_path, fast_dev_run=3)
     assert model.batches == 3
     assert model.evaluated_at == {"val": 3}
+
+
+def test_what_counts_by_itself_counts_batches(tmp_path):
+    logger = CSVLogger(tmp_path, name="", version="")
+    watch = [
+        LearningRateMonitor("step"),
+        ThroughputMonitor(lambda batch: len(batch.samples), window_size=4),
+        Timer("00:01:00:00"),
+    ]
+    fit(tmp_path, callbacks=[*watch, TQDMProgressBar()], logger=logger, log_every_n_steps=1, enable_progress_bar=True)
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for key in ("lr-cost", "lr-sampler", "train/device/batches_per_sec", "loss/cost"):
+        steps = [int(row["step"]) for row in rows if row.get(key)]
+        assert set(steps) <= set(range(1, 7)), key
+        assert steps[-1] == 6, key
+    for row in rows:
+        if row.get("train/samples"):
+            assert float(row["train/samples"]) == 32 * int(row["step"])
 
 
 def test_max_steps_says_what_it_counts(tmp_path, caplog):
