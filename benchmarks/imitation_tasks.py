@@ -32,8 +32,8 @@ import torch
 from matplotlib.figure import Figure
 from pytorch_lightning import Callback
 
-from lightning_irl.cli import resolve_configs
 from lightning_irl.lightning_cli import TrainingCLI
+from lightning_irl.named_configs import resolve_configs
 from lightning_irl.quiet import quiet
 
 TASKS: dict[str, dict[str, Any]] = {

@@ -157,7 +157,7 @@ def test_the_newest_checkpoint_is_one_that_is_there(tmp_path):
     assert io.newest is None
 
 
-@pytest.mark.parametrize("verb", ["fit", "nonsense"])
+@pytest.mark.parametrize("verb", ["fit", "verify"])
 def test_the_command_line_before_it_trains(verb):
     """While packages are imported and parts are made, which takes seconds."""
     with subprocess.Popen(

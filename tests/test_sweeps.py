@@ -5,7 +5,8 @@ import itertools
 import pytest
 import yaml
 
-from lightning_irl.cli import CONFIGS, SWEEPS, main
+from lightning_irl.cli import main
+from lightning_irl.named_configs import CONFIGS, SWEEPS
 
 FOLDER = CONFIGS / SWEEPS
 

@@ -15,9 +15,10 @@ import pytest
 import torch
 from emulated_cuda import EmulatedCUDA
 
-from lightning_irl.cli import CONFIGS, OVERLAYS, main, shipped_configs
+from lightning_irl.cli import main
 from lightning_irl.datamodules import trajectories
 from lightning_irl.metrics import features
+from lightning_irl.named_configs import CONFIGS, OVERLAYS, shipped_configs
 from lightning_irl.views.view import View
 
 SOLVERS = ("learners/soft_", "learners/solved.py", "dynamic_programming/", "policies/linear_gaussian.py")
