@@ -8,6 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lightning_irl.callbacks.failing import spares_the_run
 from lightning_irl.callbacks.publish import aside, publish_scalars
+from lightning_irl.limits import at_least
 from lightning_irl.verification import monitor
 from lightning_irl.views import View
 
@@ -24,6 +25,7 @@ class LogEquivalence(Callback):
     """
 
     def __init__(self, every_n_batches: int = 500) -> None:
+        at_least(1, "equivalence.", every_n_batches=every_n_batches)
         self.every_n_batches = every_n_batches
 
     @spares_the_run

@@ -15,6 +15,7 @@ from lightning_irl.callbacks.failing import spares_the_run
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_report, publish_scalars
 from lightning_irl.costs import TrajectoryCost
 from lightning_irl.environments import Environment
+from lightning_irl.limits import at_least
 from lightning_irl.metrics.imitation import (
     FeatureGap,
     correlation,
@@ -68,6 +69,7 @@ class LogImitation(Callback):
         expert_return: float | None = None,
         random_return: float | None = None,
     ) -> None:
+        at_least(1, "imitation.", every_n_batches=every_n_batches, num_episodes=num_episodes)
         self.every_n_batches, self.num_episodes = every_n_batches, num_episodes
         self.expert_return, self.random_return = expert_return, random_return
         self.results: dict[str, float] = {}

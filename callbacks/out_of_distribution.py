@@ -16,6 +16,7 @@ from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_fi
 from lightning_irl.callbacks.quality import training_images
 from lightning_irl.errors import UserError
 from lightning_irl.event import Event
+from lightning_irl.limits import at_least
 from lightning_irl.metrics.distances import separation
 from lightning_irl.views import View
 
@@ -43,6 +44,7 @@ class LogOutOfDistribution(Callback):
     """
 
     def __init__(self, data: LightningDataModule | None = None, num_samples: int = 2000) -> None:
+        at_least(1, "ood.", num_samples=num_samples)
         self.data, self.num_samples = data, num_samples
         self.results: dict[str, float] = {}
 

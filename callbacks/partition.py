@@ -23,6 +23,7 @@ from lightning_irl.callbacks.publish import (
     publish_scalars,
 )
 from lightning_irl.event import dimension, is_counted
+from lightning_irl.limits import above, at_least
 from lightning_irl.metrics import KLOnGrid
 from lightning_irl.partition import PartitionEstimate, estimate_all
 from lightning_irl.partition.methods import DEFAULT_METHODS, check_methods, left_out
@@ -71,12 +72,10 @@ class LogPartition(Callback):
         repetitions: int = 1,
     ) -> None:
         check_methods(methods)
-        sizes = {"num_samples": num_samples, "num_chains": num_chains, "num_temperatures": num_temperatures}
-        for name, value in {**sizes, "leapfrog_steps": leapfrog_steps, "repetitions": repetitions}.items():
-            if value < 1:
-                raise ValueError(f"partition.{name} is {value}; it is at least 1")
-        if broad_width <= 0:
-            raise ValueError(f"partition.broad_width is {broad_width}; it is above 0")
+        at_least(0, "partition.", every_n_epochs=every_n_epochs)
+        at_least(1, "partition.", num_samples=num_samples, num_chains=num_chains, num_temperatures=num_temperatures)
+        at_least(1, "partition.", leapfrog_steps=leapfrog_steps, repetitions=repetitions)
+        above(0, "partition.", broad_width=broad_width)
         self.every_n_epochs, self.num_samples = every_n_epochs, num_samples
         self.num_chains, self.num_temperatures, self.leapfrog_steps = num_chains, num_temperatures, leapfrog_steps
         self.broad_width, self.methods, self.repetitions = broad_width, methods, repetitions

@@ -18,6 +18,7 @@ from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_fi
 from lightning_irl.datamodules.memory import MemoryDataModule
 from lightning_irl.errors import UserError
 from lightning_irl.event import grey_levels
+from lightning_irl.limits import at_least
 from lightning_irl.metrics.distances import nearest
 from lightning_irl.metrics.features import (
     INCEPTION,
@@ -73,6 +74,7 @@ class LogQuality(Callback):
         temperature: float = 1.0,
         seed: int = 0,
     ) -> None:
+        at_least(0, "quality.", every_n_epochs=every_n_epochs)
         check_drawing("quality", pool, moves, temperature)
         if num_samples < 0 or num_samples == 1:
             raise ValueError(f"quality num_samples is {num_samples}; give 0 for no report, or at least 2 draws")

@@ -19,6 +19,7 @@ from lightning_irl.callbacks.image_figures import CHAINS, chain_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, epochs_between, publish_figure, publish_table
 from lightning_irl.callbacks.rollouts import FRAMES, rollout_figure
 from lightning_irl.event import Event, grey_levels, is_counted
+from lightning_irl.limits import at_least
 from lightning_irl.mcmc import sample_model
 from lightning_irl.samples import each
 from lightning_irl.views import View
@@ -48,6 +49,7 @@ class LogSamples(Callback):
     def __init__(
         self, every_n_epochs: int | None = None, pool: int = 8192, moves: int = 44, temperature: float = 1.0
     ) -> None:
+        at_least(0, "samples.", every_n_epochs=every_n_epochs)
         check_drawing("samples", pool, moves, temperature)
         self.every_n_epochs, self.pool, self.moves, self.temperature = every_n_epochs, pool, moves, temperature
         self.latest: Path | None = None

@@ -13,8 +13,9 @@ from pytorch_lightning import loggers
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
+from lightning_irl.errors import UserError
 from lightning_irl.files import whole
-from lightning_irl.runs import folder_of
+from lightning_irl.runs import folder_of, why_unwritable
 
 PACKAGES = ("lightning-irl", "torch", "pytorch-lightning", "torchmetrics", "wandb", "zuko", "gymnasium")
 # What the table of runs shows of a key: its best value in the run, where there is one.
@@ -54,6 +55,10 @@ class WandbLogger(loggers.WandbLogger):
     def __init__(
         self, project: str = "lightning-irl", save_dir: str | None = None, tags: list[str] | None = None, **options: Any
     ) -> None:
+        if save_dir is not None and rank_zero_only.rank == 0 and (reason := why_unwritable(Path(save_dir))):  # type: ignore[attr-defined]
+            raise UserError(
+                f"save_dir of W&B is {save_dir}, which cannot be written ({reason}); give another folder, or none"
+            )
         offline = options.pop("offline", None)
         if offline is None:
             offline = not is_logged_in()

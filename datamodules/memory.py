@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from lightning_irl.batch import Batch
 from lightning_irl.event import Event
+from lightning_irl.limits import at_least
 from lightning_irl.samples import Samples, count, each, select
 
 
@@ -189,6 +190,7 @@ class MemoryDataModule(pl.LightningDataModule):
         self, event: Event, splits: Splits, batch_size: int, steps_per_epoch: int | None = None, seed: int = 0
     ) -> None:
         super().__init__()
+        at_least(1, steps_per_epoch=steps_per_epoch)
         size = count(splits.train)
         if not 0 < batch_size <= size:
             raise ValueError(

@@ -7,6 +7,7 @@ import torch
 from lightning_irl.datamodules.densities import DENSITIES
 from lightning_irl.datamodules.memory import MemoryDataModule, Splits
 from lightning_irl.event import make_event
+from lightning_irl.limits import at_least
 
 
 class ToyDataModule(MemoryDataModule):
@@ -44,6 +45,8 @@ class ToyDataModule(MemoryDataModule):
     ) -> None:
         if name not in DENSITIES:
             raise ValueError(f"toy density {name!r} is not known; allowed: {', '.join(DENSITIES)}")
+        at_least(2, train_size=train_size)
+        at_least(0, val_size=val_size, test_size=test_size)
         self.density = DENSITIES[name]()
         generator = torch.Generator().manual_seed(seed)
         parts = [self.density.sample(size, generator) for size in (train_size, val_size, test_size)]

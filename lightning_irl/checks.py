@@ -17,6 +17,7 @@ from lightning_irl.trajectory import Trajectory
 from lightning_irl.views import View
 from lightning_irl.views.view import evaluating, read_checkpoint
 
+NEEDED = ("optimizer_states", "loops", "batches")  # by a run that goes on
 MOST_DIFFERENCES = 4  # that are worth naming
 
 
@@ -113,6 +114,10 @@ def check_checkpoint(path: Path, view: View, is_resumed: bool) -> None:
         )
     if not is_resumed:
         return
+    if lacking := [key for key in NEEDED if key not in checkpoint]:
+        raise UserError(
+            f"checkpoint {path} lacks {' and '.join(lacking)}, so a run cannot go on from it: weights alone are taken by --init_from"
+        )
     kind = checkpoint.get("hyper_parameters", {}).get("_class_path", "").rsplit(".", 1)[-1]
     if kind and kind != type(view).__name__:
         raise UserError(

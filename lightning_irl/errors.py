@@ -78,6 +78,11 @@ def explain(message: str, options: Iterable[str] = (), classes: Iterable[type] =
         found = re.search(r"import path string: ([\w.]+)", text)
         name = found[1] if found else given or owner
         names = [kind.__name__ for base in classes for kind in _subclasses(base) if not inspect.isabstract(kind)]
+        if name in names:
+            (owner_of, *_) = [
+                base.__name__ for base in classes if name in {kind.__name__ for kind in _subclasses(base)}
+            ]
+            return f"{where}: {name} is of the kind {owner_of}, which this field does not take; see --help for what it does"
         hint = "give the name of a class that ships or module.Class of yours, with the module in the current folder"
         reason = "" if found else f" ({_one_line(text)})"
         return f"{where}: no class {name}{reason}; {did_you_mean(name.rsplit('.', 1)[-1], names, hint)}"
@@ -90,6 +95,7 @@ def explain(message: str, options: Iterable[str] = (), classes: Iterable[type] =
     if text.startswith("the following arguments are required"):
         return f"{text}; give a config, as --config NAME: `lightning-irl configs` lists what ships"
     text = re.sub(r"Expected an? <class '(?:\w+\.)*(\w+)'>", r"expected \1", text)
+    text = re.sub(r"a subclass of <class '(?:\w+\.)*(\w+)'>", r"a subclass of \1", text)
     text = re.sub(r"Expected a typing\.Literal\[(.*)\]", r"expected one of \1", text)
     suffix = f"; given: {given}" if 0 < len(given) <= LONGEST_VALUE else ""
     return shorten(f"{where + ': ' if where else ''}{text}{suffix}")

@@ -152,6 +152,9 @@ class CLI(LightningCLI):
             self.config = parser.parse_args(args)
         except OmegaConfBaseException as error:
             raise UserError(f"interpolation: {error}") from error
+        seed = self.fields.get("seed_everything")
+        if not isinstance(seed, bool) and seed is not None and not 0 <= seed < 2**32:
+            raise UserError(f"seed_everything is {seed}; it must be from 0 to {2**32 - 1}")
 
     @property
     def fields(self) -> Namespace:
@@ -210,7 +213,9 @@ class CLI(LightningCLI):
             error = self.constructor_error
             if error is None:
                 raise
-            if isinstance(error, (ValueError, FileNotFoundError)):
+            if isinstance(error, ModuleNotFoundError):
+                raise UserError(f"a package is missing: {shorten(str(error))}") from error
+            if isinstance(error, (ValueError, OSError)):
                 raise UserError(shorten(str(error))) from error
             raise error from None
         self.datamodule = self._get(self.config_init, "data")

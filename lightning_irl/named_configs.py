@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lightning_irl.config_files import check_config
 from lightning_irl.errors import UserError, did_you_mean
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -38,8 +39,11 @@ def config_path(name: str) -> Path:
     """Path of a config given by path or by name, such as ``gan/digits``."""
     for path in (Path(name), CONFIGS / f"{name}.yaml"):
         if path.is_file():
+            check_config(path)
             return path
     hint = did_you_mean(name, shipped_configs(), "`lightning-irl configs` lists what ships")
+    if Path(name).is_dir():
+        raise UserError(f"config {name} is a folder; give a file in it, such as {name}/config.yaml")
     raise UserError(f"no config {name}, neither a file nor a name; {hint}")
 
 

@@ -8,14 +8,21 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, silu
 
+from lightning_irl.limits import at_least
+
 
 def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.SiLU) -> nn.Sequential:
     """Linear layers of the given sizes with an activation between them.
+
+    Raises:
+        ValueError: if a layer has no units.
 
     Example:
         >>> len(mlp([2, 128, 128, 1]))
         5
     """
+    if min(sizes) < 1:
+        raise ValueError(f"a network has layers of {', '.join(map(str, sizes[1:-1]))} units; each needs at least 1")
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), activation()]
@@ -44,6 +51,7 @@ class UpsamplingNetwork(nn.Module):
 
     def __init__(self, inputs: int, shape: Sequence[int], widths: Sequence[int]) -> None:
         super().__init__()
+        at_least(1, size_of_a_vector=inputs, channels=min(widths, default=0))
         self.sizes = resolutions(shape, len(widths))[::-1]
         self.width = widths[0]
         height, width = self.sizes[0]

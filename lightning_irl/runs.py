@@ -98,13 +98,19 @@ def given_folder(folder: Path) -> Path:
                 f"run folder {folder} holds a run already ({kept}), which is not overwritten: "
                 "give another --trainer.default_root_dir, or none for a new folder each time"
             )
+    if reason := why_unwritable(folder):
+        raise _unwritable(folder, reason)
+    return folder
+
+
+def why_unwritable(folder: Path) -> str:
+    """Make a folder and write into it; why that cannot be done, and nothing where it can."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
-            pass
+            return ""
     except OSError as error:
-        raise _unwritable(folder, error.strerror) from None
-    return folder
+        return error.strerror or str(error)
 
 
 def _unwritable(folder: Path, reason: str | None) -> UserError:

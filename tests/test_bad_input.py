@@ -12,6 +12,7 @@ from pytorch_lightning.strategies import FSDPStrategy
 
 from lightning_irl import checks
 from lightning_irl.cli import main
+from lightning_irl.config_files import check_config
 from lightning_irl.errors import UserError
 
 TINY = {
@@ -120,6 +121,28 @@ def test_unknown_verb(capsys):
         (["--trainer.gradient_clip_val=1"], ["gradient_clip_val", "--model.clip_norm"]),
         (["--trainer.gradient_clip_algorithm=value"], ["gradient_clip_algorithm", "--model.clip_norm"]),
         (["--trainer.accumulate_grad_batches=2"], ["accumulate_grad_batches", "--model.accumulate"]),
+        # numbers that nothing can be done with
+        (["--model.num_samples=0"], ["num_samples is 0", "at least 1"]),
+        (["--model.clip_norm=0"], ["clip_norm is 0", "above 0"]),
+        (["--model.cost.hidden=[0]"], ["layers of 0 units"]),
+        (["--model.sampler=GaussianMixtureSampler", "--model.sampler.components=0"], ["components is 0"]),
+        (["--model.sampler=FlowSampler", "--model.sampler.transforms=0"], ["transforms is 0"]),
+        (["--data.steps_per_epoch=0"], ["steps_per_epoch is 0"]),
+        (["--data.train_size=0"], ["train_size is 0"]),
+        (["--equivalence.every_n_batches=0"], ["equivalence.every_n_batches is 0"]),
+        (["--imitation.num_episodes=0"], ["imitation.num_episodes is 0"]),
+        (["--partition.every_n_epochs=-1"], ["partition.every_n_epochs is -1"]),
+        (["--samples.every_n_epochs=-2"], ["samples.every_n_epochs is -2"]),
+        (["--partition.methods=[bridj]"], ["'bridj'", "did you mean bridge"]),
+        (["--seed_everything=-1"], ["seed_everything is -1", "4294967295"]),
+        # what this machine has not
+        (["--trainer.logger=MLFlowLogger"], ["a package is missing", "mlflow"]),
+        (
+            ["--config", "logger/wandb", "--trainer.logger.save_dir=/proc/mine"],
+            ["save_dir of W&B is /proc/mine", "cannot be written"],
+        ),
+        # a class of another kind
+        (["--model.cost=GaussianSampler"], ["GaussianSampler is of the kind Sampler"]),
         # parts that do not fit
         (["--model.cost=ConvCost"], ["ConvCost takes images", "[2]", "MLPCost"]),
         (
@@ -156,6 +179,44 @@ def test_yaml(refused, fields, expected):
 def test_yaml_that_is_none(refused):
     Path("overlay.yaml").write_text("trainer:\n  max_epochs: [3\n")
     assert "line 2" in refused("--config=overlay.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty; its fields are model, data"),
+        (b"- model\n- data\n", "is no mapping; its fields are model, data"),
+        (b"trainer:\n\tmax_epochs: 3\n", "line 2, column 1: a tab"),
+        (b"trainer:\n  max_epochs: 3\n  max_epochs: 30\n", "gives max_epochs twice, in line 2 and in line 3"),
+        ("# Prüfung\n".encode("latin-1"), "is not text in UTF-8"),
+        (b"\x93NUMPY\x01\x00", "is not text in UTF-8"),
+    ],
+    ids=["empty", "list", "tab", "twice", "Latin-1", "array"],
+)
+def test_files_that_are_no_configs(refused, content, words):
+    Path("overlay.yaml").write_bytes(content)
+    message = refused("--config=overlay.yaml")
+    assert message.startswith("lightning-irl: config overlay.yaml")
+    assert words in message
+
+
+def test_a_name_twice_in_different_parts_of_a_config_is_none_given_twice():
+    Path("good.yaml").write_text("a: &base {size: 1}\nb: {size: 2, <<: *base}\nc: [{size: 3}, {size: 4}]\n")
+    check_config(Path("good.yaml"))
+
+
+def test_verbs_that_take_no_config(capsys):
+    assert main(["configs", "--all"]) == 2
+    assert "configs takes no options, --all" in capsys.readouterr().err
+
+
+def test_a_metric_that_is_never_logged_is_named_with_those_that_are(capfd):
+    stop = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/los"]
+    assert main(["fit", "--config", "tiny.yaml", *stop]) == 2
+    error = capfd.readouterr().err
+    assert "Traceback" not in error
+    assert "val/los" in error
+    assert "val/nll_sampler" in error
 
 
 def test_no_config_at_all(capsys):
@@ -222,6 +283,15 @@ def test_checkpoints_of_other_kinds(refused, checkpoint):
     assert "use --init_from" in refused("--ckpt_path", checkpoint, "--model=EBM")
     assert "use --init_from" in refused("--ckpt_path", checkpoint, "--model.sampler_steps=0")
     assert "no checkpoint under" in refused("--ckpt_path", "last")
+    Path("text.ckpt").write_text("hello")
+    assert "text.ckpt is truncated or no checkpoint\n" in refused("--ckpt_path", "text.ckpt")
+    for key in ("optimizer_states", "batches"):
+        content = torch.load(checkpoint, weights_only=True)
+        del content[key]
+        torch.save(content, "part.ckpt")
+        message = refused("--ckpt_path", "part.ckpt")
+        assert f"lacks {key}" in message
+        assert "--init_from" in message
 
 
 def test_run_folders_that_cannot_be_written(refused):

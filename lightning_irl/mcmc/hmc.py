@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lightning_irl.limits import above
 from lightning_irl.mcmc.kernel import (
     ChainState,
     Kernel,
@@ -91,6 +92,7 @@ class HMC(Kernel):
     ) -> None:
         if leapfrog_steps < 1:
             raise ValueError(f"HMC leapfrog_steps is {leapfrog_steps}; it must be at least 1")
+        above(0, "HMC ", step_size=step_size)
         self.step_size, self.leapfrog_steps = step_size, leapfrog_steps
         self.target_acceptance, self.jitter = target_acceptance, jitter
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event
+from lightning_irl.event import Event, require_continuous
 from lightning_irl.networks import UpsamplingNetwork
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.support import support_of
@@ -40,6 +40,7 @@ class ConvGenerator(Sampler):
 
     def __init__(self, event: Event, latent: int = 32, widths: Sequence[int] = (64, 32)) -> None:
         super().__init__(event)
+        require_continuous(event, "ConvGenerator")
         try:
             self.network = UpsamplingNetwork(latent, self.shape, widths)
         except ValueError as error:

@@ -13,6 +13,7 @@ from zuko.lazy import LazyComposedTransform
 from zuko.transforms import MonotonicAffineTransform
 
 from lightning_irl.event import Event, per_coordinate, require_continuous
+from lightning_irl.limits import at_least
 from lightning_irl.samplers.gaussian import BOX_SCALE
 from lightning_irl.samplers.one_pass import AutoregressiveLayer, CouplingLayer, Spline
 from lightning_irl.samplers.transport import Transport, standard_normal_log_prob
@@ -67,6 +68,7 @@ class FlowSampler(Transport):
     ) -> None:
         super().__init__(event)
         require_continuous(event, "FlowSampler")
+        at_least(1, "FlowSampler ", transforms=transforms, bins=bins, units=min(hidden, default=1))
         if transform not in ("spline", "affine"):
             raise ValueError(f"FlowSampler transform is {transform!r}; allowed: spline, affine")
         on_box = event["support"] == "box"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_irl.event import Event, per_coordinate, require_continuous
+from lightning_irl.limits import above, at_least
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.gaussian import BOX_SCALE
 from lightning_irl.support import support_of
@@ -31,6 +32,8 @@ class GaussianMixtureSampler(Sampler):
     def __init__(self, event: Event, components: int = 16, width: float = 1.0) -> None:
         super().__init__(event)
         require_continuous(event, "GaussianMixtureSampler")
+        at_least(1, "GaussianMixtureSampler ", components=components)
+        above(0, "GaussianMixtureSampler ", width=width)
         self.support = support_of(event)
         on_box = event["support"] == "box"
         location = torch.zeros(self.dimension) if on_box else per_coordinate(event["location"], event)

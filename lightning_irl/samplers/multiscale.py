@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lightning_irl.event import Event, per_coordinate
+from lightning_irl.event import Event, per_coordinate, require_continuous
 from lightning_irl.samplers.gaussian import BOX_SCALE
 from lightning_irl.samplers.spline import bounded, rational_quadratic_spline
 from lightning_irl.samplers.transport import Transport
@@ -65,6 +65,7 @@ class MultiscaleFlow(Transport):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(event)
+        require_continuous(event, "MultiscaleFlow")
         if transform not in ("spline", "affine"):
             raise ValueError(f"MultiscaleFlow transform is {transform!r}; allowed: spline, affine")
         if bins < 1:

@@ -23,6 +23,7 @@ from lightning_irl.costs.base import Cost
 from lightning_irl.devices import check_device
 from lightning_irl.event import Event, validate_event, without_guesses
 from lightning_irl.learners import Learner, Reparameterised
+from lightning_irl.limits import above, at_least
 from lightning_irl.processes import share
 from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers.base import Sampler
@@ -98,8 +99,9 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise ValueError(f"no checkpoint {path}") from None
     except Exception as error:  # torch raises many kinds for a file that is not what it should be
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path} is truncated or no checkpoint: {reason}") from None
+        reason = str(error).partition("\n")[0]
+        detail = f": {reason}" if " " in reason else ""  # the text of some is a byte
+        raise ValueError(f"{path} is truncated or no checkpoint{detail}") from None
     if "state_dict" not in checkpoint or "log_z" not in checkpoint["state_dict"]:
         raise ValueError(f"{path} is not the checkpoint of a view; it lacks cost, sampler and log_z")
     return checkpoint
@@ -210,9 +212,8 @@ class View(pl.LightningModule, abc.ABC):
     ) -> None:
         super().__init__()
         validate_event(event)
-        for name, value in {"temperature": temperature, "accumulate": accumulate}.items():
-            if value <= 0:
-                raise ValueError(f"{name} is {value}; it must be above 0")
+        above(0, temperature=temperature, accumulate=accumulate, clip_norm=clip_norm)
+        at_least(1, num_samples=num_samples)
         if min(cost_steps, sampler_steps, warm_start, likelihood_weight) < 0:
             raise ValueError("cost_steps, sampler_steps, warm_start and likelihood_weight must not be negative")
         if not (cost_steps or sampler_steps or warm_start):
@@ -761,7 +762,7 @@ class View(pl.LightningModule, abc.ABC):
         return "" if path is None else f"The last checkpoint before it is good: {path}. "
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._batch = self.saved_at = checkpoint["batches"]
+        self._batch = self.saved_at = checkpoint.get("batches", 0)
         if not self._is_configured:
             factories.say_missing(checkpoint.get(factories.KEY, {}), self._factories)
         if processes.process_index() == 0:

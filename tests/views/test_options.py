@@ -153,7 +153,7 @@ def test_what_of_a_choice_of_methods_is_left_out():
     [
         ({"methods": ["importence"]}, r"importence'\]; did you mean importance"),
         ({"methods": "importance"}, "give a list of names"),
-        ({"num_samples": 0}, "num_samples is 0; it is at least 1"),
+        ({"num_samples": 0}, "num_samples is 0; it must be at least 1"),
         ({"num_chains": 0}, "num_chains is 0"),
         ({"repetitions": 0}, "repetitions is 0"),
         ({"broad_width": 0.0}, "broad_width is 0"),

@@ -1,0 +1,57 @@
+"""A config's file, looked at before the parser reads it: what YAML would let pass, or name by no line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from lightning_irl.errors import UserError
+
+
+def check_config(path: Path) -> None:
+    """Look at a file that is given as a config.
+
+    Raises:
+        UserError: if it is no text, no YAML, no mapping of fields, or gives a field twice, of which YAML takes the last.
+    """
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except UnicodeDecodeError:
+        raise UserError(
+            f"config {path} is not text in UTF-8; give a YAML file, such as the config.yaml of a run"
+        ) from None
+    except yaml.MarkedYAMLError as error:
+        mark, problem = error.problem_mark, error.problem or ""
+        where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
+        start = error.context_mark
+        problem += (
+            f", in what begins in line {start.line + 1}"
+            if start is not None and start.line != getattr(mark, "line", None)
+            else ""
+        )
+        tab = ": a tab; YAML is indented by spaces" if "'\\t'" in problem else f": {problem}"
+        raise UserError(f"config {path}{where}{tab}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"config {path} is no YAML: {error}") from None
+    if not isinstance(root, yaml.MappingNode):
+        what = "is empty" if root is None else "is no mapping"
+        raise UserError(f"config {path} {what}; its fields are model, data, trainer and so on, each with a colon")
+    _check_twice(root, path)
+
+
+def _check_twice(node: yaml.Node, path: Path) -> None:
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if key.value in lines and key.value != "<<":
+                raise UserError(
+                    f"config {path} gives {key.value} twice, in line {lines[key.value]} and in line {line}; remove one of them"
+                )
+            if isinstance(key, yaml.ScalarNode):
+                lines[key.value] = line
+    if isinstance(node, yaml.CollectionNode):
+        for item in node.value:
+            for part in item if isinstance(item, tuple) else (item,):
+                _check_twice(part, path)

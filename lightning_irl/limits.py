@@ -1,0 +1,29 @@
+"""Numbers that a constructor takes, held to their range; NaN is in none."""
+
+from __future__ import annotations
+
+
+def at_least(bound: float, where: str = "", **values: float | None) -> None:
+    """Refuse numbers below a bound; None passes.
+
+    Args:
+        bound: the least that is allowed.
+        where: what goes before their names.
+        **values: by name.
+
+    Raises:
+        ValueError: naming the first that is below it.
+
+    Example:
+        >>> at_least(1, steps=3, components=None)
+    """
+    for name, value in values.items():
+        if value is not None and not value >= bound:
+            raise ValueError(f"{where}{name} is {value}; it must be at least {bound:g}")
+
+
+def above(bound: float, where: str = "", **values: float | None) -> None:
+    """Refuse numbers that are not above a bound; arguments and errors as of :func:`at_least`."""
+    for name, value in values.items():
+        if value is not None and not value > bound:
+            raise ValueError(f"{where}{name} is {value}; it must be above {bound:g}")
