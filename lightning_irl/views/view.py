@@ -692,7 +692,7 @@ class View(pl.LightningModule, abc.ABC):
         # at a level, the constant of the discriminator is not the trajectories' log Z
         self.record(f"partition/log_z_{self.level_name}training", self.log_z)
         if self.event["kind"] == "trajectory" and self.is_logged:
-            self.record("environment_steps", processes.total(self.environment_steps))
+            self.record("environment_steps", processes.total(self.environment_steps).float())
         self._batch += 1
         if self._batch % CHECK_EVERY == 0:
             self.finite.check(self._saved)
