@@ -25,7 +25,6 @@ import torch
 from pytorch_lightning.accelerators import CUDAAccelerator
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_flatten, tree_map
 
 import lightning_irl
 
@@ -127,12 +126,12 @@ class EmulatedCUDA:
 
 
 def _place() -> str:
-    """File and line in the package; where it is not in the stack, in what called torch."""
+    """File, function and line in the package; where it is not in the stack, in what called torch."""
     frame, other = sys._getframe(2), ""
     while frame is not None:
         name = frame.f_code.co_filename
         if name.startswith(PACKAGE) and not name.endswith(("cli.py", "__main__.py")):
-            return f"{name.removeprefix(PACKAGE)}:{frame.f_lineno}"
+            return f"{name.removeprefix(PACKAGE)}:{frame.f_code.co_name}:{frame.f_lineno}"
         if not other and not any(part in name for part in LIBRARIES):
             other = f"{name.split('site-packages/')[-1]}:{frame.f_lineno}"
         frame = frame.f_back
@@ -158,6 +157,26 @@ def _wrapped(value: Any) -> Any:
     return DeviceTensor(value) if _is_plain(value) else value
 
 
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    """Those within what an operation takes or gives: tensors, lists, tuples and dicts of them (torch's own trees take most of the time)."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (tuple, list, dict)) and value:
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(one)
+
+
+def _each(function: Any, value: Any) -> Any:
+    """The same with a function of every tensor."""
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if isinstance(value, (tuple, list)):
+        return type(value)(_each(function, one) for one in value) if value else value
+    if isinstance(value, dict):
+        return {key: _each(function, one) for key, one in value.items()} if value else value
+    return value
+
+
 def _is_there(device: Any) -> bool:
     """Whether an argument names the device, or the marker that stands for it."""
     return isinstance(device, (str, torch.device)) and str(device).split(":")[0] in ("cuda", "meta")
@@ -166,22 +185,24 @@ def _is_there(device: Any) -> bool:
 def _run(func: Any, args: Any, kwargs: Any) -> Any:
     """An operation by CUDA's rules."""
     name, device = func.overloadpacket.__name__, EmulatedCUDA.current
-    flat, _ = tree_flatten((args, kwargs))
-    theirs, plain = [x for x in flat if isinstance(x, DeviceTensor)], [x for x in flat if _is_plain(x)]
+    theirs: list[DeviceTensor] = []
+    plain: list[torch.Tensor] = []
+    for tensor in (*_tensors(args), *_tensors(kwargs)):
+        theirs.append(tensor) if isinstance(tensor, DeviceTensor) else plain.append(tensor)
     target = kwargs.get("device")
     if name == "_to_copy":
         return _copied(func, args, kwargs, target)
     if name == "copy_" and theirs and plain:
         if device and plain[0].numel():
             device.wait("copy to the host" if _is_plain(args[0]) else "copy to the device")
-        func(*tree_map(_inner, args), **kwargs)
+        func(*_each(_inner, args), **kwargs)
         return args[0]
     if _is_there(target):
-        made = func(*tree_map(_inner, args), **tree_map(_inner, {**kwargs, "device": CPU}))
-        return tree_map(_wrapped, made)
+        made = func(*_each(_inner, args), **_each(_inner, {**kwargs, "device": CPU}))
+        return _each(_wrapped, made)
     if not theirs:
         return func(*args, **kwargs)
-    inner_args, inner_kwargs = tree_map(_inner, args), tree_map(_inner, kwargs)
+    inner_args, inner_kwargs = _each(_inner, args), _each(_inner, kwargs)
     if target is not None:  # a new tensor on the CPU, such as x.new_zeros(..., device="cpu")
         return func(*inner_args, **inner_kwargs)
     if plain:
@@ -245,12 +266,12 @@ def _results(func: Any, args: Any, kwargs: Any, out: Any) -> Any:
         if argument.alias_info is not None and argument.alias_info.is_write
     ]
     if not written:
-        return tree_map(_wrapped, out)
+        return _each(_wrapped, out)
     if len(schema.returns) < 2:
         return written[0] if schema.returns else None
     if all(one.alias_info is not None for one in schema.returns):
         return tuple(written[: len(schema.returns)])
-    return tree_map(_wrapped, out)
+    return _each(_wrapped, out)
 
 
 class _Dispatch(TorchDispatchMode):
