@@ -15,8 +15,8 @@ from lightning_irl.signals import WATCH
 class Termination(Callback):
     """Ends a run at SIGTERM, in every process, within moments and without waiting for the others.
 
-    What an epoch's end has saved is there; the epoch that was under way is lost, and a run that goes on from the checkpoint starts with
-    it. Nothing is saved in the middle of one: a run that goes on is then bit for bit the run that did not stop.
+    What is saved is there, what was trained after it is lost. Nothing is saved on the way out, in the middle of a step: a run that goes
+    on from a checkpoint is bit for bit the run that did not stop.
 
     Lightning's own way exchanges a flag between processes at every batch, and waits for the device to read it; it is not used.
     """
@@ -52,4 +52,4 @@ def describe(trainer: Trainer, module: LightningModule, stage: str) -> str:
         saved = Path(named) if named and Path(named).exists() else None
     if saved is None:
         return f"{text}; nothing was saved yet, so the same command starts again"
-    return f"{text}; saved is {saved}\n--ckpt_path last (or this path) goes on at the start of the epoch that was under way"
+    return f"{text}; saved is {saved}\n--ckpt_path last (or this path) goes on from there"
