@@ -17,8 +17,9 @@ check: $(VENV)/installed  ## what a contributor runs before a commit, without th
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test-gpu: $(VENV)/installed  ## what needs a CUDA device; skips without one
-	$(BIN)/python -m pytest -m gpu -rs
+test-gpu: $(VENV)/installed  ## what needs a CUDA device, which skips without one; then every shipped config
+	$(BIN)/python -m pytest -rs tests/test_gpu.py
+	$(BIN)/python -m pytest -rs tests/device/test_every_config.py  # on the device where there is one, else on an emulated one
 
 test-lowest: $(VENV)-lowest/installed  ## the tests of the parts, with the lowest versions that are declared
 	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -n auto --dist worksteal -m "not gpu and not slow" \

@@ -22,6 +22,9 @@ STARTS = 128  # resets of the environment that are compared with the demonstrati
 ROUNDING = 1e-3  # of a coordinate's range, within which two numbers are the same one
 SINGLE = 1e-6  # of the largest spread of a coordinate: what single precision leaves of the others
 MOST_OUTSIDE = 0.05  # share of observations beyond the environment's bounds: some environments declare them too narrow
+NARROW = 1e-3  # share of a coordinate's range, below which demonstrations say next to nothing of the rest
+TAKEN_FOR_CONSTANT = 1e-3  # standard deviation below which the data module may give a scale of 1, and says so itself
+WIDEST = 1e3  # range that an environment means; wider ones stand for "whatever"
 CHANCE = 1e-3  # of a warning about starts that are drawn alike
 
 
@@ -65,6 +68,7 @@ def doubts(environment: Environment, train: Trajectory, recorded_in: str | None)
     found = [
         of_another_name(environment, recorded_in),
         beyond_bounds(environment, train, starts) or other_starts(environment, train, starts),
+        narrow(environment, train),
         like_a_time_limit(train),
     ]
     return [line for line in found if line]
@@ -110,6 +114,28 @@ def beyond_bounds(environment: Environment, train: Trajectory, starts: Tensor) -
         f"{share:.0%} of the demonstrations' observations lie outside what environment {environment.title} observes: coordinate "
         f"{worst} between {_range(seen[:, worst])}, the environment's between {lowest:.4g} and {highest:.4g}. Store them as the "
         "environment gives them, not normalised and in its units (cost and policy standardise by the data themselves)"
+    )
+
+
+def narrow(environment: Environment, train: Trajectory) -> str | None:
+    """Whether demonstrations leave most of what a coordinate can be unseen, while networks see it at their scale."""
+    if not environment.observation_low or train.observations.ndim > 3:  # pixels have one scale for all
+        return None
+    spread = train.observations[:, :-1][train.mask].flatten(1).double().std(0, correction=0).cpu()
+    low, high = (
+        torch.tensor(edge, dtype=torch.float64).expand(len(spread))
+        for edge in (environment.observation_low, environment.observation_high)
+    )
+    width = high - low
+    is_narrow = (width < WIDEST) & (spread < NARROW * width) & (spread >= TAKEN_FOR_CONSTANT)
+    if not is_narrow.any():
+        return None
+    worst = int(torch.where(is_narrow, width / spread, 0.0).argmax())
+    return (
+        f"coordinate {worst} of the observations has a standard deviation of {float(spread[worst]):.2g} in the demonstrations, and "
+        f"environment {environment.title} lets it go over {float(width[worst]):.4g}: standardised by the demonstrations, networks see up to "
+        f"{float(width[worst] / spread[worst]):.0f} there. If the policy is to move it, set normalise=false on the data, or store it in a "
+        "smaller unit"
     )
 
 

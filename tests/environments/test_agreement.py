@@ -228,3 +228,23 @@ def test_a_view_compares_before_it_trains(tmp_path: Any) -> None:
     data = TrajectoryDataModule(cut("cartpole", [9] * 6, horizon=20), absorbing=True)
     with pytest.warns(UserWarning, match="exactly 9 steps"):
         trainer.fit(view(data, CartPole(), CategoricalPolicy), data)
+
+
+@pytest.mark.parametrize("spread", [2e-3, 1e-2])
+def test_a_coordinate_that_demonstrations_hardly_move_is_held_against_its_range(spread):
+    """The velocity of a pendulum that is all but locked: networks would see thousands once a policy moves it."""
+
+    def locked(part):
+        scaled = part[:, 2:] * (spread / max(part[:, 2].std(), 1e-12))
+        return np.concatenate([part[:, :2], scaled], 1)
+
+    data = TrajectoryDataModule(changed("pendulum", locked), action_low=[-2], action_high=[2])
+    (line,) = [one for one in lines(Pendulum(), data) if "standard deviation" in one]
+    assert "coordinate 2 of the observations" in line
+    assert "over 16" in line
+    assert "normalise=false" in line
+
+
+def test_demonstrations_that_move_every_coordinate_are_of_no_doubt():
+    data = TrajectoryDataModule(read("pendulum"), action_low=[-2], action_high=[2])
+    assert not [one for one in lines(Pendulum(), data) if "standard deviation" in one]
