@@ -12,8 +12,10 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from lightning_irl.datamodules.demonstrations import Demonstrations
+from lightning_irl.datamodules.number_checks import what_single_loses
 from lightning_irl.trajectory import Trajectory
 
+MOST_LOOKED_AT, MOST_ROWS = 100, 20_000  # trajectories and steps that are looked at for precision
 SMALLEST_SPREAD = 1e-6  # relative to the mean: below it a coordinate is constant, up to single precision
 SMALL_SPREAD = (
     1e-3  # as it is, and relative to the largest spread of a coordinate: below both it is constant but for noise
@@ -170,6 +172,19 @@ def pad(
         ended,
         torch.zeros(number, dtype=torch.long),
     )
+
+
+def say_what_single_loses(demos: Demonstrations) -> None:
+    """Say once where single precision, in which policies see observations and act, cannot tell recorded numbers apart."""
+    for what, parts in (("observations", demos.observations), ("actions", demos.actions)):
+        if parts[0].dtype not in (np.float64, np.int64, np.uint64, np.int32, np.uint32) or not parts[0][0].size:
+            continue
+        rows = np.concatenate([part.reshape(len(part), -1) for part in parts[:MOST_LOOKED_AT]])[:MOST_ROWS]
+        if (lost := what_single_loses(rows)) is not None:
+            rank_zero_warn(
+                f"{demos.name}: {what} are served in single precision, which loses detail: {lost}. Subtract what is common to all, in the "
+                "demonstrations and in the environment alike"
+            )
 
 
 def _check_lengths(demos: Demonstrations, horizon: int, absorbing: bool) -> None:

@@ -11,7 +11,16 @@ import torch
 from lightning_irl.datamodules.demonstrations import Demonstrations
 from lightning_irl.datamodules.importers import Format, read
 from lightning_irl.datamodules.memory import MemoryDataModule, Splits
-from lightning_irl.datamodules.preparation import Actions, allowed_actions, apply_bounds, cut_short, moments, pad, split
+from lightning_irl.datamodules.preparation import (
+    Actions,
+    allowed_actions,
+    apply_bounds,
+    cut_short,
+    moments,
+    pad,
+    say_what_single_loses,
+    split,
+)
 from lightning_irl.event import Event, make_trajectory_event
 from lightning_irl.samples import select
 
@@ -88,6 +97,7 @@ class TrajectoryDataModule(MemoryDataModule):
         if skip_invalid:
             demos = copy(demos)
             demos.leave_out(cut_short(demos, steps))
+        say_what_single_loses(demos)
         parts = split(len(demos), num_demonstrations, fractions, seed, demos.name)
         whole = pad(demos, steps, absorbing, trust_terminal, allowed.num_actions > 0, len(allowed.low))
         whole = apply_bounds(demos.name, whole, allowed, base_measure)

@@ -1,6 +1,7 @@
 """Demonstrations from files and from memory, and what is wrong with some of them."""
 
 import logging
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -549,3 +550,28 @@ def test_shapes_that_components_cannot_take_are_explained():
         TrajectoryDataModule(Demonstrations([np.zeros((4, 2))] * 3, [np.zeros(3)] * 3))
     with pytest.raises(ValueError, match=r"trajectory 0, step 1: action 0.5 is none of 0 to 1"):
         TrajectoryDataModule(Demonstrations([np.zeros((4, 2))] * 3, [np.array([0, 0.5, 1])] * 3), num_actions=2)
+
+
+@pytest.mark.parametrize("what", ["observations", "actions"])
+def test_what_single_precision_loses_is_said(what):
+    """Coordinates about 1e7, whose differences are below the 1 that single precision tells apart there."""
+    rng = np.random.default_rng(0)
+    observations = [rng.standard_normal((41, 2)) for _ in range(6)]
+    actions = [rng.standard_normal((40, 1)) for _ in range(6)]
+    for part in observations if what == "observations" else actions:
+        part[:, 0] += 1e7
+    with pytest.warns(
+        UserWarning, match=rf"{what} are served in single precision, which loses detail: of 2\d\d distinct values"
+    ):
+        TrajectoryDataModule(Demonstrations(observations, actions))
+
+
+def test_single_precision_that_loses_nothing_is_not_spoken_of():
+    rng = np.random.default_rng(0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*single precision")
+        TrajectoryDataModule(
+            Demonstrations(
+                [rng.standard_normal((41, 2)) for _ in range(6)], [rng.standard_normal((40, 1)) for _ in range(6)]
+            )
+        )
