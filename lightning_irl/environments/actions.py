@@ -62,7 +62,7 @@ def agree(environment: Environment, event: Event) -> Agreement:
         event |= {"action_low": low, "action_high": high, "base_measure": "clipped"}
         mended.append(
             f"the data has no bounds of actions, {applies}: these are taken, with the base measure clipped, so that "
-            " actions are recorded as they are applied"
+            "actions are recorded as they are applied"
         )
         return Agreement(event, mended, doubts)
     sides = [*zip(event["action_low"], low, strict=True)]
