@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -92,10 +93,10 @@ def _edge(dtype: torch.dtype) -> float:
 
 def _inside(low: float, high: float, dtype: torch.dtype) -> tuple[float, float]:
     """The smallest and the largest number between the edges; beside 0 the smallest normal one, as devices flush others to 0."""
-    edges = torch.tensor([low, high], dtype=dtype)
-    inner = torch.nextafter(edges, edges.flip(0))
-    tiny = torch.finfo(dtype).tiny
-    return max(inner[0].item(), edges[0].item() + tiny), min(inner[1].item(), edges[1].item() - tiny)
+    number = np.float32 if dtype == torch.float32 else np.float64
+    first, last, tiny = number(low), number(high), np.finfo(number).tiny
+    smallest, largest = np.nextafter(first, last), np.nextafter(last, first)
+    return max(float(smallest), float(first) + float(tiny)), min(float(largest), float(last) - float(tiny))
 
 
 def support_of(event: Event) -> Support:
