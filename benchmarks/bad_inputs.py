@@ -30,7 +30,7 @@ import numpy as np
 import torch
 import yaml
 
-from lightning_irl.cli import main
+from lightning_irl.command.cli import main
 
 LIMIT = 90  # seconds for one input
 LONGEST = 8  # lines of a message
@@ -191,7 +191,7 @@ tiny(
 tiny("a learning rate that is NaN", "--model.cost_optimizer=Adam", "--model.cost_optimizer.lr=nan")
 tiny(
     "a schedule of no batches",
-    "--model.cost_scheduler=lightning_irl.schedules.DecayToZero",
+    "--model.cost_scheduler=lightning_irl.optim.schedules.DecayToZero",
     "--model.cost_scheduler.total=0",
 )
 tiny(

@@ -20,8 +20,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import SVC
 from torch import Tensor
 
+from lightning_irl.command.lightning_cli import ViewCLI
 from lightning_irl.datamodules import DigitsDataModule
-from lightning_irl.lightning_cli import ViewCLI
 from lightning_irl.mcmc.resampling import resample
 from lightning_irl.views.view import read_checkpoint
 

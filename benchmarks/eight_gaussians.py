@@ -31,9 +31,9 @@ from matplotlib.figure import Figure
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
 
+from lightning_irl.command.lightning_cli import CLI
+from lightning_irl.command.named_configs import config_path
 from lightning_irl.datamodules import ToyDataModule
-from lightning_irl.lightning_cli import CLI
-from lightning_irl.named_configs import config_path
 from lightning_irl.views import View
 
 LOOKS = (2, 5, 8, 13, 20, 30, 40, 50, 60, 75, 90)  # CPU seconds

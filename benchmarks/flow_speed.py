@@ -24,11 +24,11 @@ from zuko.flows import MaskedAutoregressiveTransform
 from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.transforms import ComposedTransform, MonotonicAffineTransform, MonotonicRQSTransform
 
-from lightning_irl.event import make_event
 from lightning_irl.samplers import FlowSampler, MultiscaleFlow
 from lightning_irl.samplers.multiscale import SPLINE_BOUND
 from lightning_irl.samplers.one_pass import AutoregressiveLayer, CouplingLayer
 from lightning_irl.samplers.transport import Transport
+from lightning_irl.spaces.event import make_event
 
 IMAGE = partial(make_event, "image", support="box", location=[0.3], scale=[0.3])
 CASES: dict[str, tuple[Callable[[], Transport], tuple[int, ...]]] = {

@@ -25,16 +25,16 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_irl.batch import Batch
+from lightning_irl.command.quiet import quiet
 from lightning_irl.costs import MLPStepCost, TrajectoryCost, TrueRewardCost
 from lightning_irl.datamodules import Demonstrations, TrajectoryDataModule, read_npz, write_npz
 from lightning_irl.environments import GymnasiumEnvironment
-from lightning_irl.event import Event, make_trajectory_event
 from lightning_irl.learners import PPO
+from lightning_irl.optim.schedules import DecayToZero
 from lightning_irl.policies import ClippedGaussianPolicy
-from lightning_irl.quiet import quiet
 from lightning_irl.samplers import PolicySampler
-from lightning_irl.schedules import DecayToZero
+from lightning_irl.spaces.batch import Batch
+from lightning_irl.spaces.event import Event, make_trajectory_event
 from lightning_irl.views import IRL
 
 ID, HORIZON = "HalfCheetah-v5", 1000

@@ -32,9 +32,9 @@ import torch
 from matplotlib.figure import Figure
 from pytorch_lightning import Callback
 
-from lightning_irl.lightning_cli import TrainingCLI
-from lightning_irl.named_configs import resolve_configs
-from lightning_irl.quiet import quiet
+from lightning_irl.command.lightning_cli import TrainingCLI
+from lightning_irl.command.named_configs import resolve_configs
+from lightning_irl.command.quiet import quiet
 
 TASKS: dict[str, dict[str, Any]] = {
     "pendulum": {

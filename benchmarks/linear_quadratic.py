@@ -39,13 +39,13 @@ from lightning_irl.dynamic_programming.riccati import (
     true_steps,
 )
 from lightning_irl.environments import LinearQuadratic
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.learners import PPO, Reparameterised, SoftRiccati
+from lightning_irl.optim.schedules import DecayToZero
 from lightning_irl.partition.importance import importance_log_weights, summarise_importance
 from lightning_irl.policies import TimeVaryingLinearGaussianPolicy
 from lightning_irl.samplers import PolicySampler
-from lightning_irl.schedules import DecayToZero
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.event import make_trajectory_event
+from lightning_irl.spaces.trajectory import Trajectory
 from lightning_irl.views import IRL
 
 HORIZON, TEMPERATURE, PRICE = 20, 0.3, 0.1  # of the action

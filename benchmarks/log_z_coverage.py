@@ -23,11 +23,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event, make_event
 from lightning_irl.partition import annealed, estimate_all
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
 from lightning_irl.samplers.mixture import GaussianMixtureSampler
+from lightning_irl.spaces.event import Event, make_event
 
 LOG_2PI = math.log(2 * math.pi)
 

@@ -18,11 +18,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_irl.batch import Batch
 from lightning_irl.costs import TrajectoryCost, TrueRewardCost
 from lightning_irl.datamodules import Demonstrations, write_npz
 from lightning_irl.environments import CartPole, Environment, GridWorld, LinearQuadratic, Pendulum, PointMassMaze
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.learners import PPO, SoftRiccati, SoftValueIteration
 from lightning_irl.policies import (
     CategoricalPolicy,
@@ -31,6 +29,8 @@ from lightning_irl.policies import (
     TimeVaryingLinearGaussianPolicy,
 )
 from lightning_irl.samplers import PolicySampler
+from lightning_irl.spaces.batch import Batch
+from lightning_irl.spaces.event import make_trajectory_event
 from lightning_irl.views import IRL
 
 EPISODES = {"grid": 200, "linear_quadratic": 200}  # 40 elsewhere

@@ -21,10 +21,10 @@ from typing import Any
 
 import torch
 
+from lightning_irl.command.lightning_cli import CLI
+from lightning_irl.command.named_configs import config_path
+from lightning_irl.command.quiet import quiet
 from lightning_irl.environments import PointMassMaze
-from lightning_irl.lightning_cli import CLI
-from lightning_irl.named_configs import config_path
-from lightning_irl.quiet import quiet
 from lightning_irl.samplers import PolicySampler
 from lightning_irl.views import View
 

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from lightning_irl.costs import Cost
-from lightning_irl.event import make_event
 from lightning_irl.mcmc import HMC, Chains, Kernel, Langevin
 from lightning_irl.samplers import BroadSampler
+from lightning_irl.spaces.event import make_event
 from lightning_irl.views import EBM
 from lightning_irl.views.view import frozen, trainable
 

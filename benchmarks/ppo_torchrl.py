@@ -25,12 +25,12 @@ from torchrl.objectives import ClipPPOLoss
 from torchrl.objectives.value import GAE
 
 from lightning_irl.environments import Pendulum
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.learners import PPO
 from lightning_irl.networks import mlp
 from lightning_irl.policies import GaussianPolicy
 from lightning_irl.samplers import PolicySampler
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.event import make_trajectory_event
+from lightning_irl.spaces.trajectory import Trajectory
 
 EPISODES, HORIZON, PASSES, PARTS = 128, 200, 4, 8
 

@@ -35,12 +35,12 @@ from lightning_irl.dynamic_programming import (
     trajectory_maxent,
 )
 from lightning_irl.environments import CliffWorld, GridWorld, RandomMDP, TabularMDP
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.learners import PPO, ScoreFunction, SoftValueIteration
+from lightning_irl.optim.schedules import DecayToZero
 from lightning_irl.partition import importance
 from lightning_irl.policies import TabularPolicy
 from lightning_irl.samplers import PolicySampler
-from lightning_irl.schedules import DecayToZero
+from lightning_irl.spaces.event import make_trajectory_event
 from lightning_irl.views import IRL
 
 EXACT = {

@@ -31,10 +31,10 @@ from lightning_irl.costs import ConvCost, MLPStepCost, TiltedCost, TrajectoryCos
 from lightning_irl.datamodules import DigitsDataModule
 from lightning_irl.datamodules.memory import MemoryDataModule, Splits
 from lightning_irl.environments import CartPole, Pendulum
-from lightning_irl.event import Event, make_trajectory_event
 from lightning_irl.learners import PPO, Learner, ScoreFunction
 from lightning_irl.policies import CategoricalPolicy, ClippedGaussianPolicy
 from lightning_irl.samplers import FlowSampler, PolicySampler
+from lightning_irl.spaces.event import Event, make_trajectory_event
 from lightning_irl.views import EBM, IRL, View
 
 PROCESSES, SKIPPED = 2, 4

@@ -12,8 +12,8 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from lightning_irl.callbacks.image_figures import DEMONSTRATIONS, DRAWS, channels_shown, drawable
-from lightning_irl.event import grey_levels, is_counted
 from lightning_irl.mcmc import ModelSamples, sample_model
+from lightning_irl.spaces.event import grey_levels, is_counted
 from lightning_irl.views import View
 
 MOVES = 44  # of the chains that draw from the model, after resampling

@@ -27,8 +27,8 @@ from lightning_irl.metrics.imitation import (
 )
 from lightning_irl.objectives import discriminator_logits
 from lightning_irl.samplers import PolicySampler, Rollout
-from lightning_irl.samples import each
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.samples import each
+from lightning_irl.spaces.trajectory import Trajectory
 from lightning_irl.views import View
 
 NORMALISED = "imitation/normalised_return", "imitation/normalised_return_mode"

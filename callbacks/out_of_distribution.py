@@ -15,9 +15,9 @@ from lightning_irl.callbacks.image_figures import histogram_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_scalars
 from lightning_irl.callbacks.quality import training_images
 from lightning_irl.errors import UserError
-from lightning_irl.event import Event
 from lightning_irl.limits import at_least
 from lightning_irl.metrics.distances import separation
+from lightning_irl.spaces.event import Event
 from lightning_irl.views import View
 
 PIECE = 1024  # samples scored at once

@@ -22,12 +22,12 @@ from lightning_irl.callbacks.publish import (
     publish_report,
     publish_scalars,
 )
-from lightning_irl.event import dimension, is_counted
 from lightning_irl.limits import above, at_least
 from lightning_irl.metrics import KLOnGrid
 from lightning_irl.partition import PartitionEstimate, estimate_all
 from lightning_irl.partition.methods import DEFAULT_METHODS, check_methods, left_out
-from lightning_irl.samples import Samples, each
+from lightning_irl.spaces.event import dimension, is_counted
+from lightning_irl.spaces.samples import Samples, each
 from lightning_irl.views import View
 
 ESTIMATES = 20  # in a run, by default

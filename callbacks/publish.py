@@ -20,10 +20,9 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from lightning_irl.callbacks.failing import sparing_the_run
-from lightning_irl.files import whole
+from lightning_irl.files import run_folder, whole
 from lightning_irl.processes import alone, failing_together, separate_streams
-from lightning_irl.runs import run_folder
-from lightning_irl.samples import Samples, join
+from lightning_irl.spaces.samples import Samples, join
 from lightning_irl.views.view import evaluating
 
 

@@ -17,7 +17,7 @@ from lightning_irl.callbacks.image_figures import interpolation_figure, neighbou
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_report, publish_scalars
 from lightning_irl.datamodules.memory import MemoryDataModule
 from lightning_irl.errors import UserError
-from lightning_irl.event import grey_levels
+from lightning_irl.files import run_folder
 from lightning_irl.limits import at_least
 from lightning_irl.metrics.distances import nearest
 from lightning_irl.metrics.features import (
@@ -29,7 +29,7 @@ from lightning_irl.metrics.features import (
     train_features,
 )
 from lightning_irl.metrics.quality import ImageJudge
-from lightning_irl.runs import run_folder
+from lightning_irl.spaces.event import grey_levels
 from lightning_irl.views import View
 
 TRAIN = "train"

@@ -16,7 +16,7 @@ from lightning_irl.costs import TrajectoryCost
 from lightning_irl.environments import Environment
 from lightning_irl.metrics.imitation import correlation
 from lightning_irl.samplers import PolicySampler, Rollout
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.trajectory import Trajectory
 from lightning_irl.views import View
 
 FRAMES = 8

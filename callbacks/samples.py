@@ -18,10 +18,10 @@ from lightning_irl.callbacks.figures import check_drawing, image_figure, plane_f
 from lightning_irl.callbacks.image_figures import CHAINS, chain_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, epochs_between, publish_figure, publish_table
 from lightning_irl.callbacks.rollouts import FRAMES, rollout_figure
-from lightning_irl.event import Event, grey_levels, is_counted
 from lightning_irl.limits import at_least
 from lightning_irl.mcmc import sample_model
-from lightning_irl.samples import each
+from lightning_irl.spaces.event import Event, grey_levels, is_counted
+from lightning_irl.spaces.samples import each
 from lightning_irl.views import View
 
 TABLE_ROWS = 64

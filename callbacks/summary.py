@@ -13,7 +13,7 @@ from lightning_irl.callbacks.imitation import LogImitation
 from lightning_irl.callbacks.out_of_distribution import LogOutOfDistribution
 from lightning_irl.callbacks.partition import LogPartition, best_estimate
 from lightning_irl.callbacks.quality import LogQuality
-from lightning_irl.runs import run_folder
+from lightning_irl.files import run_folder
 from lightning_irl.views import View
 
 UNITS = {"nll": "nats", "bits_per_dim": "bits per dimension", "kl": "nats"}

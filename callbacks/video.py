@@ -16,7 +16,7 @@ from lightning_irl.callbacks.failing import spares_the_run
 from lightning_irl.callbacks.publish import aside, publish_video
 from lightning_irl.environments import Environment
 from lightning_irl.samplers import PolicySampler
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.trajectory import Trajectory
 from lightning_irl.views import View
 
 INCHES, DOTS = 1.5, 80  # of a scene's side, and in an inch

@@ -14,8 +14,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 from lightning_irl.errors import UserError
-from lightning_irl.files import whole
-from lightning_irl.runs import folder_of, why_unwritable
+from lightning_irl.files import folder_of, whole, why_unwritable
 
 PACKAGES = ("lightning-irl", "torch", "pytorch-lightning", "torchmetrics", "wandb", "zuko", "gymnasium")
 # What the table of runs shows of a key: its best value in the run, where there is one.

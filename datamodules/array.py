@@ -12,7 +12,6 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_irl.batch import Batch
 from lightning_irl.datamodules.array_files import as_array, read_array
 from lightning_irl.datamodules.dequantised import (
     DequantisedImages,
@@ -24,7 +23,8 @@ from lightning_irl.datamodules.dequantised import (
 )
 from lightning_irl.datamodules.memory import MemoryDataModule, Splits
 from lightning_irl.datamodules.number_checks import repeats, what_single_loses
-from lightning_irl.event import Event, make_event
+from lightning_irl.spaces.batch import Batch
+from lightning_irl.spaces.event import Event, make_event
 
 CHANNELS_LAST = (1, 3, 4)  # sizes of a last axis that are taken for channels
 SMALLEST = 5  # height and width of an image whose axes are doubted

@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from lightning_irl.batch import Batch
-from lightning_irl.event import Event, make_event
+from lightning_irl.spaces.batch import Batch
+from lightning_irl.spaces.event import Event, make_event
 
 TRANSFORMS = ("scale", "logit", "discrete")
 LOGIT_EDGE = 1e-6  # nearest to 0 and 1 where alpha is 0, of which the logit is infinite

@@ -10,10 +10,10 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_irl.batch import Batch
 from lightning_irl.datamodules.dequantised import DequantisedImages, check_serving, resized, serve, served_as
 from lightning_irl.datamodules.memory import MemoryDataModule, Splits
-from lightning_irl.event import make_event
+from lightning_irl.spaces.batch import Batch
+from lightning_irl.spaces.event import make_event
 
 SIZE = 8  # height and width
 LEVELS = 17  # grey levels 0 .. 16

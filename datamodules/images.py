@@ -12,7 +12,6 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_irl.batch import Batch
 from lightning_irl.datamodules.augmentation import Augmentation
 from lightning_irl.datamodules.dequantised import (
     DequantisedImages,
@@ -27,6 +26,7 @@ from lightning_irl.datamodules.image_folders import in_words
 from lightning_irl.datamodules.image_sources import SOURCES, Sizes, Source, read_source
 from lightning_irl.datamodules.memory import MemoryDataModule, Splits
 from lightning_irl.errors import UserError, did_you_mean
+from lightning_irl.spaces.batch import Batch
 
 LEVELS = 256
 LOOKED_AT = 1024  # training images that location and scale are of, where images are not in memory

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from lightning_irl.batch import Batch
-from lightning_irl.event import Event
 from lightning_irl.limits import at_least
-from lightning_irl.samples import Samples, count, each, select
+from lightning_irl.spaces.batch import Batch
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.samples import Samples, count, each, select
 
 
 class Splits(NamedTuple):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightning_irl.datamodules.demonstrations import Demonstrations
 from lightning_irl.datamodules.number_checks import what_single_loses
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.trajectory import Trajectory
 
 MOST_LOOKED_AT, MOST_ROWS = 100, 20_000  # trajectories and steps that are looked at for precision
 SMALLEST_SPREAD = 1e-6  # relative to the mean: below it a coordinate is constant, up to single precision

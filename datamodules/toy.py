@@ -6,8 +6,8 @@ import torch
 
 from lightning_irl.datamodules.densities import DENSITIES
 from lightning_irl.datamodules.memory import MemoryDataModule, Splits
-from lightning_irl.event import make_event
 from lightning_irl.limits import at_least
+from lightning_irl.spaces.event import make_event
 
 
 class ToyDataModule(MemoryDataModule):

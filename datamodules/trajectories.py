@@ -21,8 +21,8 @@ from lightning_irl.datamodules.preparation import (
     say_what_single_loses,
     split,
 )
-from lightning_irl.event import Event, make_trajectory_event
-from lightning_irl.samples import select
+from lightning_irl.spaces.event import Event, make_trajectory_event
+from lightning_irl.spaces.samples import select
 
 
 class TrajectoryDataModule(MemoryDataModule):

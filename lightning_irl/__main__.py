@@ -12,7 +12,7 @@ def main() -> None:
     WATCH.guard()  # before what takes seconds to import
     code: int | None = None
     try:
-        from lightning_irl.cli import main as run
+        from lightning_irl.command.cli import main as run
 
         code = run()
     except BaseException:

@@ -1,13 +1,18 @@
-"""Files that are there in full or not at all."""
+"""Files that are there in full or not at all, and the folders of runs that they go into."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lightning_irl.signals import held
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Trainer
 
 
 @contextlib.contextmanager
@@ -36,3 +41,23 @@ def whole(path: str | Path) -> Iterator[Path]:
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
+
+
+def run_folder(trainer: Trainer) -> Path:
+    """Folder in which this run keeps its files."""
+    return Path(trainer.default_root_dir)
+
+
+def folder_of(checkpoint: Path) -> Path:
+    """The folder of the run that a checkpoint is of, wherever a metric's slash in its name has put it."""
+    return next((folder for folder in checkpoint.parents if folder.name == "checkpoints"), checkpoint.parent).parent
+
+
+def why_unwritable(folder: Path) -> str:
+    """Make a folder and write into it; why that cannot be done, and nothing where it can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)

@@ -15,7 +15,7 @@ from torch.nn.functional import logsigmoid
 from lightning_irl import objectives
 from lightning_irl.learners.score_function import score_function_loss
 from lightning_irl.processes import average, gather_each
-from lightning_irl.samples import Samples, count, doubled, each
+from lightning_irl.spaces.samples import Samples, count, doubled, each
 from lightning_irl.views.view import View, frozen, trainable
 
 TOLERANCE = 1e-10

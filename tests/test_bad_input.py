@@ -10,9 +10,9 @@ import torch
 import yaml
 from pytorch_lightning.strategies import FSDPStrategy
 
-from lightning_irl import checks
-from lightning_irl.cli import main
-from lightning_irl.config_files import check_config
+from lightning_irl.command import checks
+from lightning_irl.command.cli import main
+from lightning_irl.command.config_files import check_config
 from lightning_irl.errors import UserError
 
 TINY = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_irl.cli import main
+from lightning_irl.command.cli import main
 
 SMALL = [
     *("--model.num_samples=4", "--data.steps_per_epoch=1", "--trainer.max_epochs=3", "--samples.every_n_epochs=0"),

@@ -10,11 +10,11 @@ import pytest
 import torch
 import yaml
 
-from lightning_irl import runs
-from lightning_irl.cli import main
-from lightning_irl.devices import default_devices
-from lightning_irl.named_configs import CONFIGS, OVERLAYS, shipped_configs
+from lightning_irl.command import runs
+from lightning_irl.command.cli import main
+from lightning_irl.command.named_configs import CONFIGS, OVERLAYS, shipped_configs
 from lightning_irl.views import GAN
+from lightning_irl.views.devices import default_devices
 
 TINY = {
     "model": {
@@ -311,7 +311,7 @@ def test_one_device_unless_asked(started, devices, monkeypatch):
 @pytest.mark.parametrize("given", [["--help"], ["configs"], ["nonsense"], ["fit", "--config", "gan/eight_gausians"]])
 def test_what_needs_no_torch_is_answered_without(given):
     """Seconds of imports before `no config ...; did you mean ...`, else."""
-    script = f"import sys; from lightning_irl.cli import main; main({given}); sys.exit(' '.join(sys.modules))"
+    script = f"import sys; from lightning_irl.command.cli import main; main({given}); sys.exit(' '.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     loaded = {name.partition(".")[0] for name in done.stderr.splitlines()[-1].split()}
     assert not loaded & {"torch", "pytorch_lightning", "matplotlib", "wandb", "numpy"}

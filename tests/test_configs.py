@@ -6,8 +6,8 @@ import json
 import pytest
 import torch
 
-from lightning_irl.cli import main
-from lightning_irl.named_configs import CONFIGS, OVERLAYS, shipped_configs
+from lightning_irl.command.cli import main
+from lightning_irl.command.named_configs import CONFIGS, OVERLAYS, shipped_configs
 from lightning_irl.views.view import read_checkpoint
 
 SMALL = ["--threads=1", "--data.steps_per_epoch=2", "--data.batch_size=8", "--trainer.max_epochs=1"]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lightning_irl.event import is_counted, make_event, make_trajectory_event, validate_event
-from lightning_irl.lattice import Lattice
+from lightning_irl.spaces.event import is_counted, make_event, make_trajectory_event, validate_event
+from lightning_irl.spaces.lattice import Lattice
 
 counting = {"support": "box", "base_measure": "counting"}
 

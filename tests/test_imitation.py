@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_irl.cli import main
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.command.cli import main
+from lightning_irl.spaces.trajectory import Trajectory
 from lightning_irl.views import IRL
 
 

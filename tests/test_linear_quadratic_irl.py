@@ -10,12 +10,12 @@ from lightning_irl.costs import QuadraticStepCost, TrajectoryCost
 from lightning_irl.datamodules import Demonstrations, TrajectoryDataModule
 from lightning_irl.dynamic_programming import riccati
 from lightning_irl.environments import LinearQuadratic
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.learners import Reparameterised, SoftRiccati
+from lightning_irl.optim.schedules import DecayToZero
 from lightning_irl.partition.importance import importance_log_weights, summarise_importance
 from lightning_irl.policies import TimeVaryingLinearGaussianPolicy
 from lightning_irl.samplers import PolicySampler
-from lightning_irl.schedules import DecayToZero
+from lightning_irl.spaces.event import make_trajectory_event
 from lightning_irl.views import IRL
 
 HORIZON, ROUNDS, NUM = 6, 200, 500

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightning_irl.cli import main
+from lightning_irl.command.cli import main
 from lightning_irl.views.view import read_checkpoint
 
 VIEWS = ("GAN", "EBM", "IRL")

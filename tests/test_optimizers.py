@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_irl.optimizers import MuonAdam
-from lightning_irl.schedules import DecayToZero
+from lightning_irl.optim.optimizers import MuonAdam
+from lightning_irl.optim.schedules import DecayToZero
 
 
 def network():

@@ -1,5 +1,6 @@
 """The wheel has what git tracks, each file once, and no top-level package but ours."""
 
+import importlib
 import re
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from lightning_irl._moved import MOVED
 
 ROOT = Path(__file__).parent.parent
 MAPPED = ("datamodules", "callbacks", "configs")  # at the root, and links to them in the package
@@ -72,3 +75,12 @@ def test_the_lowest_versions_that_are_run_are_those_that_are_declared():
     assert {name: number(version) for name, version in run.items()} == {
         name: number(version) for name, version in declared.items()
     }
+
+
+@pytest.mark.parametrize("old", sorted(MOVED))
+def test_an_old_import_path_is_the_same_module(old):
+    sys.modules.pop(old, None)
+    with pytest.warns(DeprecationWarning, match=f"{old} has moved to {MOVED[old]}"):
+        module = importlib.import_module(old)
+    assert module is importlib.import_module(MOVED[old])
+    assert module.__spec__.name == MOVED[old]

@@ -11,11 +11,11 @@ from lightning_irl.costs import ConvCost, MLPStepCost, TiltedCost, TrajectoryCos
 from lightning_irl.datamodules import DigitsDataModule
 from lightning_irl.datamodules.memory import MemoryDataModule, Splits
 from lightning_irl.environments import Pendulum
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.learners import PPO
 from lightning_irl.mcmc import Chains
 from lightning_irl.policies import ClippedGaussianPolicy
 from lightning_irl.samplers import FlowSampler, GaussianMixtureSampler, MultiscaleFlow, PolicySampler
+from lightning_irl.spaces.event import make_trajectory_event
 from lightning_irl.views import EBM, GAN, IRL
 
 SIZE = 16

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lightning_irl.cli import main
-from lightning_irl.named_configs import CONFIGS
+from lightning_irl.command.cli import main
+from lightning_irl.command.named_configs import CONFIGS
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_irl.cli import main
+from lightning_irl.command.cli import main
 from lightning_irl.views import IRL
 
 SMALL = ["--model.num_samples=4", "--data.steps_per_epoch=1", "--trainer.max_epochs=1", "--samples.every_n_epochs=0"]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_irl.cli import main
+from lightning_irl.command.cli import main
 from lightning_irl.costs import MLPStepCost, TrajectoryCost
 from lightning_irl.environments import CartPole
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.policies import CategoricalPolicy
 from lightning_irl.samplers import PolicySampler
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.event import make_trajectory_event
+from lightning_irl.spaces.trajectory import Trajectory
 from lightning_irl.views import IRL
 
 BLOCKS = re.findall(

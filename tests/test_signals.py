@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lightning_irl import signals
-from lightning_irl.checkpoint_io import WholeCheckpointIO
+from lightning_irl.command.checkpoint_io import WholeCheckpointIO
 from lightning_irl.errors import Terminated
 from lightning_irl.files import whole
 from lightning_irl.signals import EXIT_CODE, Watch, held

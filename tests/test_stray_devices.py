@@ -3,12 +3,12 @@
 import torch
 
 from lightning_irl.costs import MLPCost
-from lightning_irl.event import make_event
 from lightning_irl.partition.diagnostics import _generalised_pareto_shape
 from lightning_irl.partition.quadrature import _parameters
 from lightning_irl.samplers import GaussianSampler
 from lightning_irl.samplers.pixel_likelihood import one_of
-from lightning_irl.support import BoxSupport
+from lightning_irl.spaces.event import make_event
+from lightning_irl.spaces.support import BoxSupport
 from lightning_irl.views.energy import Energy
 from lightning_irl.views.fusion import Fusion
 

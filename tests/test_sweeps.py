@@ -5,8 +5,8 @@ import itertools
 import pytest
 import yaml
 
-from lightning_irl.cli import main
-from lightning_irl.named_configs import CONFIGS, SWEEPS
+from lightning_irl.command.cli import main
+from lightning_irl.command.named_configs import CONFIGS, SWEEPS
 
 FOLDER = CONFIGS / SWEEPS
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from lightning_irl.costs import MLPStepCost, TrajectoryCost
-from lightning_irl.event import log_action_mass, make_trajectory_event
-from lightning_irl.trajectory import Trajectory, cut
+from lightning_irl.spaces.event import log_action_mass, make_trajectory_event
+from lightning_irl.spaces.trajectory import Trajectory, cut
 
 EVENT = make_trajectory_event(6, [3], num_actions=2, absorbing=True)
 CONTINUOUS = make_trajectory_event(6, [3], action_shape=[2], action_low=[-1, -1], action_high=[1, 2])

@@ -6,11 +6,9 @@ import pytest
 import torch
 
 from lightning_irl import objectives
-from lightning_irl.cli import main
+from lightning_irl.command.cli import main
 from lightning_irl.costs import MLPCost
 from lightning_irl.datamodules import ToyDataModule
-from lightning_irl.event import make_event
-from lightning_irl.lattice import Lattice
 from lightning_irl.learners import ScoreFunction
 from lightning_irl.samplers import (
     AutoregressiveSampler,
@@ -20,6 +18,8 @@ from lightning_irl.samplers import (
     GaussianSampler,
     GeneratorSampler,
 )
+from lightning_irl.spaces.event import make_event
+from lightning_irl.spaces.lattice import Lattice
 from lightning_irl.verification import TOLERANCE, verify
 from lightning_irl.views import EBM, GAN
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lightning_irl.cli import main
-from lightning_irl.workspace import METHODS, SECTIONS, workspace
+from lightning_irl.command.cli import main
+from lightning_irl.command.workspace import METHODS, SECTIONS, workspace
 
 KEYS = (Path(__file__).parents[1] / "docs" / "keys.md").read_text()
 

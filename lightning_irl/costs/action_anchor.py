@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from lightning_irl.event import Event, action_units, has_bounds
+from lightning_irl.spaces.event import Event, action_units, has_bounds
 
 
 class ActionAnchor(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lightning_irl.event import Event, per_coordinate
+from lightning_irl.spaces.event import Event, per_coordinate
 
 
 class Anchor(nn.Module):

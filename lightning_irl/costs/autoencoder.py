@@ -11,8 +11,8 @@ from torch.nn.functional import avg_pool2d, silu
 
 from lightning_irl.costs.anchor import Anchor
 from lightning_irl.costs.base import Cost
-from lightning_irl.event import Event
 from lightning_irl.networks import UpsamplingNetwork, mlp, resolutions
+from lightning_irl.spaces.event import Event
 
 
 class Encoder(nn.Module):
@@ -53,7 +53,7 @@ class AutoencoderCost(Cost):
         ValueError: if images are too small to be halved that often.
 
     Example:
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> AutoencoderCost(make_event("image", [1, 8, 8], support="box"))(torch.rand(5, 1, 8, 8)).shape
         torch.Size([5])
     """

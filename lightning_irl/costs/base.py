@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lightning_irl.event import Event, dimension, validate_event
 from lightning_irl.samplers.base import Sampler
+from lightning_irl.spaces.event import Event, dimension, validate_event
 
 
 class Cost(nn.Module, abc.ABC):

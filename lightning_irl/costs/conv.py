@@ -11,8 +11,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from lightning_irl.costs.anchor import Anchor
 from lightning_irl.costs.base import Cost
-from lightning_irl.event import Event
-from lightning_irl.support import BoxSupport
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.support import BoxSupport
 
 LOGIT_SCALE = 5.0  # a pixel of one of 256 levels has a logit of at most about 5.5
 
@@ -56,7 +56,7 @@ class ConvCost(Cost):
 
     Example:
         >>> import torch
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> ConvCost(make_event("image", [1, 8, 8], support="box"))(torch.rand(5, 1, 8, 8)).shape
         torch.Size([5])
     """

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_irl.costs.step import StepCost
-from lightning_irl.event import Event
+from lightning_irl.spaces.event import Event
 
 
 class EnsembleStepCost(StepCost):

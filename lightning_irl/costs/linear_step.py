@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightning_irl.costs.action_anchor import ActionAnchor
 from lightning_irl.costs.mlp_step import StepFeatures
 from lightning_irl.costs.step import StepCost
-from lightning_irl.event import Event
+from lightning_irl.spaces.event import Event
 
 Features = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -29,7 +29,7 @@ class LinearStepCost(StepCost):
         anchor: add the quadratic that makes exp(-c) integrable over unbounded actions.
 
     Example:
-        >>> from lightning_irl.event import make_trajectory_event
+        >>> from lightning_irl.spaces.event import make_trajectory_event
         >>> LinearStepCost(make_trajectory_event(5, [3], action_shape=[1]), quadratic=True).weights.shape  # 4 + 4 * 5 / 2
         torch.Size([14])
     """

@@ -9,8 +9,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from lightning_irl.costs.anchor import Anchor
 from lightning_irl.costs.base import Cost
-from lightning_irl.event import Event
 from lightning_irl.networks import mlp
+from lightning_irl.spaces.event import Event
 
 
 class MLPCost(Cost):
@@ -24,7 +24,7 @@ class MLPCost(Cost):
 
     Example:
         >>> import torch
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> MLPCost(make_event("point", [2]))(torch.zeros(5, 2)).shape
         torch.Size([5])
     """

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from lightning_irl.costs.action_anchor import ActionAnchor
 from lightning_irl.costs.step import StepCost
-from lightning_irl.event import Event, action_units, per_observation
 from lightning_irl.networks import mlp
+from lightning_irl.spaces.event import Event, action_units, per_observation
 
 INPUTS = {  # which of observation, action and next observation
     "state": (True, False, False),
@@ -93,7 +93,7 @@ class MLPStepCost(StepCost):
         ValueError: if ``inputs`` is none of these.
 
     Example:
-        >>> from lightning_irl.event import make_trajectory_event
+        >>> from lightning_irl.spaces.event import make_trajectory_event
         >>> cost = MLPStepCost(make_trajectory_event(5, [4], num_actions=2))
         >>> cost(torch.zeros(3, 5, 4), torch.zeros(3, 5).long(), torch.zeros(3, 5, 4), torch.arange(5).expand(3, 5)).shape
         torch.Size([3, 5])

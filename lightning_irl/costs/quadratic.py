@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_irl.costs.base import Cost
-from lightning_irl.event import Event, per_coordinate
+from lightning_irl.spaces.event import Event, per_coordinate
 
 
 class QuadraticCost(Cost):
@@ -26,7 +26,7 @@ class QuadraticCost(Cost):
         ValueError: on a box, where the model is not a Gaussian and log Z is not known.
 
     Example:
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> round(QuadraticCost(make_event("point", [2])).log_z().item(), 4)  # log 2 pi
         1.8379
     """

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from lightning_irl.costs.mlp_step import StepFeatures
 from lightning_irl.costs.step import StepCost
-from lightning_irl.event import Event, has_bounds
 from lightning_irl.networks import mlp
+from lightning_irl.spaces.event import Event, has_bounds
 
 
 class QuadraticStepCost(StepCost):

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from lightning_irl.costs.mlp_step import StepFeatures
 from lightning_irl.costs.step import StepCost
-from lightning_irl.event import Event
 from lightning_irl.networks import mlp
+from lightning_irl.spaces.event import Event
 
 
 class ShapedStepCost(StepCost):
@@ -41,7 +41,7 @@ class ShapedStepCost(StepCost):
     Example:
         >>> from functools import partial
         >>> from lightning_irl.costs.mlp_step import MLPStepCost
-        >>> from lightning_irl.event import make_trajectory_event
+        >>> from lightning_irl.spaces.event import make_trajectory_event
         >>> event = make_trajectory_event(5, [4], num_actions=2)
         >>> cost = ShapedStepCost(event, partial(MLPStepCost, inputs="state"))
         >>> cost.potential(torch.zeros(3, 4), torch.zeros(3, dtype=torch.long)).shape

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from lightning_irl.costs.base import Cost
-from lightning_irl.event import Event, log_action_mass, validate_event
-from lightning_irl.samples import Samples
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.event import Event, log_action_mass, validate_event
+from lightning_irl.spaces.samples import Samples
+from lightning_irl.spaces.trajectory import Trajectory
 
 ABSORBING_SPEED = (
     10.0  # nats per unit of the parameter: a lone scalar would learn far slower than a network's output does

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lightning_irl.costs.mlp_step import INPUTS, Inputs
 from lightning_irl.costs.step import StepCost
-from lightning_irl.event import Event
+from lightning_irl.spaces.event import Event
 
 
 class TabularStepCost(StepCost):
@@ -24,7 +24,7 @@ class TabularStepCost(StepCost):
         ValueError: if ``inputs`` is none of these, actions are continuous, or observations are not vectors.
 
     Example:
-        >>> from lightning_irl.event import make_trajectory_event
+        >>> from lightning_irl.spaces.event import make_trajectory_event
         >>> TabularStepCost(make_trajectory_event(5, [4], num_actions=2)).table.shape
         torch.Size([4, 2])
     """

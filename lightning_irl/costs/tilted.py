@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lightning_irl.costs.base import Cost
-from lightning_irl.event import Event
 from lightning_irl.samplers.base import Sampler
+from lightning_irl.spaces.event import Event
 
 
 class TiltedCost(Cost):

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lightning_irl.costs.step import StepCost
 from lightning_irl.environments.base import Environment
-from lightning_irl.event import Event
+from lightning_irl.spaces.event import Event
 
 
 class TrueRewardCost(StepCost):

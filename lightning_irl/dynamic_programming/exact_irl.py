@@ -25,7 +25,7 @@ from lightning_irl.dynamic_programming.tabular import (
     risk_seeking_backup,
 )
 from lightning_irl.environments.tabular import TabularMDP
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.trajectory import Trajectory
 
 MOST_NEWTON_WEIGHTS = 500  # of a Hessian; its time grows with their square
 ROUNDING = 1e-6  # nats a step

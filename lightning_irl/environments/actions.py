@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lightning_irl.environments.base import Environment
-from lightning_irl.event import Event
+from lightning_irl.spaces.event import Event
 
 ROUNDING = 1e-5  # of a bound's size, within which two are the same one
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lightning_irl.environments.base import Environment
 from lightning_irl.errors import UserError
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.trajectory import Trajectory
 
 STARTS = 128  # resets of the environment that are compared with the demonstrations' first observations
 ROUNDING = 1e-3  # of a coordinate's range, within which two numbers are the same one

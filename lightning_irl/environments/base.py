@@ -12,7 +12,7 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor, nn
 
-from lightning_irl.event import Event
+from lightning_irl.spaces.event import Event
 
 
 class Step(NamedTuple):

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from lightning_irl.event import Event
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.samples import Samples
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.samples import Samples
 
 Objective = Callable[..., Tensor]  # (samples, log q or None) -> values (B,)
 

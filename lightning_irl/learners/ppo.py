@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lightning_irl.event import Event, per_observation
 from lightning_irl.learners.base import Learner, Objective
 from lightning_irl.networks import mlp
 from lightning_irl.processes import counts_later, gather_each
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.policy import PolicySampler
-from lightning_irl.samples import Samples, select
-from lightning_irl.trajectory import Trajectory, cut
+from lightning_irl.spaces.event import Event, per_observation
+from lightning_irl.spaces.samples import Samples, select
+from lightning_irl.spaces.trajectory import Trajectory, cut
 
 
 class PPO(Learner):

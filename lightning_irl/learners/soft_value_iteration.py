@@ -12,8 +12,8 @@ from lightning_irl.learners.solved import LEAST_LOG_PI, SolvedLearner
 from lightning_irl.policies.tabular import TabularPolicy
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.policy import PolicySampler
-from lightning_irl.samples import Samples
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.samples import Samples
+from lightning_irl.spaces.trajectory import Trajectory
 
 
 class SoftValueIteration(SolvedLearner):

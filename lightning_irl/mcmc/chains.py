@@ -7,7 +7,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_irl.event import Event, require_continuous
 from lightning_irl.mcmc.hmc import HMC
 from lightning_irl.mcmc.kernel import Kernel, each
 from lightning_irl.mcmc.target import BaseTarget, CostFunction, SampleTarget, Target
@@ -15,6 +14,7 @@ from lightning_irl.processes import gather
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
 from lightning_irl.samplers.transport import Transport
+from lightning_irl.spaces.event import Event, require_continuous
 
 STARTS = ("persistent", "demonstrations", "sampler", "noise")
 COORDINATES = ("sample", "base")

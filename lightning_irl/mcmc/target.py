@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.transport import Transport, standard_normal_log_prob
-from lightning_irl.support import RealSupport, support_of
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.support import RealSupport, support_of
 
 CostFunction = Callable[..., Tensor]  # samples to (B,)
 
@@ -82,7 +82,7 @@ class Target(abc.ABC):
 
 
 class SampleTarget(Target):
-    """Coordinates are the sample's own; on a box, through :func:`lightning_irl.support.support_of`."""
+    """Coordinates are the sample's own; on a box, through :func:`lightning_irl.spaces.support.support_of`."""
 
     def __init__(self, cost: CostFunction, event: Event) -> None:
         super().__init__(cost, event)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_irl.trajectory import Trajectory, cut
+from lightning_irl.spaces.trajectory import Trajectory, cut
 
 RewardFunction = Callable[[Trajectory], Tensor]  # transitions (B segments of one step) to rewards (B,)
 

@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event
 from lightning_irl.mcmc import hmc
 from lightning_irl.mcmc.target import CostFunction
 from lightning_irl.partition.diagnostics import LogMean, effective_sample_size, log_mean_exp, pareto_k_hat
@@ -18,6 +17,7 @@ from lightning_irl.partition.path import GeometricPath
 from lightning_irl.partition.pilot import Schedule, pilot_schedule
 from lightning_irl.processes import average, gather, gather_each
 from lightning_irl.samplers.base import Sampler
+from lightning_irl.spaces.event import Event
 
 Direction = Literal["forward", "reverse"]
 StartedFrom = Literal["exact", "chains", "demonstrations"]

@@ -7,7 +7,6 @@ import math
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event
 from lightning_irl.mcmc.target import CostFunction
 from lightning_irl.partition.diagnostics import chain_blocks, chain_effective_size, split_r_hat
 from lightning_irl.partition.draws import ModelDraws, as_model_draws, draw_model
@@ -16,6 +15,7 @@ from lightning_irl.partition.importance import importance_log_weights, log_ratio
 from lightning_irl.partition.path import require_density
 from lightning_irl.processes import gather
 from lightning_irl.samplers.base import Sampler
+from lightning_irl.spaces.event import Event
 
 MIN_ESS = 40.0
 MAX_R_HAT = 1.05

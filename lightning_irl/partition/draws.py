@@ -7,7 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event
 from lightning_irl.mcmc import hmc
 from lightning_irl.mcmc.kernel import init
 from lightning_irl.mcmc.target import CostFunction
@@ -15,6 +14,7 @@ from lightning_irl.partition.annealed import AnnealedRun, annealed_run
 from lightning_irl.partition.diagnostics import effective_sample_size, split_r_hat
 from lightning_irl.processes import gather
 from lightning_irl.samplers.base import Sampler
+from lightning_irl.spaces.event import Event
 
 
 class ModelDraws(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lightning_irl.errors import did_you_mean
-from lightning_irl.event import Event, is_counted
 from lightning_irl.partition.quadrature import quadrature_applies
+from lightning_irl.spaces.event import Event, is_counted
 
 METHODS = (
     "quadrature",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event, require_continuous
 from lightning_irl.mcmc.kernel import ChainState, Potential, gradient_at, gradients_enabled
 from lightning_irl.mcmc.target import CostFunction, target_from
 from lightning_irl.samplers.base import Sampler
+from lightning_irl.spaces.event import Event, require_continuous
 
 
 class GeometricPath:

@@ -10,10 +10,10 @@ import numpy
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event, dimension, is_counted, per_coordinate
-from lightning_irl.lattice import Lattice
 from lightning_irl.mcmc.target import CostFunction
 from lightning_irl.partition.estimate import PartitionEstimate
+from lightning_irl.spaces.event import Event, dimension, is_counted, per_coordinate
+from lightning_irl.spaces.lattice import Lattice
 
 NODES_PER_PANEL = 8
 INITIAL_HALF_WIDTH = 8.0

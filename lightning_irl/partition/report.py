@@ -10,7 +10,6 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor
 
-from lightning_irl.event import Event
 from lightning_irl.mcmc.target import CostFunction
 from lightning_irl.objectives import mixture_log_density
 from lightning_irl.partition.annealed import AnnealedRun, annealed_run
@@ -26,7 +25,8 @@ from lightning_irl.partition.training import discriminator, mixture
 from lightning_irl.processes import gather, gather_each
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
-from lightning_irl.samples import Samples, pieces
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.samples import Samples, pieces
 
 # A pair of honest estimates differs by more than this many joint errors once in 370 times; a report makes about six
 # pairs.

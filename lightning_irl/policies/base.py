@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lightning_irl.event import Event, validate_event
 from lightning_irl.precision import keep_full_precision
+from lightning_irl.spaces.event import Event, validate_event
 
 
 class Policy(nn.Module, abc.ABC):

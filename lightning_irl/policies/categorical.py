@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event
 from lightning_irl.policies.network import NetworkPolicy
+from lightning_irl.spaces.event import Event
 
 
 def draw_categorical(logits: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class CategoricalPolicy(NetworkPolicy):
         **network: of :class:`~lightning_irl.policies.network.NetworkPolicy`.
 
     Example:
-        >>> from lightning_irl.event import make_trajectory_event
+        >>> from lightning_irl.spaces.event import make_trajectory_event
         >>> policy = CategoricalPolicy(make_trajectory_event(5, [4], num_actions=2))
         >>> policy.sample(torch.zeros(3, 4), torch.zeros(3, dtype=torch.long))[0].shape
         torch.Size([3])

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from lightning_irl.event import Event, action_units, has_bounds
 from lightning_irl.policies.network import NetworkPolicy
+from lightning_irl.spaces.event import Event, action_units, has_bounds
 
 LOG_SQRT_2_PI = 0.5 * math.log(2 * math.pi)
 
@@ -28,7 +28,7 @@ class GaussianPolicy(NetworkPolicy):
         ValueError: if ``initial_std`` is not above 0.
 
     Example:
-        >>> from lightning_irl.event import make_trajectory_event
+        >>> from lightning_irl.spaces.event import make_trajectory_event
         >>> policy = GaussianPolicy(make_trajectory_event(5, [3], action_shape=[2]))
         >>> action, log_pi = policy.sample(torch.zeros(7, 3), torch.zeros(7, dtype=torch.long))
         >>> action.shape, log_pi.shape

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from lightning_irl.event import Event
 from lightning_irl.policies.base import Policy
+from lightning_irl.spaces.event import Event
 
 
 class TimeVaryingLinearGaussianPolicy(Policy):
@@ -29,7 +29,7 @@ class TimeVaryingLinearGaussianPolicy(Policy):
         offsets: k, of shape (T, d).
 
     Example:
-        >>> from lightning_irl.event import make_trajectory_event
+        >>> from lightning_irl.spaces.event import make_trajectory_event
         >>> policy = TimeVaryingLinearGaussianPolicy(make_trajectory_event(5, [3], action_shape=[2]))
         >>> policy.gains.shape, policy.covariances.shape
         (torch.Size([5, 2, 3]), torch.Size([5, 2, 2]))

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from lightning_irl.event import Event, per_observation
 from lightning_irl.networks import mlp
 from lightning_irl.policies.base import Policy
+from lightning_irl.spaces.event import Event, per_observation
 
 LAST_GAIN = 0.01  # of the last layer's weights at the start, so that every observation starts with the same actions
 

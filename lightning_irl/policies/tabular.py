@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lightning_irl.event import Event
 from lightning_irl.policies.base import Policy
 from lightning_irl.policies.categorical import categorical_log_prob, draw_categorical
+from lightning_irl.spaces.event import Event
 
 
 class TabularPolicy(Policy):
@@ -23,7 +23,7 @@ class TabularPolicy(Policy):
         ValueError: if observations are not vectors.
 
     Example:
-        >>> from lightning_irl.event import make_trajectory_event
+        >>> from lightning_irl.spaces.event import make_trajectory_event
         >>> TabularPolicy(make_trajectory_event(5, [4], num_actions=2)).logits.shape  # steps, states, actions
         torch.Size([5, 4, 2])
     """

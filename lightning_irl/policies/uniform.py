@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event, has_bounds
 from lightning_irl.policies.base import Policy
+from lightning_irl.spaces.event import Event, has_bounds
 
 
 class UniformPolicy(Policy):

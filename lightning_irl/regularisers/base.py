@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from lightning_irl.event import Event
-from lightning_irl.samples import Samples
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.samples import Samples
 
 Energy = Callable[[Samples], Tensor]  # samples (B, *shape) -> c/T (B,), in nats
 

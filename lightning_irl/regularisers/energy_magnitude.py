@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lightning_irl.processes import gather_each
 from lightning_irl.regularisers.base import Energy, Regulariser, learned
-from lightning_irl.samples import Samples, count, join
+from lightning_irl.spaces.samples import Samples, count, join
 
 
 class EnergyMagnitude(Regulariser):
@@ -23,7 +23,7 @@ class EnergyMagnitude(Regulariser):
 
     Example:
         >>> import torch
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> regulariser = EnergyMagnitude(make_event("point", [1]), weight=0.5)
         >>> regulariser(lambda x: x.sum(-1), torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0]]))
         tensor(4.5000)

@@ -7,10 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event
 from lightning_irl.processes import gather
 from lightning_irl.regularisers.base import Energy, Regulariser
-from lightning_irl.samples import Samples
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.samples import Samples
 
 Place = Literal["demonstrations", "draws", "between"]
 
@@ -51,7 +51,7 @@ class GradientPenalty(Regulariser):
 
     Example:
         >>> import torch
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> regulariser = GradientPenalty(make_event("point", [2]), weight=0.5)
         >>> regulariser(lambda x: x.square().sum(-1), torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)).detach()  # |2 x|^2 / 2
         tensor(50.)

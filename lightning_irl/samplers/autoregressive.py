@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from lightning_irl.event import Event, is_counted
-from lightning_irl.lattice import Lattice
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.pixel_cnn import PixelCNN
 from lightning_irl.samplers.pixel_likelihood import Categorical, DiscretisedLogistics, PixelLikelihood
+from lightning_irl.spaces.event import Event, is_counted
+from lightning_irl.spaces.lattice import Lattice
 
 MOST_CATEGORIES = 32  # levels up to which each gets a probability of its own by default
 START_NEAR_CONSTANT = 0.1  # factor on the last layers' weights at the start, so that every pixel starts broad
@@ -44,7 +44,7 @@ class AutoregressiveSampler(Sampler):
         ValueError: if the event is no counted image of three dimensions, or an argument is not allowed.
 
     Example:
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> event = make_event("image", [1, 4, 4], support="box", base_measure="counting", levels=3)
         >>> samples, log_q = AutoregressiveSampler(event).sample(5)
         >>> samples.shape, bool((log_q < 0).all())

@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from lightning_irl.event import Event, dimension, validate_event
 from lightning_irl.precision import keep_full_precision
+from lightning_irl.spaces.event import Event, dimension, validate_event
 
 
 class Sampler(nn.Module, abc.ABC):

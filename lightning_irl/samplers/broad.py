@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event, is_counted, per_coordinate
-from lightning_irl.lattice import Lattice
 from lightning_irl.samplers.base import Sampler
+from lightning_irl.spaces.event import Event, is_counted, per_coordinate
+from lightning_irl.spaces.lattice import Lattice
 
 
 class BroadSampler(Sampler):
@@ -22,7 +22,7 @@ class BroadSampler(Sampler):
         width: standard deviation over the training data's, in each coordinate; unused on a box.
 
     Example:
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> samples, log_q = BroadSampler(make_event("image", [1, 8, 8], support="box")).sample(3)
         >>> samples.shape, log_q.abs().tolist()
         (torch.Size([3, 1, 8, 8]), [0.0, 0.0, 0.0])

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event, require_continuous
 from lightning_irl.networks import UpsamplingNetwork
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.support import support_of
+from lightning_irl.spaces.event import Event, require_continuous
+from lightning_irl.spaces.support import support_of
 
 
 class ConvGenerator(Sampler):
@@ -28,7 +28,7 @@ class ConvGenerator(Sampler):
         ValueError: if the event is not an image of three dimensions, or too small to be halved that often.
 
     Example:
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> ConvGenerator(make_event("image", [1, 28, 28], support="box"), widths=[32, 16, 8]).sample(5)[0].shape
         torch.Size([5, 1, 28, 28])
     """

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
+from lightning_irl.spaces.event import Event
 
 
 class DefensiveSampler(Sampler):
@@ -29,7 +29,7 @@ class DefensiveSampler(Sampler):
         ValueError: if the share is not between 0 and 1, or the sampler has no density.
 
     Example:
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> from lightning_irl.samplers import GaussianSampler
         >>> DefensiveSampler(make_event("point", [2]), GaussianSampler).has_density
         True

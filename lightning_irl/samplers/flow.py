@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from zuko.lazy import LazyComposedTransform
 from zuko.transforms import MonotonicAffineTransform
 
-from lightning_irl.event import Event, per_coordinate, require_continuous
 from lightning_irl.limits import at_least
 from lightning_irl.samplers.gaussian import BOX_SCALE
 from lightning_irl.samplers.one_pass import AutoregressiveLayer, CouplingLayer, Spline
 from lightning_irl.samplers.transport import Transport, standard_normal_log_prob
-from lightning_irl.support import RealSupport, support_of
+from lightning_irl.spaces.event import Event, per_coordinate, require_continuous
+from lightning_irl.spaces.support import RealSupport, support_of
 
 COUPLING_FROM = 5  # an autoregressive flow samples in d passes; above this dimension coupling (one pass) is the default
 SPLINE_BOUND = 8.0  # of the spline on a real support, in standard deviations of the data; identity beyond
@@ -46,7 +46,7 @@ class FlowSampler(Transport):
         ValueError: if ``transform`` is neither, or ``native`` goes with affine transforms or a real support.
 
     Example:
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> samples, log_q = FlowSampler(make_event("point", [2])).rsample(5)
         >>> samples.shape, log_q.shape
         (torch.Size([5, 2]), torch.Size([5]))

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lightning_irl.event import Event, per_coordinate, require_continuous
 from lightning_irl.samplers.transport import Transport
-from lightning_irl.support import support_of
+from lightning_irl.spaces.event import Event, per_coordinate, require_continuous
+from lightning_irl.spaces.support import support_of
 
 BOX_SCALE = 1.7  # a logistic variable with this standard deviation of its logit is close to uniform on the box
 
@@ -25,7 +25,7 @@ class GaussianSampler(Transport):
         width: standard deviation at the start over the training data's.
 
     Example:
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> samples, log_q = GaussianSampler(make_event("point", [2])).rsample(5)
         >>> samples.shape, log_q.shape
         (torch.Size([5, 2]), torch.Size([5]))

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event, per_coordinate, require_continuous
 from lightning_irl.networks import mlp
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.support import support_of
+from lightning_irl.spaces.event import Event, per_coordinate, require_continuous
+from lightning_irl.spaces.support import support_of
 
 
 class GeneratorSampler(Sampler):
@@ -25,7 +25,7 @@ class GeneratorSampler(Sampler):
         ValueError: if the event is one of discrete levels.
 
     Example:
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> GeneratorSampler(make_event("point", [2])).sample(5)[1] is None
         True
     """

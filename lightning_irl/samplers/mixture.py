@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from lightning_irl.event import Event, per_coordinate, require_continuous
 from lightning_irl.limits import above, at_least
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.gaussian import BOX_SCALE
-from lightning_irl.support import support_of
+from lightning_irl.spaces.event import Event, per_coordinate, require_continuous
+from lightning_irl.spaces.support import support_of
 
 
 class GaussianMixtureSampler(Sampler):

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lightning_irl.event import Event, per_coordinate, require_continuous
 from lightning_irl.samplers.gaussian import BOX_SCALE
 from lightning_irl.samplers.spline import bounded, rational_quadratic_spline
 from lightning_irl.samplers.transport import Transport
-from lightning_irl.support import support_of
+from lightning_irl.spaces.event import Event, per_coordinate, require_continuous
+from lightning_irl.spaces.support import support_of
 
 SPLINE_BOUND = 5.0  # of the splines, after the affine transform; identity beyond
 START_NEAR_IDENTITY = 0.1  # factor on the last layer of every conditioner at the start
@@ -45,7 +45,7 @@ class MultiscaleFlow(Transport):
         Dinh et al. 2017, arXiv 1605.08803; Kingma and Dhariwal 2018, arXiv 1807.03039.
 
     Example:
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> samples, log_q = MultiscaleFlow(make_event("image", [1, 8, 8], support="box")).rsample(5)
         >>> samples.shape, log_q.shape
         (torch.Size([5, 1, 8, 8]), torch.Size([5]))

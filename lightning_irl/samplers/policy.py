@@ -12,12 +12,12 @@ from typing_extensions import Self
 
 from lightning_irl.environments.actions import agree
 from lightning_irl.environments.base import Environment
-from lightning_irl.event import Event, has_bounds
 from lightning_irl.policies.base import Policy
 from lightning_irl.policies.uniform import UniformPolicy
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.samples import Samples
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.event import Event, has_bounds
+from lightning_irl.spaces.samples import Samples
+from lightning_irl.spaces.trajectory import Trajectory
 
 
 class Rollout(NamedTuple):

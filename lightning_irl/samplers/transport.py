@@ -20,7 +20,7 @@ class Transport(Sampler):
     What moves in z (chains, annealing, interpolation) moves where q is one round bump, whatever the shape of q in x.
 
     Example:
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> from lightning_irl.samplers import GaussianSampler
         >>> transport = GaussianSampler(make_event("point", [2], location=[1.0], scale=[3.0]))
         >>> samples, log_det = transport.from_base(torch.ones(1, 2))

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from lightning_irl import objectives
 from lightning_irl.costs.base import Cost
-from lightning_irl.event import Event
 from lightning_irl.mcmc.chains import Chains
 from lightning_irl.processes import gather_each
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.samples import Samples
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.samples import Samples
 from lightning_irl.views.guided_cost import NEGATIVE_PHASES, GuidedCost
 from lightning_irl.views.view import View, evaluating, frozen, trainable
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightning_irl.costs.base import Cost
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.samples import Samples
+from lightning_irl.spaces.samples import Samples
 
 
 @dataclass(frozen=True)

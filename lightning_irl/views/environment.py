@@ -8,7 +8,7 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_irl.environments import agreement
 from lightning_irl.samplers import PolicySampler, Sampler
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.trajectory import Trajectory
 
 
 def compare_with_environment(sampler: Sampler, data: Any, stage: str) -> None:

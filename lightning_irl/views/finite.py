@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_irl.processes import counts_later
-from lightning_irl.samples import Samples
+from lightning_irl.spaces.samples import Samples
 
 NOWHERE = (-1, -1)
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.samples import Samples, each, join
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.samples import Samples, each, join
+from lightning_irl.spaces.trajectory import Trajectory
 
 
 class Fusion:

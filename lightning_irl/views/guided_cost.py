@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from lightning_irl import objectives
-from lightning_irl.event import Event, require_continuous
 from lightning_irl.processes import gather, gather_each
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.gaussian import matched_log_prob
-from lightning_irl.samples import Samples
+from lightning_irl.spaces.event import Event, require_continuous
+from lightning_irl.spaces.samples import Samples
 
 NEGATIVE_PHASES = ("importance", "mixture", "uniform")
 LogDensity = Callable[[Samples], Tensor]

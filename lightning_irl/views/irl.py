@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from lightning_irl.costs.base import Cost
-from lightning_irl.event import Event
 from lightning_irl.processes import share
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.samples import Samples, count, select
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.samples import Samples, count, select
 from lightning_irl.views.fusion import Fusion
 from lightning_irl.views.gan import GAN
 from lightning_irl.views.guided_cost import GuidedCost

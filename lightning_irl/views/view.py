@@ -18,18 +18,18 @@ from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
 from lightning_irl import objectives, processes
-from lightning_irl.batch import Batch
 from lightning_irl.costs.base import Cost
-from lightning_irl.devices import check_device
-from lightning_irl.event import Event, validate_event, without_guesses
 from lightning_irl.learners import Learner, Reparameterised
 from lightning_irl.limits import above, at_least
 from lightning_irl.processes import share
 from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.samples import Samples, count, join
-from lightning_irl.trajectory import Trajectory, cut
+from lightning_irl.spaces.batch import Batch
+from lightning_irl.spaces.event import Event, validate_event, without_guesses
+from lightning_irl.spaces.samples import Samples, count, join
+from lightning_irl.spaces.trajectory import Trajectory, cut
 from lightning_irl.views import averages, checkpoints, factories, launched, monitors, options, trainer_limits
+from lightning_irl.views.devices import check_device
 from lightning_irl.views.energy import Energy
 from lightning_irl.views.environment import compare_with_environment
 from lightning_irl.views.finite import FiniteMonitor, NonFiniteError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_irl.cli import main
+from lightning_irl.command.cli import main
 from lightning_irl.costs import MLPCost
 from lightning_irl.datamodules import ToyDataModule
 from lightning_irl.samplers import GaussianSampler

@@ -14,11 +14,11 @@ from lightning_irl.callbacks.rollouts import _show_lines, rollout_figure
 from lightning_irl.costs import MLPStepCost, TrajectoryCost
 from lightning_irl.datamodules import TrajectoryDataModule
 from lightning_irl.environments import CartPole, Environment, Pendulum, PointMassMaze
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.learners import PPO
 from lightning_irl.policies import CategoricalPolicy, ClippedGaussianPolicy
 from lightning_irl.samplers import PolicySampler
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.event import make_trajectory_event
+from lightning_irl.spaces.trajectory import Trajectory
 from lightning_irl.views import IRL
 
 TASKS = {"pendulum": (Pendulum, ClippedGaussianPolicy), "cartpole": (CartPole, CategoricalPolicy)}

@@ -16,7 +16,7 @@ from lightning_irl.environments import CartPole, Pendulum, PointMassMaze
 from lightning_irl.learners import PPO
 from lightning_irl.policies import ClippedGaussianPolicy
 from lightning_irl.samplers import PolicySampler
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.trajectory import Trajectory
 from lightning_irl.views import IRL
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from lightning_irl.costs import AutoencoderCost, ConvCost, Cost, MLPCost, QuadraticCost, TiltedCost
-from lightning_irl.event import make_event
 from lightning_irl.networks import mlp
 from lightning_irl.samplers import BroadSampler, FlowSampler, GaussianMixtureSampler, GaussianSampler, GeneratorSampler
+from lightning_irl.spaces.event import make_event
 
 LOCATION, SCALE = [1.0, -2.0], [0.5, 3.0]
 EVENTS = {

@@ -18,8 +18,8 @@ from lightning_irl.costs import (
     TrajectoryCost,
 )
 from lightning_irl.costs.step import ABSORBING_SPEED
-from lightning_irl.event import make_event, make_trajectory_event
-from lightning_irl.trajectory import Trajectory, cut
+from lightning_irl.spaces.event import make_event, make_trajectory_event
+from lightning_irl.spaces.trajectory import Trajectory, cut
 
 BATCH, HORIZON = 4, 6
 STATES, CLASSES = 3, 4

@@ -14,7 +14,7 @@ import torch
 import yaml
 from PIL import Image
 
-from lightning_irl.cli import main
+from lightning_irl.command.cli import main
 from lightning_irl.datamodules import ArrayDataModule, ImageDataModule
 from lightning_irl.datamodules.dequantised import to_levels
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_irl.batch import Batch
 from lightning_irl.datamodules import ArrayDataModule, DigitsDataModule, MemoryDataModule, ToyDataModule
 from lightning_irl.datamodules.dequantised import serve
 from lightning_irl.datamodules.digits import LEVELS
 from lightning_irl.datamodules.memory import EpochSampler, Splits
-from lightning_irl.event import make_event
-from lightning_irl.lattice import Lattice
 from lightning_irl.metrics import BitsPerDim
+from lightning_irl.spaces.batch import Batch
+from lightning_irl.spaces.event import make_event
+from lightning_irl.spaces.lattice import Lattice
 
 # ---- order
 

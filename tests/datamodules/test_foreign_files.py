@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from lightning_irl.cli import main
+from lightning_irl.command.cli import main
 from lightning_irl.datamodules import Demonstrations, TrajectoryDataModule, read_hdf5, read_npz, write_npz
 from lightning_irl.datamodules.importers import read
 

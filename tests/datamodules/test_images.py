@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.io import savemat
 
 import lightning_irl
-from lightning_irl.cli import main
+from lightning_irl.command.cli import main
 from lightning_irl.datamodules import DigitsDataModule, ImageDataModule
 from lightning_irl.datamodules.augmentation import Augmentation
 from lightning_irl.datamodules.image_files import ImageFiles, UnreadableImageError

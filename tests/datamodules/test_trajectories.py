@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from lightning_irl.datamodules import Demonstrations, TrajectoryDataModule, read_npz, write_npz
-from lightning_irl.samples import count
-from lightning_irl.trajectory import Trajectory, cut
+from lightning_irl.spaces.samples import count
+from lightning_irl.spaces.trajectory import Trajectory, cut
 
 
 def episodes(lengths=(5, 5, 5, 5), discrete=True, rewards=True, **options):

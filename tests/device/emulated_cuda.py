@@ -343,7 +343,7 @@ def _patched() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    from lightning_irl.cli import main
+    from lightning_irl.command.cli import main
 
     with EmulatedCUDA() as emulated:
         options = ["--trainer.accelerator=gpu", "--trainer.devices=1", "--trainer.inference_mode=false"]

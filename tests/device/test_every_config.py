@@ -18,11 +18,11 @@ import torch
 from emulated_cuda import EmulatedCUDA
 
 from lightning_irl.callbacks import LogSamples
-from lightning_irl.cli import main
+from lightning_irl.command.cli import main
+from lightning_irl.command.lightning_cli import TrainingCLI
+from lightning_irl.command.named_configs import CONFIGS, OVERLAYS, shipped_configs
 from lightning_irl.datamodules import trajectories
-from lightning_irl.lightning_cli import TrainingCLI
 from lightning_irl.metrics import features
-from lightning_irl.named_configs import CONFIGS, OVERLAYS, shipped_configs
 from lightning_irl.views.view import View
 
 SOLVERS = ("learners/soft_", "learners/solved.py", "dynamic_programming/", "policies/linear_gaussian.py")

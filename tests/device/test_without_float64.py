@@ -7,13 +7,13 @@ from emulated_cuda import EmulatedCUDA
 from pytorch_lightning.accelerators import MPSAccelerator
 
 from lightning_irl.callbacks import LogPartition
-from lightning_irl.cli import main
+from lightning_irl.command.cli import main
 from lightning_irl.costs import MLPCost
 from lightning_irl.datamodules import ToyDataModule
-from lightning_irl.devices import chosen_accelerator
 from lightning_irl.errors import UserError
 from lightning_irl.samplers import GaussianSampler
 from lightning_irl.views import GAN
+from lightning_irl.views.devices import chosen_accelerator
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real device")
 SMALL = [

@@ -18,9 +18,9 @@ from lightning_irl.dynamic_programming import (
 )
 from lightning_irl.dynamic_programming.exact_irl import _Causal, _Target, _Trajectories
 from lightning_irl.environments import CliffWorld, GridWorld, RandomMDP
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.policies import TabularPolicy
 from lightning_irl.samplers import PolicySampler
+from lightning_irl.spaces.event import make_trajectory_event
 
 HORIZON = 8
 WORLDS = {

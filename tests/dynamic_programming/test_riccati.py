@@ -16,9 +16,9 @@ from lightning_irl.dynamic_programming.riccati import (
     true_steps,
 )
 from lightning_irl.environments import LinearQuadratic
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.policies import TimeVaryingLinearGaussianPolicy
 from lightning_irl.samplers import PolicySampler
+from lightning_irl.spaces.event import make_trajectory_event
 
 HORIZON = 4
 

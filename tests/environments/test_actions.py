@@ -18,10 +18,10 @@ from lightning_irl.datamodules import Demonstrations, TrajectoryDataModule
 from lightning_irl.datamodules.importers import read
 from lightning_irl.environments import CartPole, GymnasiumEnvironment, LinearQuadratic, Pendulum
 from lightning_irl.environments.actions import agree
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.learners import PPO
 from lightning_irl.policies import CategoricalPolicy, ClippedGaussianPolicy, GaussianPolicy, UniformPolicy
 from lightning_irl.samplers import PolicySampler
+from lightning_irl.spaces.event import make_trajectory_event
 from lightning_irl.views import IRL
 from lightning_irl.views.finite import NonFiniteError
 

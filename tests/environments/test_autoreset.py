@@ -10,9 +10,9 @@ from gymnasium.vector.utils import batch_space
 
 from lightning_irl.environments import GymnasiumEnvironment
 from lightning_irl.errors import UserError
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.policies import UniformPolicy
 from lightning_irl.samplers import PolicySampler
+from lightning_irl.spaces.event import make_trajectory_event
 
 LENGTHS = [2, 5]
 

@@ -9,7 +9,7 @@ import torch
 from scipy.stats import kstest
 
 from lightning_irl.environments import CartPole, Pendulum
-from lightning_irl.event import make_trajectory_event
+from lightning_irl.spaces.event import make_trajectory_event
 
 STEPS = 200
 IDS = ["float32", "float64"]

@@ -17,9 +17,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 import lightning_irl.environments.gymnasium as module
 from lightning_irl.environments import CartPole, GymnasiumEnvironment, Pendulum
 from lightning_irl.errors import UserError
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.policies import UniformPolicy
 from lightning_irl.samplers import PolicySampler
+from lightning_irl.spaces.event import make_trajectory_event
 
 NORMAL, RAISE, NAN_OBSERVATION, NAN_REWARD, END, TRUNCATE, DIE, END_AT_LIMIT = range(8)
 

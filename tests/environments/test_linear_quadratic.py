@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from lightning_irl.environments import LinearQuadratic
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.policies import TimeVaryingLinearGaussianPolicy
 from lightning_irl.samplers import PolicySampler
+from lightning_irl.spaces.event import make_trajectory_event
 
 NUM = 40_000
 STATE = [[1.0, 0.1], [-0.2, 0.9]]

@@ -12,10 +12,10 @@ from lightning_irl.costs import MLPStepCost, TrajectoryCost
 from lightning_irl.datamodules import Demonstrations, TrajectoryDataModule
 from lightning_irl.environments import GymnasiumEnvironment
 from lightning_irl.environments.gymnasium import NO_LIMIT
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.learners import PPO
 from lightning_irl.policies import ClippedGaussianPolicy
 from lightning_irl.samplers import PolicySampler
+from lightning_irl.spaces.event import make_trajectory_event
 from lightning_irl.views import IRL
 
 pytest.importorskip("mujoco")

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from lightning_irl.environments import PointMassMaze
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.policies import UniformPolicy
 from lightning_irl.samplers import PolicySampler
+from lightning_irl.spaces.event import make_trajectory_event
 
 HORIZON = 100
 GAPS = pytest.mark.parametrize("gap", ["left", "right", "both"])

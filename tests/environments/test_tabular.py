@@ -6,9 +6,9 @@ from scipy.stats import chi2
 
 from lightning_irl.dynamic_programming import occupancy
 from lightning_irl.environments import CliffWorld, GridWorld, RandomMDP, TabularMDP
-from lightning_irl.event import make_trajectory_event
 from lightning_irl.policies import TabularPolicy
 from lightning_irl.samplers import PolicySampler
+from lightning_irl.spaces.event import make_trajectory_event
 
 WORLDS = {
     "grid": lambda: GridWorld(3, 4, slip=0.3),

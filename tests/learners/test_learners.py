@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from lightning_irl.event import make_event
 from lightning_irl.learners import Learner, Reparameterised, ScoreFunction
 from lightning_irl.samplers import DefensiveSampler, GaussianSampler, GeneratorSampler, Sampler
+from lightning_irl.spaces.event import make_event
 
 EVENT = make_event("point", [2], location=[1.0, -2.0], scale=[0.5, 3.0])
 LEARNERS = [Reparameterised, ScoreFunction]

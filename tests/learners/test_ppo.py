@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from lightning_irl.environments import CartPole, Pendulum
-from lightning_irl.event import make_event, make_trajectory_event
 from lightning_irl.learners import PPO
 from lightning_irl.policies import CategoricalPolicy, ClippedGaussianPolicy
 from lightning_irl.samplers import GaussianSampler, PolicySampler
-from lightning_irl.trajectory import cut
+from lightning_irl.spaces.event import make_event, make_trajectory_event
+from lightning_irl.spaces.trajectory import cut
 
 EVENT = make_trajectory_event(20, [3], action_shape=[1], action_low=[-2], action_high=[2])
 ABSORBING = make_trajectory_event(60, [4], num_actions=2, absorbing=True)

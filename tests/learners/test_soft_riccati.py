@@ -9,10 +9,10 @@ from lightning_irl.costs import MLPStepCost, QuadraticStepCost, TrajectoryCost, 
 from lightning_irl.costs.step import StepCost
 from lightning_irl.dynamic_programming.riccati import attained_value, soft_riccati, soft_value, true_steps
 from lightning_irl.environments import LinearQuadratic, Pendulum
-from lightning_irl.event import make_event, make_trajectory_event
 from lightning_irl.learners import SoftRiccati
 from lightning_irl.policies import GaussianPolicy, TimeVaryingLinearGaussianPolicy
 from lightning_irl.samplers import GaussianSampler, PolicySampler
+from lightning_irl.spaces.event import make_event, make_trajectory_event
 from lightning_irl.verification import verify
 from lightning_irl.views import EBM, IRL
 

@@ -8,10 +8,10 @@ import torch
 from lightning_irl.costs import MLPStepCost, TabularStepCost, TrajectoryCost
 from lightning_irl.dynamic_programming import causal_backup, causal_entropy, expected_cost, soft_value
 from lightning_irl.environments import CartPole, GridWorld, RandomMDP
-from lightning_irl.event import make_event, make_trajectory_event
 from lightning_irl.learners import PPO, SoftValueIteration
 from lightning_irl.policies import CategoricalPolicy, TabularPolicy
 from lightning_irl.samplers import GaussianSampler, PolicySampler
+from lightning_irl.spaces.event import make_event, make_trajectory_event
 from lightning_irl.verification import verify
 from lightning_irl.views import EBM, IRL
 

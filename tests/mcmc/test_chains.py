@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from lightning_irl.costs import Cost, MLPCost, TiltedCost
-from lightning_irl.event import make_event, make_trajectory_event
 from lightning_irl.mcmc import HMC, MALA, BaseTarget, Chains, Langevin, SampleTarget
 from lightning_irl.samplers import BroadSampler, FlowSampler, GaussianSampler
+from lightning_irl.spaces.event import make_event, make_trajectory_event
 
 EVENT = make_event("point", [3])
 BOX = make_event("image", [1, 2, 2], support="box")

@@ -13,7 +13,7 @@ from lightning_irl.metrics.imitation import (
     transitions_of,
     visitation_distance,
 )
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.trajectory import Trajectory
 
 
 def steps(num=400, seed=0, actions=None):

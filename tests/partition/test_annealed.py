@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_irl.event import make_event
 from lightning_irl.partition import annealed, annealed_bracket, annealed_run, continue_chains, estimate_all
 from lightning_irl.partition.annealed import annealing_doubts
 from lightning_irl.partition.path import GeometricPath
 from lightning_irl.partition.pilot import pilot_schedule
 from lightning_irl.samplers.broad import BroadSampler
+from lightning_irl.spaces.event import make_event
 
 SMALL = {"num_chains": 128, "num_temperatures": 60}
 

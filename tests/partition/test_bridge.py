@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from lightning_irl.event import make_event
 from lightning_irl.partition import bridge, draw_model
 from lightning_irl.samplers.broad import BroadSampler
+from lightning_irl.spaces.event import make_event
 
 
 def _exact(*shape: int) -> torch.Tensor:

@@ -7,9 +7,9 @@ import copy
 import pytest
 import torch
 
-from lightning_irl.event import make_event
 from lightning_irl.partition import estimate_all
 from lightning_irl.samplers import FlowSampler
+from lightning_irl.spaces.event import make_event
 
 SHIFT = 3.0
 

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from lightning_irl.event import make_event
 from lightning_irl.partition import quadrature
+from lightning_irl.spaces.event import make_event
 
 LOG_2PI = math.log(2 * math.pi)
 

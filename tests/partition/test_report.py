@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lightning_irl.event import make_event
 from lightning_irl.partition import PartitionEstimate, annealed, estimate_all, pool, reconcile
 from lightning_irl.samplers import BroadSampler
+from lightning_irl.spaces.event import make_event
 
 
 def _estimate(method: str, log_z: float, stderr: float = 0.01, **changes) -> PartitionEstimate:

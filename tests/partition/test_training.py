@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from lightning_irl.event import make_event
 from lightning_irl.partition import discriminator, mixture
 from lightning_irl.partition.training import REASON
 from lightning_irl.samplers.broad import BroadSampler
+from lightning_irl.spaces.event import make_event
 
 LOG_Z = 0.5 * math.log(2 * math.pi)
 

@@ -9,7 +9,6 @@ from scipy.special import log_ndtr
 from scipy.stats import chi2
 
 from lightning_irl.environments import Pendulum
-from lightning_irl.event import make_event, make_trajectory_event
 from lightning_irl.learners.score_function import score_function_loss
 from lightning_irl.policies import (
     CategoricalPolicy,
@@ -22,6 +21,7 @@ from lightning_irl.policies import (
     UniformPolicy,
 )
 from lightning_irl.samplers import PolicySampler
+from lightning_irl.spaces.event import make_event, make_trajectory_event
 
 HORIZON = 5
 make = partial(make_trajectory_event, HORIZON, [3], observation_location=[0.5, -1.0, 2.0], observation_scale=[2.0])

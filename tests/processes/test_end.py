@@ -11,7 +11,7 @@ import pytest
 SCRIPT = """
 import os, sys
 from pathlib import Path
-from lightning_irl.cli import main
+from lightning_irl.command.cli import main
 
 code = main()
 names = [open(f"/proc/self/task/{thread}/comm").read().strip() for thread in os.listdir("/proc/self/task")]

@@ -14,10 +14,10 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from lightning_irl.batch import Batch
+from lightning_irl.spaces.batch import Batch
 from lightning_irl.costs import MLPStepCost, TrajectoryCost
 from lightning_irl.environments import Pendulum
-from lightning_irl.event import make_trajectory_event
+from lightning_irl.spaces.event import make_trajectory_event
 from lightning_irl.learners import PPO
 from lightning_irl.policies import ClippedGaussianPolicy
 from lightning_irl.samplers import PolicySampler

@@ -11,8 +11,8 @@ import torch
 
 from lightning_irl.callbacks import LogEquivalence, LogPartition, LogSamples
 from lightning_irl.datamodules.memory import MemoryDataModule, Splits
-from lightning_irl.samples import each
-from lightning_irl.schedules import DecayToZero
+from lightning_irl.optim.schedules import DecayToZero
+from lightning_irl.spaces.samples import each
 
 CASES = runpy.run_path(str(Path(__file__).parent / "worker.py"))["CASES"]
 EPOCHS, STEPS, SIZE = 3, 3, 8

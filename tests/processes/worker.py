@@ -19,10 +19,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from lightning_irl import processes
-from lightning_irl.batch import Batch
 from lightning_irl.costs import AutoencoderCost, MLPCost, MLPStepCost, TiltedCost, TrajectoryCost
 from lightning_irl.environments import CartPole, Pendulum, RandomMDP
-from lightning_irl.event import make_event, make_trajectory_event
 from lightning_irl.learners import PPO, ScoreFunction, SoftValueIteration
 from lightning_irl.mcmc import HMC, Chains, Langevin
 from lightning_irl.partition import estimate_all
@@ -30,7 +28,9 @@ from lightning_irl.partition.annealed import annealed_run
 from lightning_irl.policies import CategoricalPolicy, ClippedGaussianPolicy, TabularPolicy
 from lightning_irl.regularisers import CostOffset, EnergyMagnitude, GradientPenalty
 from lightning_irl.samplers import FlowSampler, GaussianMixtureSampler, GaussianSampler, GeneratorSampler, PolicySampler
-from lightning_irl.samples import count, each, select
+from lightning_irl.spaces.batch import Batch
+from lightning_irl.spaces.event import make_event, make_trajectory_event
+from lightning_irl.spaces.samples import count, each, select
 from lightning_irl.verification import monitor
 from lightning_irl.views import EBM, GAN, IRL
 

@@ -9,15 +9,15 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from lightning_irl.batch import Batch
-from lightning_irl.cli import main
+from lightning_irl.command.cli import main
 from lightning_irl.costs import MLPCost, MLPStepCost, QuadraticCost, TiltedCost, TrajectoryCost
 from lightning_irl.environments import Pendulum
-from lightning_irl.event import make_event, make_trajectory_event
 from lightning_irl.learners import PPO
 from lightning_irl.policies import ClippedGaussianPolicy
 from lightning_irl.regularisers import CostOffset, EnergyMagnitude, GradientPenalty, Regulariser
 from lightning_irl.samplers import GaussianSampler, PolicySampler
+from lightning_irl.spaces.batch import Batch
+from lightning_irl.spaces.event import make_event, make_trajectory_event
 from lightning_irl.verification import verify
 from lightning_irl.views import EBM, GAN, IRL
 

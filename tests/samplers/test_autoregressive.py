@@ -7,8 +7,6 @@ import pytest
 import torch
 from scipy.stats import chi2
 
-from lightning_irl.event import make_event
-from lightning_irl.lattice import Lattice
 from lightning_irl.learners import ScoreFunction
 from lightning_irl.partition import quadrature
 from lightning_irl.partition.importance import importance
@@ -22,6 +20,8 @@ from lightning_irl.samplers import (
     GeneratorSampler,
 )
 from lightning_irl.samplers.pixel_likelihood import MIN_LOG_SCALE, DiscretisedLogistics
+from lightning_irl.spaces.event import make_event
+from lightning_irl.spaces.lattice import Lattice
 
 LIKELIHOODS = ["categorical", "logistics"]
 TINY = [([1, 2, 2], 3), ([2, 2, 2], 2), ([3, 1, 2], 3), ([1, 3, 3], 2)]

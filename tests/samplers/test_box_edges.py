@@ -6,7 +6,6 @@ from functools import partial
 import pytest
 import torch
 
-from lightning_irl.event import make_event
 from lightning_irl.samplers import (
     DefensiveSampler,
     FlowSampler,
@@ -14,7 +13,8 @@ from lightning_irl.samplers import (
     GaussianSampler,
     MultiscaleFlow,
 )
-from lightning_irl.support import BoxSupport
+from lightning_irl.spaces.event import make_event
+from lightning_irl.spaces.support import BoxSupport
 
 ARITHMETIC = 4e-3  # nats: sums of 784 float32 terms of up to 15 nats
 

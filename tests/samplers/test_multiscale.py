@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 import torch
 
-from lightning_irl.event import make_event
 from lightning_irl.samplers import MultiscaleFlow
+from lightning_irl.spaces.event import make_event
 
 TINY = {
     "box": make_event("image", [1, 2, 2], support="box", low=-1.0, high=3.0, location=[0.5, 2.0, -0.5, 1.0]),

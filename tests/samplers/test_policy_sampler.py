@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from lightning_irl.environments import CartPole, Environment, Pendulum, Step
-from lightning_irl.event import make_event, make_trajectory_event
 from lightning_irl.policies import CategoricalPolicy, ClippedGaussianPolicy, GaussianPolicy
 from lightning_irl.samplers import PolicySampler
-from lightning_irl.trajectory import cut
+from lightning_irl.spaces.event import make_event, make_trajectory_event
+from lightning_irl.spaces.trajectory import cut
 
 PENDULUM = make_trajectory_event(7, [3], action_shape=[1], action_low=[-2], action_high=[2])
 FREE = make_trajectory_event(5, [3], action_shape=[1])

@@ -8,7 +8,6 @@ import torch
 from scipy.stats import chi2
 
 from lightning_irl.costs import QuadraticCost
-from lightning_irl.event import make_event
 from lightning_irl.samplers import (
     AutoregressiveSampler,
     BroadSampler,
@@ -22,6 +21,7 @@ from lightning_irl.samplers import (
     Sampler,
 )
 from lightning_irl.samplers.gaussian import matched_log_prob
+from lightning_irl.spaces.event import make_event
 
 LOCATION, SCALE = [1.0, -2.0], [0.5, 3.0]
 LOW, HIGH = -1.0, 3.0

@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 import torch
 
-from lightning_irl.event import make_event
 from lightning_irl.samplers import FlowSampler, GaussianSampler, MultiscaleFlow, Transport
+from lightning_irl.spaces.event import make_event
 
 LOW, HIGH = -1.0, 3.0
 EVENTS = {

@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint, OnExceptionCheckpoint
 
-from lightning_irl import runs
 from lightning_irl.callbacks import WeightAverage
+from lightning_irl.command import runs
 from lightning_irl.costs import MLPCost
 from lightning_irl.datamodules import ToyDataModule
 from lightning_irl.errors import UserError

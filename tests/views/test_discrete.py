@@ -5,12 +5,12 @@ from functools import partial
 import pytest
 import torch
 
-from lightning_irl.cli import main
+from lightning_irl.command.cli import main
 from lightning_irl.costs import ConvCost, MLPCost, TiltedCost
-from lightning_irl.event import make_event
-from lightning_irl.lattice import Lattice
 from lightning_irl.learners import ScoreFunction
 from lightning_irl.samplers import AutoregressiveSampler, BroadSampler
+from lightning_irl.spaces.event import make_event
+from lightning_irl.spaces.lattice import Lattice
 from lightning_irl.views import EBM, GAN
 
 EVENT = make_event("image", [1, 2, 2], support="box", base_measure="counting", levels=3, location=[0.5], scale=[0.3])

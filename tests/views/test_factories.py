@@ -9,13 +9,13 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from lightning_irl.batch import Batch
 from lightning_irl.costs import MLPCost
-from lightning_irl.event import make_event
 from lightning_irl.learners import ScoreFunction
 from lightning_irl.mcmc import Chains
 from lightning_irl.regularisers import EnergyMagnitude
 from lightning_irl.samplers import GaussianSampler
+from lightning_irl.spaces.batch import Batch
+from lightning_irl.spaces.event import make_event
 from lightning_irl.views import EBM, GAN
 
 EVENT = make_event("point", [2], location=[1.0, -2.0], scale=[0.5, 3.0])

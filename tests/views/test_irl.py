@@ -8,15 +8,15 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from lightning_irl.batch import Batch
 from lightning_irl.costs import MLPCost, MLPStepCost, TrajectoryCost
 from lightning_irl.environments import CartPole, Pendulum
-from lightning_irl.event import make_event, make_trajectory_event
 from lightning_irl.learners import PPO, ScoreFunction
 from lightning_irl.policies import CategoricalPolicy, ClippedGaussianPolicy
 from lightning_irl.samplers import GaussianMixtureSampler, PolicySampler
-from lightning_irl.samples import count, doubled
-from lightning_irl.trajectory import cut
+from lightning_irl.spaces.batch import Batch
+from lightning_irl.spaces.event import make_event, make_trajectory_event
+from lightning_irl.spaces.samples import count, doubled
+from lightning_irl.spaces.trajectory import cut
 from lightning_irl.verification import verify
 from lightning_irl.views import EBM, GAN, IRL
 

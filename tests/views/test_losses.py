@@ -9,7 +9,6 @@ import torch
 
 from lightning_irl import objectives
 from lightning_irl.costs import AutoencoderCost, MLPCost, QuadraticCost
-from lightning_irl.event import make_event
 from lightning_irl.learners import ScoreFunction
 from lightning_irl.samplers import (
     BroadSampler,
@@ -21,6 +20,7 @@ from lightning_irl.samplers import (
     Sampler,
 )
 from lightning_irl.samplers.gaussian import matched_log_prob
+from lightning_irl.spaces.event import make_event
 from lightning_irl.views import EBM, GAN
 
 EVENTS = {

@@ -10,14 +10,14 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from lightning_irl.batch import Batch
 from lightning_irl.callbacks.partition import kl_on_grid
 from lightning_irl.costs import ConvCost, MLPCost, QuadraticCost, TiltedCost
 from lightning_irl.datamodules import ToyDataModule
-from lightning_irl.event import make_event, make_trajectory_event
 from lightning_irl.mcmc import HMC, MALA, Chains, Langevin
 from lightning_irl.regularisers import EnergyMagnitude
 from lightning_irl.samplers import BroadSampler, FlowSampler, GaussianSampler, GeneratorSampler
+from lightning_irl.spaces.batch import Batch
+from lightning_irl.spaces.event import make_event, make_trajectory_event
 from lightning_irl.views import EBM
 from lightning_irl.views.finite import NonFiniteError
 

@@ -10,11 +10,11 @@ import torch
 from lightning_irl.callbacks import LogPartition
 from lightning_irl.costs import MLPCost
 from lightning_irl.datamodules import ToyDataModule
-from lightning_irl.event import make_event, make_trajectory_event
 from lightning_irl.learners import ScoreFunction
 from lightning_irl.mcmc import Chains
 from lightning_irl.partition.methods import DEFAULT_METHODS, left_out
 from lightning_irl.samplers import GaussianMixtureSampler, GaussianSampler, GeneratorSampler
+from lightning_irl.spaces.event import make_event, make_trajectory_event
 from lightning_irl.views import EBM, GAN, IRL, options
 from lightning_irl.views.factories import defaults
 

@@ -10,12 +10,12 @@ import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from lightning_irl.batch import Batch
 from lightning_irl.costs import AutoencoderCost, MLPCost, QuadraticCost, TiltedCost
-from lightning_irl.event import make_event
 from lightning_irl.mcmc import Chains
 from lightning_irl.regularisers import CostOffset, EnergyMagnitude, GradientPenalty
 from lightning_irl.samplers import DefensiveSampler, FlowSampler, GaussianMixtureSampler, GaussianSampler
+from lightning_irl.spaces.batch import Batch
+from lightning_irl.spaces.event import make_event
 from lightning_irl.views import EBM, GAN
 from lightning_irl.views.finite import NonFiniteError
 from lightning_irl.views.view import CHECK_EVERY

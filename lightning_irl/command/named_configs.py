@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lightning_irl.config_files import check_config
+from lightning_irl.command.config_files import check_config
 from lightning_irl.errors import UserError, did_you_mean
 
-CONFIGS = Path(__file__).parent / "configs"
+CONFIGS = Path(__file__).parent.parent / "configs"
 OVERLAYS = ("logger", "trainer")  # folders of configs that go on top of another one
 SWEEPS = "sweeps"  # the folder of what `wandb sweep` takes, which are no configs of ours
 

@@ -145,7 +145,7 @@ def validate_event(event: Event) -> None:
     """
     required = {"kind", "shape", "support", "base_measure", "location", "scale"}
     if missing := required - set(event):
-        raise ValueError(f"event lacks {sorted(missing)}; build it with lightning_irl.event.make_event")
+        raise ValueError(f"event lacks {sorted(missing)}; build it with lightning_irl.spaces.event.make_event")
     for field, allowed in (("kind", KINDS), ("support", SUPPORTS), ("base_measure", BASE_MEASURES)):
         if event[field] not in allowed:
             raise ValueError(f"event {field} is {event[field]!r}; allowed: {', '.join(allowed)}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from lightning_irl.event import Event, dimension
+from lightning_irl.spaces.event import Event, dimension
 
 OFF_LATTICE = 0.1  # share of a level's width within which a sample is its level's: rounding, of bfloat16 too
 
@@ -22,7 +22,7 @@ class Lattice:
         levels: values of a coordinate, n.
 
     Example:
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> lattice = Lattice(make_event("point", [3], support="box", base_measure="counting", levels=4))
         >>> lattice.to_samples(torch.tensor([[0, 1, 3]]), torch.float32)
         tensor([[0.1250, 0.3750, 0.8750]])

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -26,16 +25,11 @@ from pytorch_lightning.loggers import CSVLogger
 
 from lightning_irl import __version__
 from lightning_irl.errors import UserError
-from lightning_irl.files import whole
-from lightning_irl.samples import join
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.files import folder_of, run_folder, whole, why_unwritable
+from lightning_irl.spaces.samples import join
+from lightning_irl.spaces.trajectory import Trajectory
 
 RUNS = Path("runs")
-
-
-def run_folder(trainer: Trainer) -> Path:
-    """Folder in which this run keeps its files."""
-    return Path(trainer.default_root_dir)
 
 
 def config_name(path: Path) -> str:
@@ -103,16 +97,6 @@ def given_folder(folder: Path) -> Path:
     return folder
 
 
-def why_unwritable(folder: Path) -> str:
-    """Make a folder and write into it; why that cannot be done, and nothing where it can."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return ""
-    except OSError as error:
-        return error.strerror or str(error)
-
-
 def _unwritable(folder: Path, reason: str | None) -> UserError:
     return UserError(
         f"run folder {folder} cannot be written ({reason}): "
@@ -124,11 +108,6 @@ def last_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint under a folder, however deep a metric's slash in its name has put it; None if there is none."""
     found = [path for path in folder.rglob("*.ckpt") if path.is_file()]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
-
-
-def folder_of(checkpoint: Path) -> Path:
-    """The folder of the run that a checkpoint is of, wherever a metric's slash in its name has put it."""
-    return next((folder for folder in checkpoint.parents if folder.name == "checkpoints"), checkpoint.parent).parent
 
 
 class RunConfig(SaveConfigCallback):

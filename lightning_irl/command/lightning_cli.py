@@ -19,7 +19,6 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
 
-from lightning_irl import checks, runs
 from lightning_irl.callbacks import (
     LogEquivalence,
     LogImitation,
@@ -31,19 +30,20 @@ from lightning_irl.callbacks import (
     Termination,
     WandbLogger,
 )
-from lightning_irl.checkpoint_io import WholeCheckpointIO
+from lightning_irl.command import checks, runs
+from lightning_irl.command.checkpoint_io import WholeCheckpointIO
+from lightning_irl.command.quiet import hush_workers
 from lightning_irl.costs import Cost, StepCost
 from lightning_irl.datamodules import MemoryDataModule
-from lightning_irl.devices import chosen_accelerator, default_devices
 from lightning_irl.environments import Environment
 from lightning_irl.errors import UserError, explain, shorten
 from lightning_irl.learners import Learner
 from lightning_irl.mcmc import Chains, Kernel
 from lightning_irl.policies import Policy
-from lightning_irl.quiet import hush_workers
 from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers import Sampler
 from lightning_irl.views import View
+from lightning_irl.views.devices import chosen_accelerator, default_devices
 from lightning_irl.views.trainer_limits import check_trainer
 
 # Whose subclasses configs can name without their modules: importing them here is what makes them known.

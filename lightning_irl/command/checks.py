@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightning_irl.costs import TrajectoryCost
 from lightning_irl.errors import UserError, shorten
-from lightning_irl.trajectory import Trajectory
+from lightning_irl.spaces.trajectory import Trajectory
 from lightning_irl.views import View
 from lightning_irl.views.view import evaluating, read_checkpoint
 

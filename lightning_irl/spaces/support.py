@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_irl.event import Event
+from lightning_irl.spaces.event import Event
 
 
 class Support(abc.ABC):
@@ -103,7 +103,7 @@ def support_of(event: Event) -> Support:
     """The support of ``event`` as a change of coordinates.
 
     Example:
-        >>> from lightning_irl.event import make_event
+        >>> from lightning_irl.spaces.event import make_event
         >>> type(support_of(make_event("image", [1, 8, 8], support="box"))).__name__
         'BoxSupport'
     """

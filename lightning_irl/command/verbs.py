@@ -1,4 +1,4 @@
-"""The verbs that take a view: Lightning's four, and ``verify``. Importing this takes seconds; :mod:`lightning_irl.cli` answers without."""
+"""The verbs that take a view: Lightning's four, and ``verify``. Importing this takes seconds; :mod:`lightning_irl.command.cli` answers without."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from rich.table import Table
 
-from lightning_irl.lightning_cli import TrainingCLI, ViewCLI
-from lightning_irl.named_configs import CONFIGS, OVERLAYS
+from lightning_irl.command.lightning_cli import TrainingCLI, ViewCLI
+from lightning_irl.command.named_configs import CONFIGS, OVERLAYS
+from lightning_irl.command.quiet import quiet
+from lightning_irl.command.runs import config_name
 from lightning_irl.processes import leave
-from lightning_irl.quiet import quiet
-from lightning_irl.runs import config_name
 from lightning_irl.verification import TOLERANCE, Verification, verify
 from lightning_irl.views.finite import NonFiniteError
 from lightning_irl.views.states_alone import check_states_alone

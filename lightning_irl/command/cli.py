@@ -6,10 +6,10 @@ import os
 import sys
 from pathlib import Path
 
+from lightning_irl.command.named_configs import resolve_configs, shipped_configs
+from lightning_irl.command.workspace import run_workspace
 from lightning_irl.errors import Terminated, UserError, did_you_mean, shorten
-from lightning_irl.named_configs import resolve_configs, shipped_configs
 from lightning_irl.signals import EXIT_CODE
-from lightning_irl.workspace import run_workspace
 
 TRAINING_VERBS = ("fit", "validate", "test", "predict")
 USAGE = """usage: lightning-irl VERB [--config NAME_OR_PATH ...] [--FIELD VALUE ...]
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if verb in (*TRAINING_VERBS, "verify"):
             rest, paths = resolve_configs(rest)
-            from lightning_irl import verbs  # torch and Lightning, after what can be refused without
+            from lightning_irl.command import verbs  # torch and Lightning, after what can be refused without
 
             return verbs.run_verify(rest, paths) if verb == "verify" else verbs.run_training(verb, rest, paths)
         if verb == "configs":
@@ -78,7 +78,9 @@ def exit_code(error: Exception, verb: str) -> int | None:
     # EarlyStopping's, whose monitor is known to be wrong once something is logged
     if isinstance(error, UserError) or str(error).startswith("Early stopping conditioned on metric"):
         return bad_input
-    expected = sys.modules["lightning_irl.verbs"].EXPECTED if "lightning_irl.verbs" in sys.modules else {}
+    expected = (
+        sys.modules["lightning_irl.command.verbs"].EXPECTED if "lightning_irl.command.verbs" in sys.modules else {}
+    )
     found = next((code for kind, code in expected.items() if isinstance(error, kind)), None)
     return bad_input if found == 2 else found
 
