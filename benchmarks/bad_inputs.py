@@ -4,8 +4,9 @@
     python benchmarks/bad_inputs.py bad_inputs.jsonl --again NAME NAME       # tries these once more
     python benchmarks/bad_inputs.py bad_inputs.jsonl --docs docs/errors.md   # puts the table there
 
-Good is: exit code 2, a message of a few lines, no traceback, no checkpoint. Every input is tried in this process, in a folder of its own.
-A row of the file is one input: name, command, exit code, message, seconds, and what is wrong with how it ended (nothing, if all is well).
+Good is: exit code 2, a message of a few lines, no traceback, no checkpoint. Every input is tried in this process, in a
+folder of its own. A row of the file is one input: name, command, exit code, message, seconds, and what is wrong with
+how it ended (nothing, if all is well).
 """
 
 from __future__ import annotations

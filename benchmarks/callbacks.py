@@ -2,8 +2,8 @@
 
     python benchmarks/callbacks.py            # about 10 minutes on one free core
 
-Lightning's profiler times every hook of three runs, a GAN, an EBM and an IRL, as their configs ship. Reports that are made once, at the end of a
-fit, stand apart: they are not training.
+Lightning's profiler times every hook of three runs, a GAN, an EBM and an IRL, as their configs ship. Reports that are
+made once, at the end of a fit, stand apart: they are not training.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python benchmarks/digits_quality.py runs/gan/digits/STAMP
 
 The classifier is a support vector machine with radial kernel (scikit-learn) on the training images, with probabilities
-calibrated by cross-validation. Draws are rounded down to grey levels, as the images are. Judged: draws of the sampler q, and of the model
-exp(-c)/Z, which are draws of q resampled by their weights.
+calibrated by cross-validation. Draws are rounded down to grey levels, as the images are. Judged: draws of the sampler
+q, and of the model exp(-c)/Z, which are draws of q resampled by their weights.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Eight Gaussians: KL divergence against CPU seconds, for this project and for peers, in one go.
 
 Project: a shipped config, trained by Lightning's Trainer as the command line would. Peers (installed beside it:
-``pip install ebmkit==0.16.0 torchebm==0.8.9``) as their own examples say, with the same 8,192 training points and, where they
-take one, the same energy 2-128-128-1; a seed is that of the points too. One thread; CPU seconds of the process in training alone
-(looking is not counted).
+``pip install ebmkit==0.16.0 torchebm==0.8.9``) as their own examples say, with the same 8,192 training points and,
+where they take one, the same energy 2-128-128-1; a seed is that of the points too. One thread; CPU seconds of the
+process in training alone (looking is not counted).
 
     python benchmarks/eight_gaussians.py --seeds 0 1 2 --configs gan/eight_gaussians gan/eight_gaussians_nce
     python benchmarks/eight_gaussians.py --seeds 0 --peers zuko-nsf ebmkit-nce torchebm-pcd
@@ -222,10 +222,12 @@ def table(rows: list[dict[str, Any]]) -> None:
                 gap = estimate["log_z"] - row["looks"][-1]["log_z_wide"]
                 verdict = "reliable" if estimate["reliable"] else "unreliable"
                 print(
-                    f"{row['run']} seed {row['seed']} {estimate['method']:15s} off by {gap:+.4f} +- {estimate['stderr']:.4f} {verdict}"
+                    f"{row['run']} seed {row['seed']} {estimate['method']:15s} off by {gap:+.4f} +- "
+                    f"{estimate['stderr']:.4f} {verdict}"
                 )
     print(
-        "| run | seeds | KL at 13 CPU s | KL at the end (each seed) | KL of the sampler | log Z, grid / wide grid | CPU s |"
+        "| run | seeds | KL at 13 CPU s | KL at the end (each seed) | KL of the sampler | log Z, grid / wide grid | "
+        "CPU s |"
     )
     print("|---|---|---|---|---|---|---|")
     for name in dict.fromkeys(row["run"] for row in rows):

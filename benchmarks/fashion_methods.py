@@ -1,9 +1,11 @@
-"""Seven ways to model FashionMNIST, each for about the same time: likelihood, distance in named features, and what each makes of digits.
+"""Seven ways to model FashionMNIST, each for about the same time: likelihood, distance in named features, and what each
+makes of digits.
 
-    python benchmarks/fashion_methods.py --root ROOT      # at most 10 minutes a method on 2 cores; resumable, a method at a time
+    python benchmarks/fashion_methods.py --root ROOT    # at most 10 minutes a method on 2 cores; resumable
 
-ROOT holds the data (docs/images.md). Configs are in benchmarks/fashion; what a method leaves is in benchmarks/results/fashion/METHOD, and a
-method that is done is not run again. The feature network is trained once, on 10,000 training images, and shared by all.
+ROOT holds the data (docs/images.md). Configs are in benchmarks/fashion; what a method leaves is in
+benchmarks/results/fashion/METHOD, and a method that is done is not run again. The feature network is trained once, on
+10,000 training images, and shared by all.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/flow_speed.py
 
-Both take turns in random order; CPU milliseconds of the process, medians, and ratios of them. What the two make of the same draws is
-compared first.
+Both take turns in random order; CPU milliseconds of the process, medians, and ratios of them. What the two make of the
+same draws is compared first.
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
-"""An EBM of images beside its own flow trained alone by likelihood for the same CPU time: certified bits per dimension, paired.
+"""An EBM of images beside its own flow trained alone by likelihood for the same CPU time: certified bits per dimension,
+paired.
 
-    python benchmarks/flow_tilt.py --seeds 0 1 2                                        # 8x8 digits, about 25 CPU minutes a seed
+    python benchmarks/flow_tilt.py --seeds 0 1 2    # 8x8 digits, about 25 CPU minutes a seed
     python benchmarks/flow_tilt.py --config ebm/fashion_flow --alone ebm/fashion_flow_alone --data_root ROOT --seeds 0
 
-Both are fitted by the command line. The flow alone keeps its best validation checkpoint and gets at least the CPU time of the EBM's
-whole fit, which includes its estimates of log Z. Each image of the test part is scored by both with the same dequantisation noise; the difference's
-standard error is that of the mean over images, beside that of log Z; likewise against the EBM's own frozen flow. Rows go to benchmarks/results/flow_tilt.jsonl, and what is there is not run again.
+Both are fitted by the command line. The flow alone keeps its best validation checkpoint and gets at least the CPU time
+of the EBM's whole fit, which includes its estimates of log Z. Each image of the test part is scored by both with the
+same dequantisation noise; the difference's standard error is that of the mean over images, beside that of log Z;
+likewise against the EBM's own frozen flow. Rows go to benchmarks/results/flow_tilt.jsonl, and what is there is not run
+again.
 """
 
 from __future__ import annotations
@@ -120,7 +123,8 @@ def main() -> None:
             print(
                 f"| {row['seed']} | {row['bits_model']:.4f} | {row['bits_own_flow']:.4f} "
                 f"| {row['gain_over_own']:.4f} +- {row['stderr_over_own']:.4f} | {row['bits_alone']:.4f} "
-                f"| {row['gain']:.4f} +- {row['stderr_images']:.4f} | {row['stderr_log_z']:.4f} | {row['by']} | {row['ess']:.3f} "
+                f"| {row['gain']:.4f} +- {row['stderr_images']:.4f} | {row['stderr_log_z']:.4f} | {row['by']} | "
+                f"{row['ess']:.3f} "
                 f"| {row['cpu_seconds']:.0f} | {row['cpu_seconds_alone']:.0f} |"
             )
 

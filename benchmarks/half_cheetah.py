@@ -1,12 +1,13 @@
-"""Imitation of HalfCheetah (MuJoCo, 1000 steps an episode): transition level, trajectory level and GAIL beside each other.
+"""Imitation of HalfCheetah (MuJoCo, 1000 steps an episode): transition level, trajectory level and GAIL beside each
+other.
 
     pip install -e ".[mujoco]"
     python benchmarks/half_cheetah.py --store half_cheetah [--runs transition trajectory gail] [--seed 0]
 
-An expert is trained on the true reward first, and its episodes become the demonstrations, ``STORE/expert.npz``. Every run has
-the same policy, learner and number of rounds; return of policy and mode are measured every few rounds on the same starts. CPU
-seconds are those of the training rounds, one thread; evaluation is left out. A run that was stopped goes on from its last
-evaluation, one that is done is not repeated, and ``STORE/curves.png`` shows what there is.
+An expert is trained on the true reward first, and its episodes become the demonstrations, ``STORE/expert.npz``. Every
+run has the same policy, learner and number of rounds; return of policy and mode are measured every few rounds on the
+same starts. CPU seconds are those of the training rounds, one thread; evaluation is left out. A run that was stopped
+goes on from its last evaluation, one that is done is not repeated, and ``STORE/curves.png`` shows what there is.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 class HalfCheetah(GymnasiumEnvironment):
-    """With its reward as far as observations tell it: the mean of the speeds before and after a step, for that over the step."""
+    """With its reward as far as observations tell it: the mean of the speeds before and after a step, for that over the
+    step.
+    """
 
     def __init__(self) -> None:
         super().__init__(ID)
@@ -244,7 +247,8 @@ def main() -> None:
             f"{kind} {last[kind]:.0f} ({(last[kind] - low) / (high - low):.2f})" for kind in ("mode", "stochastic")
         ]
         print(
-            f"{curve['name']}: {', '.join(scores)}, {last['steps'] / 1e6:.1f} M steps, {last['seconds'] / 60:.1f} CPU min"
+            f"{curve['name']}: {', '.join(scores)}, {last['steps'] / 1e6:.1f} M steps, {last['seconds'] / 60:.1f} CPU "
+            "min"
         )
     draw(done, given.store)
 

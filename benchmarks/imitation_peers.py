@@ -3,9 +3,10 @@
     python -m venv peers && peers/bin/pip install imitation==1.0.1
     python benchmarks/imitation_tasks.py --demonstrations FOLDER --store FILE --peer_python peers/bin/python
 
-Its GAIL and AIRL with 8 environments, and its behavioural cloning. The learner's settings are, for CartPole, those that its own
-tutorials use, for Pendulum those of its benchmark's expert. The same ten demonstrations, the same 50 starts, the policy's mode; CPU
-seconds of training alone, on one thread. A run ends at its threshold, confirmed twice, or at the limit.
+Its GAIL and AIRL with 8 environments, and its behavioural cloning. The learner's settings are, for CartPole, those that
+its own tutorials use, for Pendulum those of its benchmark's expert. The same ten demonstrations, the same 50 starts,
+the policy's mode; CPU seconds of training alone, on one thread. A run ends at its threshold, confirmed twice, or at the
+limit.
 """
 
 from __future__ import annotations

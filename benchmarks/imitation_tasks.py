@@ -1,15 +1,15 @@
 """Guided cost learning on Pendulum and CartPole: return against CPU seconds, for each setting and seed.
 
-    python benchmarks/imitation_tasks.py --demonstrations FOLDER [--tasks pendulum ...] [--seeds 0 1 2 3 4] [--store FILE]
+    python benchmarks/imitation_tasks.py --demonstrations FOLDER [--tasks pendulum ...] [--seeds 0 1 2] [--store FILE]
         [--peer_python PYTHON --peers gail airl bc]
 
 With the interpreter of an environment that has the library ``imitation``, its methods run beside ours in the same go
 (``imitation_peers.py``). ``STORE.png`` shows all curves.
 
-Every run is the shipped config by the command line's own code, with what the setting says on top. CPU seconds are those of the
-training batches on one thread: imports, evaluation and reports are left out, as they are for the peers. Returns are means over the
-same 50 starts, those of gymnasium's ``reset(seed=0..49)``; normalised between the random policy and the file's mean.
-Runs that the store already holds are not repeated.
+Every run is the shipped config by the command line's own code, with what the setting says on top. CPU seconds are those
+of the training batches on one thread: imports, evaluation and reports are left out, as they are for the peers. Returns
+are means over the same 50 starts, those of gymnasium's ``reset(seed=0..49)``; normalised between the random policy and
+the file's mean. Runs that the store already holds are not repeated.
 """
 
 from __future__ import annotations

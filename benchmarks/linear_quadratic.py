@@ -1,17 +1,18 @@
 """Linear-quadratic worlds, where everything is known: guided cost learning from draws against both Riccati recursions.
 
-    python benchmarks/linear_quadratic.py [--seeds 0 1 2] [--learners SoftRiccati Reparameterised PPO] [--worlds certain chance]
+    python benchmarks/linear_quadratic.py [--seeds 0 1 2] [--learners SoftRiccati PPO ...] [--worlds certain chance]
 
-A mass is brought to rest; the expert is the soft-optimal one of the true reward, and 1000 of its trajectories are given. The IRL view
-sees these and draws alone; its cost is quadratic, with the true price of the action, as guided cost learning has it. Reported are its
-importance estimate of log Z against the exact ``log_z`` of the cost it learned; what its policy attains (exactly, and as a mean over
-draws) against the exact ``soft_value`` of that cost; the distance of the policy's gains from the best for that cost and from the
-expert's, as a share of these, weighed by how states spread; and the statistical error that these demonstrations leave of the latter:
-the distance from the expert's of the gains for the cost that minimises the same loss exactly.
+A mass is brought to rest; the expert is the soft-optimal one of the true reward, and 1000 of its trajectories are
+given. The IRL view sees these and draws alone; its cost is quadratic, with the true price of the action, as guided cost
+learning has it. Reported are its importance estimate of log Z against the exact ``log_z`` of the cost it learned; what
+its policy attains (exactly, and as a mean over draws) against the exact ``soft_value`` of that cost; the distance of
+the policy's gains from the best for that cost and from the expert's, as a share of these, weighed by how states spread;
+and the statistical error that these demonstrations leave of the latter: the distance from the expert's of the gains for
+the cost that minimises the same loss exactly.
 
-Where start and noise are by chance, maximum likelihood (``importance``) thinks that they answer to the cost too, and its gains are not
-the expert's with any number of demonstrations. Maximum causal entropy (``uniform``: E_p[c] - E_q[c] at the best policy) recovers them.
-CPU seconds of the process, one thread.
+Where start and noise are by chance, maximum likelihood (``importance``) thinks that they answer to the cost too, and
+its gains are not the expert's with any number of demonstrations. Maximum causal entropy (``uniform``: E_p[c] - E_q[c]
+at the best policy) recovers them. CPU seconds of the process, one thread.
 """
 
 from __future__ import annotations
@@ -130,9 +131,11 @@ def sampled(world: LinearQuadratic, learner: str, phase: Any, seed: int, rounds:
 
 
 def distance(world: LinearQuadratic, gains: Tensor, expected: Tensor) -> float:
-    """Of gains (T, d, n), where states differ from their mean: the root of E|(K - K*)(s - E s)|^2 summed over time, as a share of K*'s.
+    """Of gains (T, d, n), where states differ from their mean: the root of E|(K - K*)(s - E s)|^2 summed over time, as
+    a share of K*'s.
 
-    States are the expert's. Where none differ, as at a certain start, gains and offsets cannot be told apart, and do not count.
+    States are the expert's. Where none differ, as at a certain start, gains and offsets cannot be told apart, and do
+    not count.
     """
     expert = expert_of(world)
     both = torch.cat([world.state_matrix, world.action_matrix], 1)
@@ -150,7 +153,9 @@ def distance(world: LinearQuadratic, gains: Tensor, expected: Tensor) -> float:
 def exact_gains(
     world: LinearQuadratic, given: Trajectory, value: Callable[[LinearQuadratic, QuadraticSteps], Tensor]
 ) -> Tensor:
-    """Gains (T, d, n) for the quadratic cost of states that minimises E_p[c / T_] + ``value`` exactly, by Newton from the true cost."""
+    """Gains (T, d, n) for the quadratic cost of states that minimises E_p[c / T_] + ``value`` exactly, by Newton from
+    the true cost.
+    """
     states = given.observations[:, :-1].double()
     second, first = (states.mT @ states).mean(0), states.sum(1).mean(0)
     size, price = len(first), world.action_cost / TEMPERATURE
@@ -211,7 +216,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     print(
-        "| world | negative phase | learner | seed | log Z: estimate - exact | soft value: drawn - exact | exact - attained "
+        "| world | negative phase | learner | seed | log Z: estimate - exact | soft value: drawn - exact | exact - "
+        "attained "
         "| log_z - soft_value | gains: from the best | from the expert's | left open | CPU s |\n" + "|---" * 12 + "|"
     )
     for name in given.worlds:
@@ -220,8 +226,10 @@ def main() -> None:
                 for seed in given.seeds:
                     found = sampled(WORLDS[name], learner, phase, seed)
                     print(
-                        f"| {name} | {phase} | {learner} | {seed} | {found['log_z_error']:+.4f} +- {found['log_z_stderr']:.4f} | "
-                        f"{found['value_error']:+.4f} +- {found['value_stderr']:.4f} | {found['regret']:.4f} | {found['gap']:.4f} | "
+                        f"| {name} | {phase} | {learner} | {seed} | {found['log_z_error']:+.4f} +- "
+                        f"{found['log_z_stderr']:.4f} | "
+                        f"{found['value_error']:+.4f} +- {found['value_stderr']:.4f} | {found['regret']:.4f} | "
+                        f"{found['gap']:.4f} | "
                         f"{found['best']:.2%} | {found['expert']:.2%} | {found['open']:.2%} | {found['seconds']:.1f} |",
                         flush=True,
                     )

@@ -2,11 +2,11 @@
 
     python benchmarks/log_z_coverage.py --repetitions 200 --store coverage.jsonl
 
-Each repetition is one line of the store, and repetitions that are there already are not run again, so that a run can be stopped
-and resumed, or spread over processes (each with its own ``--problems``). ``--report`` only prints the tables.
+Each repetition is one line of the store, and repetitions that are there already are not run again, so that a run can be
+stopped and resumed, or spread over processes (each with its own ``--problems``). ``--report`` only prints the tables.
 
-A problem names in advance the estimators for which it is good: those must call themselves reliable. Every estimate that certifies
-and calls itself reliable must cover the truth at its rate, on all problems.
+A problem names in advance the estimators for which it is good: those must call themselves reliable. Every estimate that
+certifies and calls itself reliable must cover the truth at its rate, on all problems.
 """
 
 from __future__ import annotations
@@ -232,7 +232,8 @@ def annealed_64d(repetitions: int) -> str:
     sizes = torch.tensor(errors).abs()
     return (
         f"annealed, 64-D Gaussian from N(0, 1), truth {truth:.2f}: 1024 chains, 400 temperatures, {repetitions} seeds: "
-        f"|error| median {sizes.median():.3f}, largest {sizes.max():.3f}; {int((sizes <= 0.1).sum())} of {repetitions} within "
+        f"|error| median {sizes.median():.3f}, largest {sizes.max():.3f}; {int((sizes <= 0.1).sum())} of "
+        f"{repetitions} within "
         f"0.1 nats; stderr {sum(stderrs) / len(stderrs):.3f}; {max(seconds):.1f} CPU seconds at most"
     )
 
@@ -248,7 +249,8 @@ def tables(lines: list[dict]) -> str:
     for line in lines:
         by_problem[line["problem"]].append(line)
     coverage = [
-        "| problem | estimator | good in advance | reliable | covers, of the reliable | mean error | RMS error | mean stderr |",
+        "| problem | estimator | good in advance | reliable | covers, of the reliable | mean error | RMS error | mean "
+        "stderr |",
         "|---|---|---|---|---|---|---|---|",
     ]
     missed = [

@@ -2,8 +2,8 @@
 
     python benchmarks/make_experts.py pendulum cartpole grid linear_quadratic
 
-writes ``datamodules/experts/NAME.npz``: 40 episodes of the stochastic policy (200 where the policy is solved for), with rewards. The
-entropy is weighed by a small temperature, so that experts are good and not deterministic.
+writes ``datamodules/experts/NAME.npz``: 40 episodes of the stochastic policy (200 where the policy is solved for), with
+rewards. The entropy is weighed by a small temperature, so that experts are good and not deterministic.
 """
 
 from __future__ import annotations
@@ -158,7 +158,8 @@ def main() -> None:
         returns = rewards.sum(1)
         share = (trajectory.actions.abs() >= 2).float().mean() if name == "pendulum" else 0.0
         print(
-            f"{path}: return {returns.mean():.1f} sd {returns.std():.1f}, {path.stat().st_size >> 10} KiB, at a bound {share:.1%}"
+            f"{path}: return {returns.mean():.1f} sd {returns.std():.1f}, {path.stat().st_size >> 10} KiB, at a bound "
+            f"{share:.1%}"
         )
 
 

@@ -2,11 +2,12 @@
 
     python benchmarks/maze_transfer.py [--seeds 0 1 2 3 4] [--store FILE] [--learn OPTIONS ...] [--retrain OPTIONS ...]
 
-For each seed: ``irl/maze`` learns from demonstrations where the barrier can be passed on the left (``imitated``). Its policy is put
-where it can be passed on the right (``transferred``), and so are a policy of actions at random, a fresh one that ``irl/maze_retrain``
-trains on the learned cost, frozen (``retrained``), and one that it trains on the true reward (``true``). Returns are means over the same 200
-starts, of the policy's mode and of the policy as trained. ``share`` is how far the retrained policy goes from the transferred one to
-that of the true reward. CPU seconds of training, one thread. Runs that the store already holds are not repeated.
+For each seed: ``irl/maze`` learns from demonstrations where the barrier can be passed on the left (``imitated``). Its
+policy is put where it can be passed on the right (``transferred``), and so are a policy of actions at random, a fresh
+one that ``irl/maze_retrain`` trains on the learned cost, frozen (``retrained``), and one that it trains on the true
+reward (``true``). Returns are means over the same 200 starts, of the policy's mode and of the policy as trained.
+``share`` is how far the retrained policy goes from the transferred one to that of the true reward. CPU seconds of
+training, one thread. Runs that the store already holds are not repeated.
 """
 
 from __future__ import annotations

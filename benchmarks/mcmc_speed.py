@@ -3,9 +3,10 @@
     pip install torchebm==0.8.9 ebmkit==0.16.0        # both are optional: what is not there is left out
     OMP_NUM_THREADS=1 python benchmarks/mcmc_speed.py
 
-Runs of all peers take turns in random order, so that what else the machine does falls on all of them; each turn is one run that is not
-timed and one that is, as in training a step follows its like. CPU milliseconds of the process, medians; ratios are of medians.
-Every case is made anew several times, for where a network's weights lie in memory changes a step by a percent; the error is from these.
+Runs of all peers take turns in random order, so that what else the machine does falls on all of them; each turn is one
+run that is not timed and one that is, as in training a step follows its like. CPU milliseconds of the process, medians;
+ratios are of medians. Every case is made anew several times, for where a network's weights lie in memory changes a step
+by a percent; the error is from these.
 """
 
 from __future__ import annotations
@@ -225,7 +226,9 @@ Found = dict[str, tuple[float, float, float]]
 
 
 def measure(make: Callable[[], dict[str, Callable[[], object]]], seconds: float, places: int) -> Found:
-    """Each run's median, in turns for about so many seconds; the error is that of the mean of each place's own ratio."""
+    """Each run's median, in turns for about so many seconds; the error is that of the mean of each
+    place's own ratio.
+    """
     times: list[dict[str, list[float]]] = []
     for _ in range(places):
         runs = list(make().items())

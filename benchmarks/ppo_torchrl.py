@@ -1,11 +1,12 @@
-"""A round of PPO by this project's learner and by torchrl's ``GAE`` and ``ClipPPOLoss``: the same networks, steps and numbers.
+"""A round of PPO by this project's learner and by torchrl's ``GAE`` and ``ClipPPOLoss``: the same networks, steps and
+numbers.
 
     pip install torchrl
     python benchmarks/ppo_torchrl.py [--rounds 9]
 
-128 episodes of Pendulum, 200 steps each: advantages, then 4 passes of 8 minibatches with Adam. Policy and critic are perceptrons
-3-64-64-1; torchrl has no Gaussian with atoms at the bounds, so both sides have a plain one. Rounds alternate; medians of CPU seconds
-and of their ratios, one thread.
+128 episodes of Pendulum, 200 steps each: advantages, then 4 passes of 8 minibatches with Adam. Policy and critic are
+perceptrons 3-64-64-1; torchrl has no Gaussian with atoms at the bounds, so both sides have a plain one. Rounds
+alternate; medians of CPU seconds and of their ratios, one thread.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
     python benchmarks/random_stops.py                  # fifty stops; goes on where it was stopped itself
     python benchmarks/random_stops.py --table          # the table of what was measured
 
-Each stop is a line of a JSON-lines file. A stop is right if the code is 143, every checkpoint on the disk loads, the one that is named is
-the newest of them, and no half-written file is left. The model has 2 million parameters, so that writing one takes long enough to be hit.
+Each stop is a line of a JSON-lines file. A stop is right if the code is 143, every checkpoint on the disk loads, the
+one that is named is the newest of them, and no half-written file is left. The model has 2 million parameters, so that
+writing one takes long enough to be hit.
 """
 
 from __future__ import annotations

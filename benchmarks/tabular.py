@@ -1,14 +1,16 @@
-"""Tabular worlds, where everything is known: exact IRL timed, and guided cost learning from draws against the exact answers.
+"""Tabular worlds, where everything is known: exact IRL timed, and guided cost learning from draws against the exact
+answers.
 
     python benchmarks/tabular.py [--seeds 0 1 2] [--parts exact sampled] [--worlds certain "slip 0.2"]
 
-Exact: state costs from the expert's occupancy, as the library ``imitation`` is given it on the same two worlds. L1 is the sum over
-states of the distance of visits summed over time, and per step the largest sum over states and actions of one step.
+Exact: state costs from the expert's occupancy, as the library ``imitation`` is given it on the same two worlds. L1 is
+the sum over states of the distance of visits summed over time, and per step the largest sum over states and actions of
+one step.
 
-Sampled: the IRL view sees demonstrations and draws alone. Its cost is a table of states and actions. Reported are its importance
-estimate of log Z against the exact ``log_z`` of the cost it learned, what its policy attains against the exact ``soft_value`` of
-that cost, the largest L1 distance in a step from the occupancy of the best policy for it, and the gap log_z - soft_value.
-CPU seconds of the process, one thread.
+Sampled: the IRL view sees demonstrations and draws alone. Its cost is a table of states and actions. Reported are its
+importance estimate of log Z against the exact ``log_z`` of the cost it learned, what its policy attains against the
+exact ``soft_value`` of that cost, the largest L1 distance in a step from the occupancy of the best policy for it, and
+the gap log_z - soft_value. CPU seconds of the process, one thread.
 """
 
 from __future__ import annotations
@@ -131,7 +133,9 @@ def sampled(world: TabularMDP, learner: str, seed: int, rounds: int = ROUNDS) ->
 
 @torch.no_grad()
 def compare(world: TabularMDP, view: IRL) -> dict[str, float]:
-    """Against dynamic programming on the learned cost; all in nats but the last, which is a distance of probabilities."""
+    """Against dynamic programming on the learned cost; all in nats but the last, which is a
+    distance of probabilities.
+    """
     costs = view.cost.step_cost.table.double()  # type: ignore[union-attr]
     log_policy = view.sampler.policy.logits.double().log_softmax(-1)  # type: ignore[union-attr, operator]
     estimate = importance(view.energy, view.sampler, num_samples=20_000)
@@ -160,7 +164,8 @@ def main() -> None:
         exact()
     if "sampled" in given.parts:
         print(
-            "\n| world | learner | seed | log Z: estimate - exact | +- | soft value: exact - attained | L1 per step, largest ",
+            "\n| world | learner | seed | log Z: estimate - exact | +- | soft value: exact - attained | L1 per step, "
+            "largest ",
             end="",
         )
         print("| log_z - soft_value | CPU s |\n|---|---|---|---|---|---|---|---|---|")

@@ -2,11 +2,12 @@
 
     chrt --batch 0 python benchmarks/weak_scaling.py            # about 20 minutes on 2 free cores
 
-Weak scaling: each process has as many demonstrations, draws and episodes in a batch as a process alone. What is lost is the exchange of
-per-sample values and of gradients, and waiting for the slower one. Both kinds run in turn, three times; the table has medians. Rates are
-those of the time in which both processes train, after their first batches. The last column is what two processes would come to that lost nothing
-but were both as slow as the slower of the two apart. All of it under Linux's scheduling for batch work
-(``chrt``), or else an exchange of a few bytes, which takes 0.2 ms, often waits for the 4 ms slice of what computes on its core.
+Weak scaling: each process has as many demonstrations, draws and episodes in a batch as a process alone. What is lost is
+the exchange of per-sample values and of gradients, and waiting for the slower one. Both kinds run in turn, three times;
+the table has medians. Rates are those of the time in which both processes train, after their first batches. The last
+column is what two processes would come to that lost nothing but were both as slow as the slower of the two apart. All
+of it under Linux's scheduling for batch work (``chrt``), or else an exchange of a few bytes, which takes 0.2 ms, often
+waits for the 4 ms slice of what computes on its core.
 """
 
 from __future__ import annotations
@@ -153,7 +154,8 @@ def main() -> None:
         work(options.work)
         return
     print(
-        "| case | two apart, samples/s | two together, samples/s | ratio | each | of the slower one |\n|---|---|---|---|---|---|"
+        "| case | two apart, samples/s | two together, samples/s | ratio | each | of the slower one "
+        "|\n|---|---|---|---|---|---|"
     )
     median = statistics.median
     for case in options.cases:

@@ -1,4 +1,6 @@
-"""Callbacks: partition function, imitation, samples, videos, quality, other data, equivalence, summary; and the W&B logger."""
+"""Callbacks: partition function, imitation, samples, videos, quality, other data, equivalence, summary; and the W&B
+logger.
+"""
 
 from lightning_irl.callbacks.averaging import WeightAverage
 from lightning_irl.callbacks.equivalence import LogEquivalence

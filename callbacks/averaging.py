@@ -9,11 +9,12 @@ from pytorch_lightning.callbacks import EMAWeightAveraging
 
 
 class WeightAverage(EMAWeightAveraging):
-    """Lightning's ``EMAWeightAveraging`` with batches for steps: an exponential moving average of all weights of a view.
+    """Lightning's ``EMAWeightAveraging`` with batches for steps: an exponential moving average of all weights of a
+    view.
 
-    Validation, reports, checkpoints and the end of the run are of the average. Lightning's own counts the steps of every optimizer,
-    several a batch here, and with ``update_every_n_steps`` above 1 may never update. Options are those of Lightning's. An average
-    that was never updated is not used: the trained weights stay, with a warning.
+    Validation, reports, checkpoints and the end of the run are of the average. Lightning's own counts the steps of
+    every optimizer, several a batch here, and with ``update_every_n_steps`` above 1 may never update. Options are those
+    of Lightning's. An average that was never updated is not used: the trained weights stay, with a warning.
     """
 
     def on_train_batch_end(

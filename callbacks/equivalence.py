@@ -14,11 +14,13 @@ from lightning_irl.views import View
 
 
 class LogEquivalence(Callback):
-    """Logs, on a training batch and fresh draws, how far log_z, gradient and generator loss are from the paper's equations.
+    """Logs, on a training batch and fresh draws, how far log_z, gradient and generator loss are from the paper's
+    equations.
 
     Keys: ``equivalence/log_z_gap`` (nats, log_z minus the batch's optimum), ``equivalence/gradient_cosine`` and
-    ``equivalence/gradient_distance`` (the discriminator's gradient at this log_z against that of L_cost, the latter as the norm
-    of the difference over the norm) and ``equivalence/generator_loss_gap`` (nats). Silent where there is no density.
+    ``equivalence/gradient_distance`` (the discriminator's gradient at this log_z against that of L_cost, the latter as
+    the norm of the difference over the norm) and ``equivalence/generator_loss_gap`` (nats). Silent where there is no
+    density.
 
     Args:
         every_n_batches: batches between two looks.

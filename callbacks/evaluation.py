@@ -14,17 +14,20 @@ from lightning_irl.views.view import EVALUATED
 
 
 def ends_here(trainer: Trainer) -> bool:
-    """Whether it is known in a validation that the fit ends with the batch before it, whose report is made at the end."""
+    """Whether it is known in a validation that the fit ends with the batch before it, whose report
+    is made at the end.
+    """
     loop = trainer.fit_loop
     is_last = loop.epoch_loop._num_ready_batches_reached() and trainer.max_epochs == trainer.current_epoch + 1
     return is_last or 0 < trainer.max_steps <= trainer.global_step
 
 
 def means(trainer: Trainer, view: View, stage: str) -> dict[str, float]:
-    """Means of c/T, of the log-determinant of how images are served, and of -log q, in nats, over a part of the demonstrations.
+    """Means of c/T, of the log-determinant of how images are served, and of -log q, in nats, over a part of the
+    demonstrations.
 
-    They are those of the last validation (or test) where it was of these weights. Else the demonstrations are gone through again: the
-    last validation may be several epochs old, of another place in the epoch, or there was none.
+    They are those of the last validation (or test) where it was of these weights. Else the demonstrations are gone
+    through again: the last validation may be several epochs old, of another place in the epoch, or there was none.
 
     Args:
         trainer: of the run.

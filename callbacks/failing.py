@@ -1,7 +1,7 @@
 """A report or a picture that cannot be made costs itself and a line: never the run, nor its checkpoint.
 
-Over several processes two kinds are safe: what the first process does alone (``rank_zero_only``, ``aside``), and what all do within
-``aside(..., together=True)``, which all leave as soon as one of them fails.
+Over several processes two kinds are safe: what the first process does alone (``rank_zero_only``, ``aside``), and what
+all do within ``aside(..., together=True)``, which all leave as soon as one of them fails.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ _LINES: WeakKeyDictionary[Any, dict[tuple[str, type], str]] = WeakKeyDictionary(
 
 
 def spares_the_run(hook: Hook) -> Hook:
-    """Decorate a callback's hook that reports: where it raises, the report is left out with a warning and the run goes on.
+    """Decorate a callback's hook that reports: where it raises, the report is left out with a warning and the run goes
+    on.
 
-    :class:`~lightning_irl.views.finite.NonFiniteError` passes, as does what is no ``Exception`` (Ctrl-C, SIGTERM). What a user can
-    get wrong belongs into the callback's ``setup``, which is not decorated, so that it is refused before training.
+    :class:`~lightning_irl.views.finite.NonFiniteError` passes, as does what is no ``Exception`` (Ctrl-C, SIGTERM). What
+    a user can get wrong belongs into the callback's ``setup``, which is not decorated, so that it is refused before
+    training.
 
     Example:
         >>> from pytorch_lightning import Callback

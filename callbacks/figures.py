@@ -53,7 +53,9 @@ def image_figure(
 
 
 def draw_model(view: View, num_images: int, pool: int, moves: int, temperature: float) -> ModelSamples:
-    """:func:`lightning_irl.mcmc.sample_model` of a view; where samples have no gradient by resampling alone, whatever the moves."""
+    """:func:`lightning_irl.mcmc.sample_model` of a view; where samples have no gradient by resampling alone, whatever
+    the moves.
+    """
     if is_counted(view.event):
         moves, pool, temperature = 0, max(pool, num_images), 1.0
     return sample_model(view.energy, view.known_sampler, num_images, pool, moves, temperature=temperature)
@@ -63,11 +65,13 @@ def check_drawing(report: str, pool: int, moves: int, temperature: float) -> Non
     """Refuse, before training, what :func:`lightning_irl.mcmc.sample_model` could not draw by.
 
     Raises:
-        ValueError: if pool and moves are both 0 or one is negative, or the temperature is none or nothing would move at it.
+        ValueError: if pool and moves are both 0 or one is negative, or the temperature is none or nothing would move at
+            it.
     """
     if min(pool, moves) < 0 or not (pool or moves):
         raise ValueError(
-            f"{report}.pool is {pool} and {report}.moves {moves}: draws of the model are resampled from a pool, moved, or both; set one of them"
+            f"{report}.pool is {pool} and {report}.moves {moves}: draws of the model are resampled from a pool, "
+            "moved, or both; set one of them"
         )
     if not 0 < temperature < math.inf:
         raise ValueError(f"{report}.temperature is {temperature}; it is above 0, and 1 for draws of the model")

@@ -27,7 +27,8 @@ SIDE_BY_SIDE = 4  # channels of one image
 
 
 def drawable(images: Tensor) -> Tensor:
-    """Images (B, C, H, W) as one can draw them: one channel, three as colours, of any other number the first side by side.
+    """Images (B, C, H, W) as one can draw them: one channel, three as colours, of any other number the first side by
+    side.
 
     Example:
         >>> drawable(torch.zeros(5, 2, 8, 8)).shape, drawable(torch.zeros(5, 3, 8, 8)).shape
@@ -91,7 +92,8 @@ def neighbour_figure(
         below = [f"{distance:.2f}" for distance in distances[source].tolist()]
         _show_tiles(axes, [images, neighbours[source]], below, [source, "nearest in training"])
     panels[-1].set_xlabel(
-        f"Euclidean distance in grey levels from 0 to 1; a training image is {usual:.2f} from the nearest other (median)"
+        f"Euclidean distance in grey levels from 0 to 1; a training image is {usual:.2f} from the nearest other "
+        "(median)"
     )
     channels = next(iter(samples.values())).shape[1]
     figure.suptitle(f"after {batch} batches{channels_shown(channels)}", fontsize=11)
@@ -115,7 +117,8 @@ def interpolation_figure(paths: Tensor, energies: Tensor, how: str, batch: int) 
         _show_tiles(axes, [images], [f"{value:.1f}" for value in energy], [""])
     panels[-1].set_xlabel("below each image: its energy c/T (nats)")
     figure.suptitle(
-        f"between two held-out demonstrations, straight in {how}; after {batch} batches{channels_shown(paths.shape[2])}",
+        f"between two held-out demonstrations, straight in {how}; after {batch} "
+        f"batches{channels_shown(paths.shape[2])}",
         fontsize=11,
     )
     return figure

@@ -40,14 +40,15 @@ SMALL_GAP = 0.5  # standard deviations of a feature over trajectories, beyond ch
 class LogImitation(Callback):
     """Rolls out the policy and logs how close it is to the demonstrations; silent where the sampler is no policy.
 
-    With the true reward: ``imitation/return`` of the policy as trained and ``imitation/return_mode`` of its mode (means over
-    episodes), both also as ``imitation/normalised_return`` (0: random policy, 1: mean of the demonstrations' file), the
-    correlation of learned and true rewards on the policy's steps, and their EPIC distance.
+    With the true reward: ``imitation/return`` of the policy as trained and ``imitation/return_mode`` of its mode (means
+    over episodes), both also as ``imitation/normalised_return`` (0: random policy, 1: mean of the demonstrations'
+    file), the correlation of learned and true rewards on the policy's steps, and their EPIC distance.
 
-    Without it: ``imitation/feature_gap`` (in standard deviations), the discriminator's accuracy and loss on held-out demonstrations
-    and fresh episodes, and ``imitation/discriminator_gap``, E_p[1 - D] - E_q[D]; ``imitation/visitation_distance``, of
-    the states visited, in the plane that figures show; and ``imitation/soft_value``, what the policy attains
-    of the learned cost and of entropy, which is another number than log Z and not above it.
+    Without it: ``imitation/feature_gap`` (in standard deviations), the discriminator's accuracy and loss on held-out
+    demonstrations and fresh episodes, and ``imitation/discriminator_gap``, E_p[1 - D] - E_q[D];
+    ``imitation/visitation_distance``, of the states visited, in the plane that figures show; and
+    ``imitation/soft_value``, what the policy attains of the learned cost and of entropy, which is another number than
+    log Z and not above it.
 
     Args:
         every_n_batches: batches between two looks.
@@ -137,7 +138,8 @@ class LogImitation(Callback):
             self.random_return = random_return(view, self.num_episodes)
         if self.random_return >= expert:
             rank_zero_warn(
-                f"no normalised return: actions at random return {self.random_return:.6g}, the demonstrations {expert:.6g}; "
+                f"no normalised return: actions at random return {self.random_return:.6g}, the demonstrations "
+                f"{expert:.6g}; "
                 "where that is not so, set imitation.random_return and imitation.expert_return"
             )
         found = {}
@@ -151,8 +153,8 @@ class LogImitation(Callback):
     def judge(self, gap: FeatureGap) -> str:
         """One line that says converged or not, and on what evidence.
 
-        Where the true return is known it decides: 0.9 of the way from actions at random to the demonstrations, by the policy or by its
-        mode. Else the features do, if there are enough held-out demonstrations to tell.
+        Where the true return is known it decides: 0.9 of the way from actions at random to the demonstrations, by the
+        policy or by its mode. Else the features do, if there are enough held-out demonstrations to tell.
         """
         limit = SMALL_GAP + gap.noise
         known = [self.results[key] for key in NORMALISED if key in self.results]
@@ -160,7 +162,8 @@ class LogImitation(Callback):
             close = max(known) >= NEAR
         elif self.num_held_out < FEW:
             return (
-                f"cannot tell whether it converged: held-out demonstrations are {self.num_held_out}, below {FEW}, and no true return "
+                f"cannot tell whether it converged: held-out demonstrations are {self.num_held_out}, below {FEW}, and "
+                "no true return "
                 "tells demonstrations from actions at random"
             )
         else:
@@ -174,7 +177,8 @@ class LogImitation(Callback):
             evidence.append(f"normalised return {policy:.2f}, of its mode {mode:.2f}")
             if policy < mode - 0.5 > NEAR:
                 evidence.append(
-                    "the mode earns far more than the demonstrations, which the policy does not: look whether they end at a time limit "
+                    "the mode earns far more than the demonstrations, which the policy does not: look whether they "
+                    "end at a time limit "
                     "that was taken for an end"
                 )
         return f"{'converged' if close else 'not converged'}: " + "; ".join(evidence)

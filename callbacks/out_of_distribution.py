@@ -26,12 +26,14 @@ SCORES = {ENERGY: "energy", SAMPLER: "sampler", RATIO: "ratio"}
 
 
 class LogOutOfDistribution(Callback):
-    """Tells a second data module's test part from this one's by the cost, by -log q, and by their difference; for what it is worth.
+    """Tells a second data module's test part from this one's by the cost, by -log q, and by their difference; for what
+    it is worth.
 
-    ``ood/auroc_energy``, ``ood/auroc_sampler`` and ``ood/auroc_ratio``: the chance that a sample of the other data scores higher than
-    a held-out demonstration, by c/T, by -log q and by c/T + log q (minus the discriminator's logit, up to log Z). Reported without
-    promise: models of high likelihood are known to prefer simpler images of other data (Nalisnick et al. 2019, arXiv 1810.09136),
-    and nothing in training asks for more. ``ood/energy_histogram`` shows the scores of training, held-out and other data and of draws.
+    ``ood/auroc_energy``, ``ood/auroc_sampler`` and ``ood/auroc_ratio``: the chance that a sample of the other data
+    scores higher than a held-out demonstration, by c/T, by -log q and by c/T + log q (minus the discriminator's logit,
+    up to log Z). Reported without promise: models of high likelihood are known to prefer simpler images of other data
+    (Nalisnick et al. 2019, arXiv 1810.09136), and nothing in training asks for more. ``ood/energy_histogram`` shows the
+    scores of training, held-out and other data and of draws.
 
     At the end of ``fit`` and in ``test``. Silent where no data is given.
 
@@ -124,6 +126,7 @@ def check_other_event(event: Event, other: Event, name: str) -> None:
         mine, theirs = event.get(field), other.get(field)
         if mine != theirs:
             raise UserError(
-                f"ood.data: {name} serves samples of {field} {theirs}, the run's data has {mine}; give data of the same "
+                f"ood.data: {name} serves samples of {field} {theirs}, the run's data has {mine}; give data of the "
+                "same "
                 "shape on the same support"
             )

@@ -36,9 +36,10 @@ ESTIMATES = 20  # in a run, by default
 class LogPartition(Callback):
     """Estimates log Z: cheaply after validation, in every way that applies at the end of ``fit`` and of ``test``.
 
-    With log Z comes the model's negative log-likelihood, by the best estimate: the reliable one with the smallest error. Where the cost
-    is no model (it does not learn, or its discriminator knows no density) the sampler's likelihood is all there is. Silent where the
-    sampler has no density. At the end of ``fit`` the figure ``partition/history`` shows all estimates with their errors.
+    With log Z comes the model's negative log-likelihood, by the best estimate: the reliable one with the smallest
+    error. Where the cost is no model (it does not learn, or its discriminator knows no density) the sampler's
+    likelihood is all there is. Silent where the sampler has no density. At the end of ``fit`` the figure
+    ``partition/history`` shows all estimates with their errors.
 
     Args:
         every_n_epochs: epochs between two importance estimates; by default a twentieth of the run, or one. 0 for none.
@@ -46,7 +47,8 @@ class LogPartition(Callback):
         num_chains: annealed chains at the end, of each process.
         num_temperatures: steps of each annealed chain.
         leapfrog_steps: of each of their Hamiltonian moves.
-        broad_width: standard deviation of the broad start over the training data's; it finds mass within about three of these.
+        broad_width: standard deviation of the broad start over the training data's; it finds mass within about three of
+            these.
         methods: which estimates to make at the end, of those that apply.
         repetitions: of all of them, from scratch; errors are then no less than what repeating shows.
 

@@ -33,8 +33,8 @@ def aside(module: LightningModule, seed: int, together: bool = False) -> Iterato
     Args:
         module: what is looked at.
         seed: of the random numbers.
-        together: whether all processes look, each with its own random numbers, and all leave where one fails; else one may, and
-            waits for none.
+        together: whether all processes look, each with its own random numbers, and all leave where one fails; else one
+            may, and waits for none.
     """
     with evaluating(module), torch.random.fork_rng(devices=[module.device] if module.device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -45,7 +45,9 @@ def aside(module: LightningModule, seed: int, together: bool = False) -> Iterato
 
 
 def epochs_between(given: int | None, max_epochs: int | None, times: int) -> int:
-    """Epochs between two looks: as given, or else so many that there are at most ``times`` in the run; 1 where its end is not known."""
+    """Epochs between two looks: as given, or else so many that there are at most ``times`` in the run; 1 where its end
+    is not known.
+    """
     return math.ceil(max(max_epochs or 1, 1) / times) if given is None else given
 
 

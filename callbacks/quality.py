@@ -37,26 +37,29 @@ COLUMNS, PATHS, STEPS = 12, 5, 11  # of the figures
 
 
 class LogQuality(Callback):
-    """Judges draws of the sampler and of the model as images, beside held-out images: at the end of ``fit`` and in ``test``.
+    """Judges draws of the sampler and of the model as images, beside held-out images: at the end of ``fit`` and in
+    ``test``.
 
-    The Frechet and kernel distances of a named network's features, the discrepancy of pixels, distances to the nearest training
-    image, and what a classifier makes of them; every number also of held-out images, which is what a perfect sampler would score.
-    Draws of the model are the sampler's, resampled by their weights and then moved by chains (``quality/acceptance``): where
-    ``quality/ess`` is small many of them started at the same image.
+    The Frechet and kernel distances of a named network's features, the discrepancy of pixels, distances to the nearest
+    training image, and what a classifier makes of them; every number also of held-out images, which is what a perfect
+    sampler would score. Draws of the model are the sampler's, resampled by their weights and then moved by chains
+    (``quality/acceptance``): where ``quality/ess`` is small many of them started at the same image.
 
-    Off by default, with ``num_samples`` 0, since it trains a network of its own (seconds on digits, minutes on larger data).
-    Silent where samples are not images of three dimensions.
+    Off by default, with ``num_samples`` 0, since it trains a network of its own (seconds on digits, minutes on larger
+    data). Silent where samples are not images of three dimensions.
 
     Args:
         num_samples: draws of each source; 0 for no report.
         every_n_epochs: epochs between two reports in ``fit``; 0 for one at the end alone.
-        features: ``train`` for a network trained on the training images, saved in the run's folder; the path of one saved by an
-            earlier run; or ``inception`` for torch-fidelity's, whose Frechet distance is called FID elsewhere.
+        features: ``train`` for a network trained on the training images, saved in the run's folder; the path of one
+            saved by an earlier run; or ``inception`` for torch-fidelity's, whose Frechet distance is called FID
+            elsewhere.
         num_training: training images used, drawn at random; all by default.
-        pool: draws of the sampler for each draw of the model, which is resampled from them; 0 to start the chains at draws of the
-            sampler, for a model so far from it that resampling would repeat a few.
+        pool: draws of the sampler for each draw of the model, which is resampled from them; 0 to start the chains at
+            draws of the sampler, for a model so far from it that resampling would repeat a few.
         moves: of the chains that draw from the model.
-        temperature: of these moves; unless it is 1 the source is called ``model_at_TEMPERATURE``, since it is not the model.
+        temperature: of these moves; unless it is 1 the source is called ``model_at_TEMPERATURE``, since it is not the
+            model.
         seed: of the network.
 
     Attributes:
@@ -163,7 +166,9 @@ class LogQuality(Callback):
         publish_report(trainer, report, f"quality_{stage}")
 
     def sources(self, view: View) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """Draws to be judged (num_samples, *shape) by source, as served; and ``ess``, the share of draws behind the model's."""
+        """Draws to be judged (num_samples, *shape) by source, as served; and ``ess``, the share of draws behind the
+        model's.
+        """
         draws: dict[str, Tensor] = {"sampler": view.sampler.sample(self.num_samples)[0]}
         if not view.has_model:
             return draws, {}

@@ -26,7 +26,8 @@ HIDDEN = 0.02  # share of the rewards at either end beyond the colours
 def rollout_figure(
     view: View, demonstrations: Trajectory, num_episodes: int = 32, num_lines: int = 16, frames: int = FRAMES
 ) -> Figure | None:
-    """Phase portraits of demonstrations and policy, the learned reward beside the true one, and an episode of the policy's mode.
+    """Phase portraits of demonstrations and policy, the learned reward beside the true one, and an episode of the
+    policy's mode.
 
     Rewards are means over the steps that fall into each cell, among steps of the policy and of actions at random.
 

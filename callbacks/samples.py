@@ -30,16 +30,18 @@ TABLE_ROWS = 64
 class LogSamples(Callback):
     """Draws what the pair has learned: in the middle of ``fit``, at its end, and in ``test``.
 
-    Images become ``samples/grid`` (demonstrations, sampler, model) and ``samples/chain`` (chains from the sampler to the model);
-    points in the plane ``samples/plane`` (demonstrations, draws, density of the model, discriminator); trajectories
-    ``samples/rollouts`` (demonstrations, episodes of the policy, learned and true reward, and at the end frames of one). Silent for
-    other events.
-    ``samples/table`` has draws with their cost, log q and logit.
+    Images become ``samples/grid`` (demonstrations, sampler, model) and ``samples/chain`` (chains from the sampler to
+    the model); points in the plane ``samples/plane`` (demonstrations, draws, density of the model, discriminator);
+    trajectories ``samples/rollouts`` (demonstrations, episodes of the policy, learned and true reward, and at the end
+    frames of one). Silent for other events. ``samples/table`` has draws with their cost, log q and logit.
 
     Args:
-        every_n_epochs: epochs between two figures; by default half of the run, or one where its end is not known. 0 for one at the end alone.
-        pool: draws of the sampler from which those of a model of images are resampled; 0 to start the moves at draws of the sampler.
-        moves: of the chains that go on from there, and of those in ``samples/chain``: at the end alone, since they take long.
+        every_n_epochs: epochs between two figures; by default half of the run, or one where its end is not known. 0 for
+            one at the end alone.
+        pool: draws of the sampler from which those of a model of images are resampled; 0 to start the moves at draws of
+            the sampler.
+        moves: of the chains that go on from there, and of those in ``samples/chain``: at the end alone, since they take
+            long.
         temperature: of the moves; below 1 images are more typical than the model's, and the title says so.
 
     Attributes:
@@ -120,7 +122,9 @@ class LogSamples(Callback):
 
 @torch.no_grad()
 def table_of(view: View, number: int) -> tuple[list[str], list[list[float]]]:
-    """Draws of the sampler with their c/T and, where they exist, log q and the logit of the discriminator; points as they are."""
+    """Draws of the sampler with their c/T and, where they exist, log q and the logit of the discriminator; points as
+    they are.
+    """
     samples, log_q = view.sampler.sample(number)
     found = {"cost": view.energy(samples)}
     if log_q is not None:
@@ -133,7 +137,9 @@ def table_of(view: View, number: int) -> tuple[list[str], list[list[float]]]:
 
 
 def chains_of(view: View, moves: int, temperature: float = 1.0) -> Figure | None:
-    """Chains at exp(-c/temperature) from draws of the sampler, with their energy; None where there is no model or no gradient."""
+    """Chains at exp(-c/temperature) from draws of the sampler, with their energy; None where there is no model or no
+    gradient.
+    """
     if not view.has_model or is_counted(view.event) or not moves:
         return None
     drawn = sample_model(view.energy, view.known_sampler, CHAINS, pool=0, moves=moves, temperature=temperature)

@@ -20,7 +20,9 @@ UNITS = {"nll": "nats", "bits_per_dim": "bits per dimension", "kl": "nats"}
 
 
 class Summary(Callback):
-    """Prints log Z by each method with its error and verdict, likelihoods, departures from the paper, and where the files are."""
+    """Prints log Z by each method with its error and verdict, likelihoods, departures from the paper, and where the
+    files are.
+    """
 
     @rank_zero_only
     @spares_the_run
@@ -120,7 +122,9 @@ def imitation_table(report: LogImitation) -> Table:
 
 
 def quality_table(report: LogQuality) -> Table:
-    """A row for each number about images, a column for each source; held-out images are what a perfect sampler would score."""
+    """A row for each number about images, a column for each source; held-out images are what a perfect sampler would
+    score.
+    """
     rows: dict[str, dict[str, str]] = {}
     for key, value in report.results.items():
         measure, _, source = key.removeprefix("quality/").partition("/")

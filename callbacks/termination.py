@@ -15,10 +15,11 @@ from lightning_irl.signals import WATCH
 class Termination(Callback):
     """Ends a run at SIGTERM, in every process, within moments and without waiting for the others.
 
-    What is saved is there, what was trained after it is lost. Nothing is saved on the way out, in the middle of a step: a run that goes
-    on from a checkpoint is bit for bit the run that did not stop.
+    What is saved is there, what was trained after it is lost. Nothing is saved on the way out, in the middle of a step:
+    a run that goes on from a checkpoint is bit for bit the run that did not stop.
 
-    Lightning's own way exchanges a flag between processes at every batch, and waits for the device to read it; it is not used.
+    Lightning's own way exchanges a flag between processes at every batch, and waits for the device to read it; it is
+    not used.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -25,7 +25,8 @@ INCHES, DOTS = 1.5, 80  # of a scene's side, and in an inch
 class LogVideo(Callback):
     """Episodes of the policy side by side as ``samples/video``, a GIF, at the end of ``fit`` and in ``test``.
 
-    Silent where the sampler is no policy or its environment draws no scenes (:meth:`~lightning_irl.environments.Environment.sketch`).
+    Silent where the sampler is no policy or its environment draws no scenes
+    (:meth:`~lightning_irl.environments.Environment.sketch`).
 
     Args:
         num_episodes: in the video; the first is of the policy's mode.
@@ -42,7 +43,8 @@ class LogVideo(Callback):
     def __init__(self, num_episodes: int = 4, num_frames: int = 100, frames_per_second: int = 20) -> None:
         if min(num_episodes, num_frames, frames_per_second) < 1:
             raise ValueError(
-                f"video: num_episodes is {num_episodes}, num_frames {num_frames} and frames_per_second {frames_per_second}; "
+                f"video: num_episodes is {num_episodes}, num_frames {num_frames} and frames_per_second "
+                f"{frames_per_second}; "
                 "each must be at least 1"
             )
         self.num_episodes, self.num_frames, self.frames_per_second = num_episodes, num_frames, frames_per_second
@@ -74,7 +76,8 @@ class LogVideo(Callback):
 
 
 def frames_of(environment: Environment, parts: list[Trajectory], most: int) -> list[Image.Image]:
-    """Scenes of episodes side by side, a picture for each of at most ``most`` steps; an episode that is over stands still.
+    """Scenes of episodes side by side, a picture for each of at most ``most`` steps; an episode that is over stands
+    still.
 
     Returns:
         The pictures; none where the environment draws no scenes.

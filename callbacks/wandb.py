@@ -36,17 +36,17 @@ class WandbLogger(loggers.WandbLogger):
     """Lightning's W&B logger that goes offline by itself and says so, with pages that need no arranging.
 
     Online when ``WANDB_MODE`` says so or an API key is known; offline otherwise: nothing leaves the machine until
-    ``wandb sync`` is called on the folder that is printed. The x-axis of every key is ``batch``, the batches trained so far, and of
-    ``imitation/`` the environment steps;
-    the run's summary keeps the best value of likelihoods and returns; its config holds package versions and the commit of the code in
-    the current folder. With ``--ckpt_path`` the W&B run of the checkpoint goes on.
+    ``wandb sync`` is called on the folder that is printed. The x-axis of every key is ``batch``, the batches trained so
+    far, and of ``imitation/`` the environment steps; the run's summary keeps the best value of likelihoods and returns;
+    its config holds package versions and the commit of the code in the current folder. With ``--ckpt_path`` the W&B run
+    of the checkpoint goes on.
 
     Args:
         project: W&B project.
         save_dir: folder of W&B's files; the run's folder by default on the command line.
         tags: of the run.
-        **options: of Lightning's ``WandbLogger``, such as ``name``, ``group`` or ``log_model`` (checkpoints as artifacts); and of
-            ``wandb.init``.
+        **options: of Lightning's ``WandbLogger``, such as ``name``, ``group`` or ``log_model`` (checkpoints as
+            artifacts); and of ``wandb.init``.
     """
 
     made: ClassVar[Any] = None  # the W&B run that such a logger made last, in this process
@@ -106,7 +106,9 @@ class WandbLogger(loggers.WandbLogger):
 
 
 def finish_own_run() -> None:
-    """Finish the W&B run of an earlier fit in this process, which Lightning would go on with; one that a user made is kept."""
+    """Finish the W&B run of an earlier fit in this process, which Lightning would go on with; one that a user made is
+    kept.
+    """
     import wandb
 
     if wandb.run is not None and wandb.run is WandbLogger.made:

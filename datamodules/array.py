@@ -33,22 +33,24 @@ SMALLEST = 5  # height and width of an image whose axes are doubted
 class ArrayDataModule(MemoryDataModule):
     r"""Samples in one array (N, \*shape): points (N, d) or images (N, C, H, W).
 
-    Samples are served as they are, in single precision, and their likelihood is in nats. Of images whose grey levels are declared,
-    ``levels``, bits per dimension are known too: they are dequantised and served as those of
-    :class:`~lightning_irl.datamodules.ImageDataModule`, with fresh noise in training, fixed noise in validation and test.
+    Samples are served as they are, in single precision, and their likelihood is in nats. Of images whose grey levels
+    are declared, ``levels``, bits per dimension are known too: they are dequantised and served as those of
+    :class:`~lightning_irl.datamodules.ImageDataModule`, with fresh noise in training, fixed noise in validation and
+    test.
 
     Args:
-        samples: path of a ``.npy`` or ``.npz`` file (never unpickled), of a table of numbers in text (CSV) or of a Parquet file (needs
-            pyarrow), whose rows are samples; or an array, a tensor or lists.
+        samples: path of a ``.npy`` or ``.npz`` file (never unpickled), of a table of numbers in text (CSV) or of a
+            Parquet file (needs pyarrow), whose rows are samples; or an array, a tensor or lists.
         fractions: shares of validation and test, at least one sample each; the rest is for training.
-        low: lower edge of the box on which the data lives; give both edges or none (all of R^d). With ``levels`` the value of the
-            darkest.
+        low: lower edge of the box on which the data lives; give both edges or none (all of R^d). With ``levels`` the
+            value of the darkest.
         high: upper edge of the box; with ``levels`` the value of the brightest.
         batch_size: demonstrations in a batch, over all processes.
         steps_per_epoch: batches in an epoch; by default one pass over the training part.
         seed: of the split, of the order, and of the noise in validation and test.
         array: name of the array in an ``.npz`` file that holds several.
-        levels: number L of grey levels of images: values are 0 to L - 1, or k / (L - 1) in [0, 1], or as ``low`` and ``high`` say.
+        levels: number L of grey levels of images: values are 0 to L - 1, or k / (L - 1) in [0, 1], or as ``low`` and
+            ``high`` say.
         transform: of images with levels: ``scale`` to the box [0, 1], ``logit`` to all of R^d, or ``discrete``.
         alpha: of the logit; None for 1e-6 of grey images and 0.05 of colour ones.
 
@@ -57,8 +59,8 @@ class ArrayDataModule(MemoryDataModule):
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it holds no array of real numbers, NaN or Inf, or too few samples; if samples leave the box, are not on the
-            declared levels, have channels last, or are too close together for single precision.
+        ValueError: if it holds no array of real numbers, NaN or Inf, or too few samples; if samples leave the box, are
+            not on the declared levels, have channels last, or are too close together for single precision.
 
     Example:
         >>> digits = np.arange(12 * 64).reshape(12, 1, 8, 8) % 17
@@ -94,7 +96,8 @@ class ArrayDataModule(MemoryDataModule):
         least = 1 if values.ndim == 4 else 2  # of which a scale can be had
         if number - val - test < least:
             raise ValueError(
-                f"of {number} samples validation takes {val} and test {test}, which leaves {max(number - val - test, 0)} to train on; at "
+                f"of {number} samples validation takes {val} and test {test}, which leaves "
+                f"{max(number - val - test, 0)} to train on; at "
                 f"least {least} must be left: give {least + 2} samples or more, or smaller fractions"
             )
         self.num_levels, self.transform = levels, transform
@@ -148,7 +151,8 @@ class ArrayDataModule(MemoryDataModule):
         smallest, largest = float(values.min()), float(values.max())
         if max(abs(smallest), abs(largest)) > float(np.finfo(np.float32).max):
             raise ValueError(
-                f"samples go from {smallest:.4g} to {largest:.4g}, beyond what single precision, in which they are served, can "
+                f"samples go from {smallest:.4g} to {largest:.4g}, beyond what single precision, in which they are "
+                "served, can "
                 "hold (3.4e38): scale them"
             )
         if (low is None) != (high is None):
@@ -207,7 +211,8 @@ class ArrayDataModule(MemoryDataModule):
             else "add noise as wide as a step"
         )
         rank_zero_warn(
-            f"samples repeat values, {where}: {words}{others}: a density can rise without bound on what repeats, so likelihoods of it "
+            f"samples repeat values, {where}: {words}{others}: a density can rise without bound on what repeats, so "
+            "likelihoods of it "
             f"mean little; {remedy}"
         )
 

@@ -23,7 +23,8 @@ def read_array(path: str | Path, name: str | None = None) -> NDArray[Any]:
     A table of text or of Parquet is (rows, columns); a single column of lists has a row for each list.
 
     Args:
-        path: of a ``.npy`` or ``.npz`` file, a table of text, or a Parquet or Arrow file (needs pyarrow); ``~`` is the home folder.
+        path: of a ``.npy`` or ``.npz`` file, a table of text, or a Parquet or Arrow file (needs pyarrow); ``~`` is the
+            home folder.
         name: of the array in an ``.npz`` file; may be left out where it holds one.
 
     Raises:
@@ -97,7 +98,8 @@ def _npy(path: Path) -> NDArray[Any]:
     found = arrays_in(path)
     if found and found[0].dtype == "object":
         raise ValueError(
-            f"{path} is not a plain .npy array of numbers: it holds Python objects, which could run code and are not read; "
+            f"{path} is not a plain .npy array of numbers: it holds Python objects, which could run code and are not "
+            "read; "
             "write it again from an array of numbers"
         )
     try:
@@ -150,12 +152,14 @@ def _table(path: Path) -> NDArray[Any]:
         )
     except ValueError as error:
         raise ValueError(
-            f"{path} is a table, but not of numbers alone: {error} (rows and columns counted from 0 below the names); leave out "
+            f"{path} is a table, but not of numbers alone: {error} (rows and columns counted from 0 below the names); "
+            "leave out "
             "columns of text and rows with gaps"
         ) from error
     if has_names and not names[0] and np.array_equal(array[:, 0], np.arange(len(array))):
         raise ValueError(
-            f"{path}: the first column has no name and counts the rows, which is no coordinate of a sample; write the table without "
+            f"{path}: the first column has no name and counts the rows, which is no coordinate of a sample; write the "
+            "table without "
             "its index (to_csv(index=False))"
         )
     return array

@@ -18,8 +18,8 @@ class Augmentation:
     Randomness is of torch's global generator, which a training set seeds for each batch.
 
     Args:
-        names: ``flip`` (left to right, one image in two) and ``shift`` (each way by up to ``max_shift`` pixels, the pixels of the
-            edge repeated).
+        names: ``flip`` (left to right, one image in two) and ``shift`` (each way by up to ``max_shift`` pixels, the
+            pixels of the edge repeated).
         max_shift: in pixels.
 
     Raises:

@@ -14,7 +14,10 @@ from lightning_irl.datamodules.conversion import Array, as_array, as_flag, as_in
 from lightning_irl.errors import did_you_mean
 
 PARTS = ("observations", "actions", "rewards", "log_probs")
-HOW_TO_CONVERT = "In Python: write_npz('mine.npz', Demonstrations(observations, actions)), lists with one array an episode (docs/trajectories.md)"
+HOW_TO_CONVERT = (
+    "In Python: write_npz('mine.npz', Demonstrations(observations, actions)), lists with one array an "
+    "episode (docs/trajectories.md)"
+)
 MANY = 100  # steps, in which one action alone is no accident
 MOST_REASONS = 3  # for leaving out trajectories that are worth repeating
 METADATA = ("horizon", "num_actions", "action_low", "action_high", "environment")
@@ -24,15 +27,16 @@ METADATA = ("horizon", "num_actions", "action_low", "action_high", "environment"
 class Demonstrations:
     """Whole episodes, each of its own length. Lists and tensors are taken as arrays.
 
-    Where the state after the last action is not known (as many observations as actions in every trajectory, or a last observation
-    that is NaN throughout), the last step is left out and that is said.
+    Where the state after the last action is not known (as many observations as actions in every trajectory, or a last
+    observation that is NaN throughout), the last step is left out and that is said.
 
     Attributes:
         observations: of each episode (T_i + 1, *obs), the one after the last action included.
-        actions: of each (T_i, *act); integers where they are discrete. None, or NaN throughout, where only states were recorded: they
-            are (T_i, 0) then.
+        actions: of each (T_i, *act); integers where they are discrete. None, or NaN throughout, where only states were
+            recorded: they are (T_i, 0) then.
         rewards: true ones of each (T_i,), NaN where one is not known; None where none is. Nothing learns from them.
-        terminal: of each, whether the file says that the environment ended it, None where it is not known; None where it does not say.
+        terminal: of each, whether the file says that the environment ended it, None where it is not known; None where
+            it does not say.
         name: what messages call them, such as the file's path.
         metadata: what else the file says: horizon, num_actions, action_low, action_high, environment.
         log_probs: of each (T_i,), log pi(a | s) of the policy that acted, or None where it is not known.
@@ -41,8 +45,8 @@ class Demonstrations:
         skip_invalid: leave out trajectories that would be refused, and say how many and why.
 
     Raises:
-        ValueError: naming the trajectory, and the step where there is one, if lengths, shapes or types do not fit or a number is
-            NaN or infinite (in single precision, as it will be served).
+        ValueError: naming the trajectory, and the step where there is one, if lengths, shapes or types do not fit or a
+            number is NaN or infinite (in single precision, as it will be served).
 
     Example:
         >>> Demonstrations([np.zeros((4, 2)), np.zeros((3, 2))], [np.zeros((3, 1)), np.zeros((2, 1))]).lengths
@@ -127,8 +131,10 @@ class Demonstrations:
         if len(unknown) == len(pairs) and self.metadata.get("horizon") == longest:
             self._set("metadata", {**self.metadata, "horizon": longest - 1})
         rank_zero_warn(
-            f"{self.name}: the state after the last action is not known of {len(unknown)} of {len(pairs)} trajectories, so their last "
-            "step is left out; where the environment ended the episode there, its reward is counted with the step before"
+            f"{self.name}: the state after the last action is not known of {len(unknown)} of {len(pairs)} "
+            "trajectories, so their last "
+            "step is left out; where the environment ended the episode there, its reward is counted with the step "
+            "before"
         )
 
     def _validate(self, skip_invalid: bool) -> None:
@@ -195,7 +201,8 @@ class Demonstrations:
                     )
             elif values.shape[1:] != first.shape[1:] or values.dtype.kind != first.dtype.kind:
                 raise ValueError(
-                    f"{where}: {what}s of shape {list(values.shape[1:])} and type {values.dtype}, trajectory {reference} has "
+                    f"{where}: {what}s of shape {list(values.shape[1:])} and type {values.dtype}, trajectory "
+                    f"{reference} has "
                     f"{list(first.shape[1:])} and {first.dtype}"
                 )
             with np.errstate(over="ignore"):
@@ -218,7 +225,8 @@ class Demonstrations:
         else:
             others = "the expert return is the mean of the others"
         rank_zero_warn(
-            f"{self.name}: rewards of {sum(unknown)} of {len(unknown)} trajectories are NaN, taken as not known; {others}"
+            f"{self.name}: rewards of {sum(unknown)} of {len(unknown)} trajectories are NaN, taken as not known; "
+            f"{others}"
         )
 
     def _note_constant_actions(self) -> None:
@@ -227,7 +235,8 @@ class Demonstrations:
         is_continuous = bool(first.size) and first.dtype.kind == "f"
         if is_continuous and sum(self.lengths) >= MANY and all((actions == first).all() for actions in self.actions):
             rank_zero_warn(
-                f"{self.name}: all {sum(self.lengths)} actions are {first.tolist()}; if actions are not known, leave them out (no "
+                f"{self.name}: all {sum(self.lengths)} actions are {first.tolist()}; if actions are not known, leave "
+                "them out (no "
                 "acts in the file), and only states are learned from"
             )
 

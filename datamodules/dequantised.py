@@ -1,13 +1,14 @@
 r"""Images of integer grey levels, served as continuous ones, and what that does to their density.
 
 Raw data are grey levels 0 to L - 1 plus uniform noise, on [0, L) in every coordinate (dequantised). They are served as
-:math:`x = \text{raw} / L` on the unit box (``scale``), or as :math:`\text{logit}(\alpha + (1 - 2 \alpha) x)` on all of R^d
-(``logit``); or without noise, as the middles (k + 1/2) / L of their levels (``discrete``). A batch carries ``log_det`` = log |d served / d raw|, so that
+:math:`x = \text{raw} / L` on the unit box (``scale``), or as :math:`\text{logit}(\alpha + (1 - 2 \alpha) x)` on all of
+R^d (``logit``); or without noise, as the middles (k + 1/2) / L of their levels (``discrete``). A batch carries
+``log_det`` = log |d served / d raw|, so that
 
 .. math:: -(\log p(\text{served}) + \text{log\_det}) / (d \log 2)
 
-is in bits per dimension of grey levels, whichever way images are served: an upper bound on those of the discrete images under
-the same model (Theis et al. 2016, arXiv 1511.01844), and what papers report for 256 levels.
+is in bits per dimension of grey levels, whichever way images are served: an upper bound on those of the discrete images
+under the same model (Theis et al. 2016, arXiv 1511.01844), and what papers report for 256 levels.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ OFF_LEVEL = 0.02  # share of a level by which a value may miss it: rounding
 
 
 def default_alpha(channels: int) -> float:
-    """Alpha of the logit that papers have: 1e-6 for grey images, 0.05 for others (Papamakarios et al. 2017, arXiv 1705.07057)."""
+    """Alpha of the logit that papers have: 1e-6 for grey images, 0.05 for others (Papamakarios et al. 2017, arXiv
+    1705.07057).
+    """
     return 1e-6 if channels == 1 else 0.05
 
 
@@ -51,9 +54,11 @@ def check_serving(transform: str, alpha: float = 0.0) -> None:
 
 
 def serve(unit: Tensor, num_levels: int, transform: str, alpha: float = 0.0) -> Batch:
-    r"""Images on the unit box (B, C, H, W) as served, with log |d served / d raw| (B,) in nats, raw being in grey levels.
+    r"""Images on the unit box (B, C, H, W) as served, with log |d served / d raw| (B,) in nats, raw being in grey
+    levels.
 
-    Discrete images are counted, raw and served: probabilities do not change with the scale, and the log-determinant is 0.
+    Discrete images are counted, raw and served: probabilities do not change with the scale, and the log-determinant is
+    0.
 
     Args:
         unit: dequantised images over ``num_levels``, in [0, 1].
@@ -62,7 +67,8 @@ def serve(unit: Tensor, num_levels: int, transform: str, alpha: float = 0.0) -> 
         alpha: of :math:`\text{logit}(\alpha + (1 - 2 \alpha) x)`; with 0, x is kept 1e-6 from 0 and 1.
 
     Source:
-        Dinh et al. 2017, arXiv 1605.08803, section 4.1, with 1 - alpha; symmetric as Papamakarios et al. 2017, arXiv 1705.07057.
+        Dinh et al. 2017, arXiv 1605.08803, section 4.1, with 1 - alpha; symmetric as Papamakarios et al. 2017, arXiv
+        1705.07057.
 
     Example:
         >>> served, log_det = serve(torch.full((1, 1, 1, 1), 0.5), 256, "logit", alpha=0.05)
@@ -84,7 +90,8 @@ def serve(unit: Tensor, num_levels: int, transform: str, alpha: float = 0.0) -> 
 
 
 def image_event(levels: Tensor, num_levels: int, transform: str, alpha: float = 0.0) -> Event:
-    """The event of images served that way; its location and scale are of training images ``levels`` (N, C, H, W), integers.
+    """The event of images served that way; its location and scale are of training images ``levels`` (N, C, H, W),
+    integers.
 
     Example:
         >>> event = image_event(torch.tensor([[[[0, 3]]]]), num_levels=4, transform="scale")
@@ -116,8 +123,8 @@ def to_levels(values: NDArray[Any], num_levels: int, low: float | None = None, h
     """Grey levels 0 .. L - 1 of images (N, C, H, W), as integers, from however they are scaled.
 
     Args:
-        values: levels themselves; or k / (L - 1) in [0, 1], where a value is no integer and none is above 1; or evenly spaced
-            between ``low`` and ``high``.
+        values: levels themselves; or k / (L - 1) in [0, 1], where a value is no integer and none is above 1; or evenly
+            spaced between ``low`` and ``high``.
         num_levels: number of grey levels L, from 2 to 65,536.
         low: the value of level 0, None to find it.
         high: the value of level L - 1.
@@ -146,14 +153,17 @@ def to_levels(values: NDArray[Any], num_levels: int, low: float | None = None, h
     if away.max() > OFF_LEVEL or nearest.min() < 0 or nearest.max() > top:
         wrong = (away > OFF_LEVEL) | (nearest < 0) | (nearest > top)
         raise ValueError(
-            f"{wrong.mean():.1%} of values, such as {values[wrong].flat[0]:.6g}, are none of {num_levels} levels from {low:g} to "
-            f"{high:g}; give levels 0 to {top}, or the values of darkest and brightest as low and high, or leave levels out"
+            f"{wrong.mean():.1%} of values, such as {values[wrong].flat[0]:.6g}, are none of {num_levels} levels from "
+            f"{low:g} to "
+            f"{high:g}; give levels 0 to {top}, or the values of darkest and brightest as low and high, or leave "
+            "levels out"
         )
     return torch.from_numpy(nearest.astype(np.uint8 if num_levels <= 256 else np.int32))
 
 
 class SeededNoise:
-    """Uniform noise in [0, 1) of image i, a function of (seed, stream, i): nothing is held, in whatever order images come.
+    """Uniform noise in [0, 1) of image i, a function of (seed, stream, i): nothing is held, in whatever order images
+    come.
 
     Args:
         shape: of one image.
@@ -171,7 +181,8 @@ class SeededNoise:
 
     def __getitem__(self, indices: list[int]) -> Tensor:
         size = math.prod(self.shape)
-        # Raw bits of a counter-based generator: the same with every version of NumPy, and image i starts at its own counter.
+        # Raw bits of a counter-based generator: the same with every version of NumPy, and image i starts at its own
+        # counter.
         raw = [np.random.Philox(key=self.key, counter=[0, 0, 0, index]).random_raw(size) for index in indices]
         noise = (np.stack(raw) >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
         return torch.from_numpy(noise).view(-1, *self.shape)
@@ -183,9 +194,10 @@ class DequantisedImages(Dataset[Batch]):
     Args:
         levels: integers from 0 to ``num_levels`` - 1; a tensor, or what gives one for a list of indices.
         num_levels: number of grey levels.
-        transform: ``scale``, ``logit`` or ``discrete`` (the middle of each level's part of the unit box, without noise).
-        noise: fixed uniform noise in [0, 1), shaped like ``levels``, or what gives it for a list of indices; None for fresh
-            noise each time.
+        transform: ``scale``, ``logit`` or ``discrete`` (the middle of each level's part of the unit box, without
+            noise).
+        noise: fixed uniform noise in [0, 1), shaped like ``levels``, or what gives it for a list of indices; None for
+            fresh noise each time.
         alpha: of the logit.
         augment: applied to the levels (B, C, H, W) of a batch, before the noise.
     """
@@ -233,7 +245,8 @@ def central_square(height: int, width: int) -> tuple[int, int, int]:
 
 
 def resized(levels: Tensor, size: int) -> Tensor:
-    """Images of 256 levels (N, C, H, W), their central square resized to ``size`` x ``size`` (bilinear, antialiased); uint8.
+    """Images of 256 levels (N, C, H, W), their central square resized to ``size`` x ``size`` (bilinear, antialiased);
+    uint8.
 
     Example:
         >>> resized(torch.full((2, 1, 8, 6), 7), 4).unique()

@@ -1,4 +1,6 @@
-"""What a file is, by its first bytes and never by its name, and what it holds by name; nothing in it is ever unpickled."""
+"""What a file is, by its first bytes and never by its name, and what it holds by name; nothing in
+it is ever unpickled.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,8 @@ def words_for(path: str | Path) -> str:
 def arrays_in(path: str | Path) -> list[Array] | None:
     """The arrays or columns of a ``.npy`` or ``.npz`` file, of HDF5, Parquet or Arrow, from headers alone.
 
-    None where the kind has none, the file is damaged, or the package that would read it (h5py, pyarrow) is not installed.
+    None where the kind has none, the file is damaged, or the package that would read it (h5py, pyarrow) is not
+    installed.
     """
     reader = {"npy": _of_npy, "npz": _of_npz, "hdf5": _of_hdf5, "parquet": _of_parquet, "arrow": _of_arrow}
     kind = kind_of(path)
@@ -166,7 +169,8 @@ def _kind_of_text(text: str) -> str:
 def separator_of(text: str) -> str | None:
     """What stands between the columns of a table of text, a blank for any blanks; None where it is no table.
 
-    A table has rows of one length, and a number in its last; the last line may be cut short and is looked at if it is alone.
+    A table has rows of one length, and a number in its last; the last line may be cut short and is looked at if it is
+    alone.
 
     Example:
         >>> separator_of("x;y\\n1,5;2\\n"), separator_of("# made by hand\\n1 2\\n3 4"), separator_of("Dear all, hello")

@@ -18,10 +18,12 @@ SEEN, AFTER = ("obs", "observations"), ("next_obs", "next_observations")
 
 
 def read_hdf5(path: str | Path, skip_invalid: bool = False) -> Demonstrations:
-    """Read an HDF5 file with h5py: one row of steps as in D4RL, or a group for each trajectory as in robomimic, ManiSkill and Minari.
+    """Read an HDF5 file with h5py: one row of steps as in D4RL, or a group for each trajectory as in robomimic,
+    ManiSkill and Minari.
 
-    Of groups, ``actions`` and ``obs`` (or ``observations``) are read, with ``next_obs``, ``rewards`` and ``terminated`` where they
-    are there. Where ``obs`` is a group of several arrays, which to take and in what order is yours to say, in a file of your own.
+    Of groups, ``actions`` and ``obs`` (or ``observations``) are read, with ``next_obs``, ``rewards`` and ``terminated``
+    where they are there. Where ``obs`` is a group of several arrays, which to take and in what order is yours to say,
+    in a file of your own.
 
     Raises:
         ValueError: naming the arrays that it has, if it has neither; or if h5py is not installed, or it is truncated.
@@ -46,7 +48,8 @@ def _groups(h5py: Any, file: Any, path: str) -> dict[str, Any]:
     groups = sorted((int(match[1]), name) for name in parent if (match := pattern.fullmatch(name)))
     if not groups:
         raise ValueError(
-            f"{path} is an HDF5 file without demonstrations; it has {names_of(arrays_in(path) or []) or 'no array'}. {HOW_TO_CONVERT}"
+            f"{path} is an HDF5 file without demonstrations; it has {names_of(arrays_in(path) or []) or 'no array'}. "
+            f"{HOW_TO_CONVERT}"
         )
     found: dict[str, Any] = {"observations": [], "actions": [], "rewards": [], "terminal": []}
     for _, name in groups:
@@ -73,7 +76,8 @@ def _only(h5py: Any, group: Any, names: Sequence[str], where: str) -> Any:
     if isinstance(part, h5py.Group):
         if len(part) != 1:
             raise ValueError(
-                f"{where}: {names[0]} are {', '.join(part)}; which of them an observation is, and in what order, the file does not say, "
+                f"{where}: {names[0]} are {', '.join(part)}; which of them an observation is, and in what order, the "
+                "file does not say, "
                 f"so join them and write a file of your own. {HOW_TO_CONVERT}"
             )
         return part[next(iter(part))]

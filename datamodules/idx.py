@@ -34,7 +34,8 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     shape = [int(size) for size in np.frombuffer(content, ">u4", dimensions, offset=4)]
     if len(content) - start != math.prod(shape):
         raise ValueError(
-            f"{path} holds {len(content) - start} bytes of data, but its header says {shape}, which is {math.prod(shape)}; it is "
+            f"{path} holds {len(content) - start} bytes of data, but its header says {shape}, which is "
+            f"{math.prod(shape)}; it is "
             "cut short or damaged: fetch it again"
         )
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())

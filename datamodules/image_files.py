@@ -74,7 +74,8 @@ def survey(root: Path, names: Sequence[str], must_match: bool) -> Survey:
         first = first or size
         if must_match and size != first:
             raise ValueError(
-                f"{root / names[0]} is {first[0]} x {first[1]} and {root / name} is {size[0]} x {size[1]} (height x width); set "
+                f"{root / names[0]} is {first[0]} x {first[1]} and {root / name} is {size[0]} x {size[1]} (height x "
+                "width); set "
                 "size to resize all to one"
             )
     if first is None:
@@ -85,8 +86,8 @@ def survey(root: Path, names: Sequence[str], must_match: bool) -> Survey:
 def read_image(path: Path, channels: int, size: int | None) -> Tensor:
     """One image as levels (C, H, W), uint8; with ``size`` its central square, resized (bilinear, antialiased).
 
-    It is what a person sees: turned as its EXIF orientation says, on white where it is transparent, its first page, the 8 highest
-    bits of 16.
+    It is what a person sees: turned as its EXIF orientation says, on white where it is transparent, its first page, the
+    8 highest bits of 16.
 
     Raises:
         UnreadableImageError: naming the file.

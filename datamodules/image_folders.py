@@ -84,7 +84,9 @@ def parts_of(root: Path) -> dict[str, str]:
 
 
 def same_in_two_parts(root: Path, parts: dict[str, list[str]]) -> str | None:
-    """How many images of training are in validation or tests too, by size and first bytes, with two names; None if none are."""
+    """How many images of training are in validation or tests too, by size and first bytes, with two names; None if none
+    are.
+    """
     sizes: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for part, names in parts.items():
         for name in names:

@@ -125,12 +125,14 @@ def _used(sizes: Sizes, available: int, held_out: int, available_test: int) -> t
     train = left if sizes.train is None else sizes.train
     if held_out < 1 or test < 1 or train < 1:
         raise ValueError(
-            f"train, val and test have {train}, {held_out} and {test} images; each part needs at least 1: add images, or set "
+            f"train, val and test have {train}, {held_out} and {test} images; each part needs at least 1: add images, "
+            "or set "
             "train_size, val_size and test_size"
         )
     if train > left or test > available_test:
         raise ValueError(
-            f"train_size is {train} and test_size {test}, but there are {left} training images beside {held_out} for validation, "
+            f"train_size is {train} and test_size {test}, but there are {left} training images beside {held_out} for "
+            "validation, "
             f"and {available_test} test images; lower them"
         )
     return train, held_out, test
@@ -201,7 +203,8 @@ def _celeba(name: str, root: Path, download: bool, sizes: Sizes) -> Source:
     on_disk = set(find_images(folder).names)
     if absent := [file for file in names if file not in on_disk]:
         raise FileNotFoundError(
-            f"{name}: {len(absent)} of {len(names)} images are not in {folder}, such as {absent[0]}; unpack img_align_celeba.zip "
+            f"{name}: {len(absent)} of {len(names)} images are not in {folder}, such as {absent[0]}; unpack "
+            "img_align_celeba.zip "
             "there again"
         )
     where = [np.flatnonzero(parts == part) for part in ("0", "1", "2")]
@@ -241,7 +244,10 @@ def _folder(name: str, root: Path, download: bool, sizes: Sizes) -> Source:
     if "train" not in folders or len(folders) < 2:
         if folders:
             lacking = "val or test" if "train" in folders else "train"
-            alone = f"images of {' and '.join(folders.values())} are pooled with all others, since there is no folder {lacking}"
+            alone = (
+                f"images of {' and '.join(folders.values())} are pooled with all others, since there is no folder "
+                f"{lacking}"
+            )
         folders = {}
         found = _images_in(root)
         given = {"train": _shuffled(found.names)}
@@ -268,7 +274,8 @@ def _folder(name: str, root: Path, download: bool, sizes: Sizes) -> Source:
     for part, files in used.items():
         if not files or len(files) < (wanted[part] or 1):
             raise ValueError(
-                f"{root} has {total} images to train on and to hold out from, which leaves {len(files)} for {part}_size="
+                f"{root} has {total} images to train on and to hold out from, which leaves {len(files)} for "
+                f"{part}_size="
                 f"{wanted[part] or 'all'}; each part needs at least 1: add images, or change the sizes of the parts"
             )
     unused = sum(map(len, given.values())) - sum(map(len, used.values()))

@@ -36,32 +36,36 @@ LUMA = (19595, 38470, 7471)  # of red, green and blue in grey, over 2^16 (ITU-R 
 class ImageDataModule(MemoryDataModule):
     r"""MNIST, Fashion-MNIST, CIFAR-10, SVHN, CelebA, or a folder of images; 256 grey levels, dequantised.
 
-    Training, validation and test parts are fixed: the data's own test part (and CelebA's own validation part); otherwise the last
-    tenth of the training images validates. A folder is split by a fixed shuffle of its sorted names, 8 : 1 : 1, or as its
-    subfolders ``train``, ``val`` and ``test`` say (in any case; also ``training``, ``valid``, ``validation``, ``dev``, ``testing``);
-    where ``val`` or ``test`` is not there, a tenth of ``train`` takes its place. One line says what was read and what was not.
+    Training, validation and test parts are fixed: the data's own test part (and CelebA's own validation part);
+    otherwise the last tenth of the training images validates. A folder is split by a fixed shuffle of its sorted names,
+    8 : 1 : 1, or as its subfolders ``train``, ``val`` and ``test`` say (in any case; also ``training``, ``valid``,
+    ``validation``, ``dev``, ``testing``); where ``val`` or ``test`` is not there, a tenth of ``train`` takes its place.
+    One line says what was read and what was not.
 
-    Images are dequantised with uniform noise, fresh in training, a function of the seed and the image in validation and test, and
-    served on the unit box or through a logit. Bits per dimension of grey levels plus noise in [0, 256),
-    :math:`-(\log p + \text{log\_det}) / (d \log 2)`, are an upper bound on those of the discrete images (Theis et al. 2016, arXiv
-    1511.01844), and comparable between both transforms and with the literature at the same size and colours.
+    Images are dequantised with uniform noise, fresh in training, a function of the seed and the image in validation and
+    test, and served on the unit box or through a logit. Bits per dimension of grey levels plus noise in [0, 256),
+    :math:`-(\log p + \text{log\_det}) / (d \log 2)`, are an upper bound on those of the discrete images (Theis et al.
+    2016, arXiv 1511.01844), and comparable between both transforms and with the literature at the same size and
+    colours.
 
-    Small images are held in memory as bytes, once for all workers. CelebA, and a folder of more than ``memory_limit`` bytes, are
-    read from their files when they are served.
+    Small images are held in memory as bytes, once for all workers. CelebA, and a folder of more than ``memory_limit``
+    bytes, are read from their files when they are served.
 
     Args:
         name: mnist, fashion_mnist, cifar10, svhn, celeba or folder.
-        root: the folder that holds the files: in torchvision's layout; for mnist and fashion_mnist also the idx files themselves,
-            gzip or not; for folder any image files, at any depth.
+        root: the folder that holds the files: in torchvision's layout; for mnist and fashion_mnist also the idx files
+            themselves, gzip or not; for folder any image files, at any depth.
         download: whether to fetch what is missing into ``root``, by torchvision.
-        size: height and width to which the central square of every image is resized (bilinear, antialiased); None for images as
-            they are.
+        size: height and width to which the central square of every image is resized (bilinear, antialiased); None for
+            images as they are.
         grey: whether images have one channel; None for as they are (a folder's are grey if all its files are).
-        augment: of the training part alone: ``flip`` (left to right, one in two), ``shift`` (each way by up to ``max_shift``).
+        augment: of the training part alone: ``flip`` (left to right, one in two), ``shift`` (each way by up to
+            ``max_shift``).
         max_shift: in pixels.
         transform: ``scale`` to the box [0, 1], or ``logit`` to all of R^d.
-        alpha: of :math:`\text{logit}(\alpha + (1 - 2 \alpha) x)`; None for 1e-6 of grey images and 0.05 of colour ones, as
-            Papamakarios et al. 2017 (arXiv 1705.07057) for MNIST and CIFAR-10; Dinh et al. 2017 (arXiv 1605.08803) have 0.05.
+        alpha: of :math:`\text{logit}(\alpha + (1 - 2 \alpha) x)`; None for 1e-6 of grey images and 0.05 of colour ones,
+            as Papamakarios et al. 2017 (arXiv 1705.07057) for MNIST and CIFAR-10; Dinh et al. 2017 (arXiv 1605.08803)
+            have 0.05.
         batch_size: demonstrations in a batch, over all processes.
         steps_per_epoch: batches in an epoch; by default one pass over the training part.
         num_workers: processes that read and serve; None for none where images are in memory, otherwise up to 4.
@@ -189,7 +193,9 @@ def open_files(source: Source, size: int | None, grey: bool | None, memory_limit
 
 
 def say_what_is_read(source: Source, found: Survey) -> None:
-    """One line: how many images of a folder are in which part and why, how many were not read, and what is done to some."""
+    """One line: how many images of a folder are in which part and why, how many were not read, and what is done to
+    some.
+    """
     counts = ", ".join(f"{part} {len(files)}" for part, files in source.images._asdict().items())
     shown = f"; {in_words(found.shown)}" if found.shown else ""
     rank_zero_info(f"{source.root}: images of {counts}, {source.how}{shown}")

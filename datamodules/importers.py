@@ -1,4 +1,6 @@
-"""Demonstrations from wherever they are: our files, those that ship, Minari's data sets, those of ``imitation``, D4RL and others."""
+"""Demonstrations from wherever they are: our files, those that ship, Minari's data sets, those of ``imitation``, D4RL
+and others.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ def read(source: str | Path, format: Format = "auto", skip_invalid: bool = False
 
     Raises:
         FileNotFoundError: if there is none, naming the nearest.
-        ValueError: if the format is not known, a package that reads it is not installed, or what is there is not what it should be.
+        ValueError: if the format is not known, a package that reads it is not installed, or what is there is not what
+            it should be.
     """
     if format not in FORMATS:
         raise ValueError(f"format {format!r} is not known; {did_you_mean(str(format), FORMATS)}")

@@ -44,15 +44,16 @@ class TensorDemonstrations(Dataset[Batch]):
 
 
 class EpochSampler(DistributedSampler[Batch]):
-    """An order that is a function of (seed, epoch): permutations, one after another, for ``num_batches`` batches over all processes.
+    """An order that is a function of (seed, epoch): permutations, one after another, for ``num_batches`` batches over
+    all processes.
 
-    An epoch is thereby any number of batches, whatever the size of the data. What it gives are tickets, permutation * size + index,
-    for :class:`Shuffled`.
+    An epoch is thereby any number of batches, whatever the size of the data. What it gives are tickets, permutation *
+    size + index, for :class:`Shuffled`.
 
     Args:
         size: of the data.
-        batch_size: demonstrations in a batch, over all processes. Their shares differ by one at most; of a batch that has fewer
-            demonstrations than there are processes every process has all.
+        batch_size: demonstrations in a batch, over all processes. Their shares differ by one at most; of a batch that
+            has fewer demonstrations than there are processes every process has all.
         num_batches: of an epoch.
         seed: of the order.
         num_replicas: processes.
@@ -114,8 +115,8 @@ class EpochLoader(DataLoader[Batch]):
 class Shuffled(Dataset[Batch]):
     """Serves a dataset by the tickets of :class:`EpochSampler`.
 
-    What is random in a batch (noise, augmentation) is a function of the seed and of the batch's first ticket: the same however many
-    workers cut batches, and in a run that was interrupted.
+    What is random in a batch (noise, augmentation) is a function of the seed and of the batch's first ticket: the same
+    however many workers cut batches, and in a run that was interrupted.
 
     Args:
         dataset: fetched a whole batch at a time by ``__getitems__``; random unless its ``is_random`` says else.
@@ -146,8 +147,8 @@ class Shuffled(Dataset[Batch]):
 class PartSampler(DistributedSampler[Batch]):
     """What each process sees of data in order: every so many-th, none twice, so that parts differ by one at most.
 
-    Of data that are fewer than processes each sees all: Lightning runs nothing on a process without a batch, and what the others
-    exchange would wait for it. Means over all processes are the same.
+    Of data that are fewer than processes each sees all: Lightning runs nothing on a process without a batch, and what
+    the others exchange would wait for it. Means over all processes are the same.
     """
 
     def __init__(self, size: int, num_replicas: int, rank: int) -> None:
@@ -170,8 +171,8 @@ class MemoryDataModule(pl.LightningDataModule):
     Args:
         event: what one sample looks like, as served.
         splits: training, validation and test parts.
-        batch_size: demonstrations in a batch, over all processes: shares that differ by one at most, or all of it in each process
-            where there are more processes.
+        batch_size: demonstrations in a batch, over all processes: shares that differ by one at most, or all of it in
+            each process where there are more processes.
         steps_per_epoch: batches in an epoch; by default one pass over the training part.
         seed: of the order in which the training part is served, and of what is random in it.
 
@@ -232,7 +233,8 @@ class MemoryDataModule(pl.LightningDataModule):
             drop_last=True,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
-            generator=torch.Generator(),  # of workers; what is random in training draws from the process's, which a checkpoint restores
+            # of workers; what is random in training draws from the process's, which a checkpoint restores
+            generator=torch.Generator(),
         )
 
     def val_dataloader(self) -> DataLoader[Batch]:

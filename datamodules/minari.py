@@ -29,9 +29,9 @@ def is_minari(folder: Path) -> bool:
 def read_minari(source: str | Path, skip_invalid: bool = False) -> Demonstrations:
     """Read a Minari data set that is on this machine; nothing is downloaded.
 
-    HDF5 data is read with h5py, the layout of Minari 0.4 too (there what describes the data is in the HDF5 file itself); images,
-    Arrow and Parquet with the package ``minari``. Horizon, bounds and the number of actions are those of its environment. Discrete
-    observations become one-hot vectors.
+    HDF5 data is read with h5py, the layout of Minari 0.4 too (there what describes the data is in the HDF5 file
+    itself); images, Arrow and Parquet with the package ``minari``. Horizon, bounds and the number of actions are those
+    of its environment. Discrete observations become one-hot vectors.
 
     Args:
         source: folder of the data set, or its id, such as ``pendulum/expert-v0``.
@@ -48,7 +48,8 @@ def read_minari(source: str | Path, skip_invalid: bool = False) -> Demonstration
         names = [path.relative_to(minari_root()).as_posix() for path in known]
         hint = f"{did_you_mean(str(source), names)}; " if names else ""
         raise FileNotFoundError(
-            f"no Minari data set {source}, neither a folder nor an id in {minari_root()}; {hint}`minari download {source}` "
+            f"no Minari data set {source}, neither a folder nor an id in {minari_root()}; {hint}`minari download "
+            f"{source}` "
             "fetches one"
         )
     described = _described(folder)
@@ -56,7 +57,8 @@ def read_minari(source: str | Path, skip_invalid: bool = False) -> Demonstration
     for what, space in spaces.items():
         if space.get("type", "Box") not in ("Box", "Discrete"):
             raise ValueError(
-                f"{folder}: {what}s are a {space['type']}; only Box and Discrete are read: flatten them and write an .npz file"
+                f"{folder}: {what}s are a {space['type']}; only Box and Discrete are read: flatten them and write an "
+                ".npz file"
             )
     is_image = spaces["observation"].get("dtype") == "uint8" and len(spaces["observation"].get("shape", ())) == 3
     reader = _minari_episodes if is_image or described.get("data_format", "hdf5") != "hdf5" else _hdf5_episodes
@@ -72,7 +74,9 @@ def read_minari(source: str | Path, skip_invalid: bool = False) -> Demonstration
 
 
 def _described(folder: Path) -> dict[str, Any]:
-    """What a data set says of itself: since Minari 0.5 in a file of its own, before in the attributes of its HDF5 file."""
+    """What a data set says of itself: since Minari 0.5 in a file of its own, before in the
+    attributes of its HDF5 file.
+    """
     path = folder / "data" / "metadata.json"
     if path.is_file():
         try:

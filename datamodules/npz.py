@@ -18,7 +18,8 @@ OPTIONAL = ("acts", "rews", "log_probs", "terminal")  # without acts, states alo
 
 
 def read_npz(path: str | Path, skip_invalid: bool = False) -> Demonstrations:
-    """Read a file of :func:`write_npz`, or one of single steps as D4RL and Stable-Baselines write them (see :func:`read_flat`).
+    """Read a file of :func:`write_npz`, or one of single steps as D4RL and Stable-Baselines write them (see
+    :func:`read_flat`).
 
     Nothing in it is ever unpickled, and arrays of other names are not read.
 
@@ -42,14 +43,16 @@ def read_npz(path: str | Path, skip_invalid: bool = False) -> Demonstrations:
     except Exception as error:  # numpy and zipfile raise many kinds for a file that is not what it should be
         if "allow_pickle" in str(error):
             raise ValueError(
-                f"{path} is truncated or no .npz file of plain arrays: it holds pickled objects, which could run code and are not read"
+                f"{path} is truncated or no .npz file of plain arrays: it holds pickled objects, which could run code "
+                "and are not read"
             ) from None
         raise ValueError(f"{path} is truncated or no .npz file of plain arrays: {error}") from None
     if steps_alone:
         return Demonstrations(**read_flat(arrays, str(path)), name=str(path), skip_invalid=skip_invalid)
     if missing := [key for key in REQUIRED if key not in arrays]:
         raise ValueError(
-            f"{path} lacks {', '.join(missing)}; it has {names_of(arrays_in(path) or []) or 'no array'}. {HOW_TO_CONVERT}"
+            f"{path} lacks {', '.join(missing)}; it has {names_of(arrays_in(path) or []) or 'no array'}. "
+            f"{HOW_TO_CONVERT}"
         )
     rows = len(arrays["obs"])
     steps = len(arrays["acts"]) if "acts" in arrays else rows - np.size(arrays["indices"]) - 1
@@ -57,7 +60,8 @@ def read_npz(path: str | Path, skip_invalid: bool = False) -> Demonstrations:
     number = len(ends) + 1
     if rows not in (steps + number, steps):
         raise ValueError(
-            f"{path}: obs has {rows} rows; {steps} actions in {number} trajectories need {steps + number}, or {steps} where the state "
+            f"{path}: obs has {rows} rows; {steps} actions in {number} trajectories need {steps + number}, or {steps} "
+            "where the state "
             "after the last action is not known"
         )
     for key in ("rews", "log_probs"):
@@ -94,8 +98,9 @@ def _split_points(path: str | Path, ends: Array, steps: int) -> Array:
 def write_npz(path: str | Path, demonstrations: Demonstrations) -> None:
     """Write demonstrations, aside first, so that a file that was there stays whole until the new one is.
 
-    The arrays are in docs/trajectories.md: ``obs`` (sum of T_i + 1 rows), ``acts`` (left out where only states are known), ``rews``,
-    ``log_probs`` (sum of T_i rows), ``indices`` (split points of acts), ``terminal``, and what is known of the metadata.
+    The arrays are in docs/trajectories.md: ``obs`` (sum of T_i + 1 rows), ``acts`` (left out where only states are
+    known), ``rews``, ``log_probs`` (sum of T_i rows), ``indices`` (split points of acts), ``terminal``, and what is
+    known of the metadata.
     """
     arrays: dict[str, Any] = {
         "obs": np.concatenate(demonstrations.observations),

@@ -1,4 +1,6 @@
-"""What numbers cannot be to have a density, or to be served in single precision: repeated, on a lattice, or too close together."""
+"""What numbers cannot be to have a density, or to be served in single precision: repeated, on a lattice, or too close
+together.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ KEPT = 0.9  # share of distinct values that single precision must keep
 
 
 def what_single_loses(columns: NDArray[Any]) -> str | None:
-    """What is lost of columns (N, d) in single precision: in how many of them values that differ become one. None if little is.
+    """What is lost of columns (N, d) in single precision: in how many of them values that differ become one. None if
+    little is.
 
     Example:
         >>> what_single_loses(1e8 + np.arange(40.0)[:, None])
@@ -37,7 +40,8 @@ def what_single_loses(columns: NDArray[Any]) -> str | None:
         return None
     _, place, before, after = worst
     return (
-        f"of {before:,} distinct values of coordinate {place} single precision keeps {after:,} (they go from {low[place]:.8g} to "
+        f"of {before:,} distinct values of coordinate {place} single precision keeps {after:,} (they go from "
+        f"{low[place]:.8g} to "
         f"{high[place]:.8g})"
     )
 

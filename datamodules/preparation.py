@@ -31,7 +31,8 @@ class Actions(NamedTuple):
         num_actions: number of discrete ones, 0 for continuous.
         low: lower bounds (flattened), empty where there are none.
         high: upper bounds.
-        guessed: what neither the file nor the user said: ``num_actions``, then from the largest demonstrated, or ``action_bounds``, then none.
+        guessed: what neither the file nor the user said: ``num_actions``, then from the largest demonstrated, or
+            ``action_bounds``, then none.
     """
 
     num_actions: int
@@ -58,13 +59,15 @@ def allowed_actions(
     if number or first.dtype.kind != "f":
         if action_low or action_high:
             raise ValueError(
-                f"{demos.name}: actions are discrete, of type {first.dtype}, and have no bounds; leave out action_low and "
+                f"{demos.name}: actions are discrete, of type {first.dtype}, and have no bounds; leave out action_low "
+                "and "
                 "action_high, or store continuous actions as floats"
             )
         return Actions(_check_discrete(demos, number), [], [], () if number else ("num_actions",))
     if first.ndim == 1:
         raise ValueError(
-            f"{demos.name}: actions are of type {first.dtype} and shape [T]; continuous ones have shape [T, d], discrete ones "
+            f"{demos.name}: actions are of type {first.dtype} and shape [T]; continuous ones have shape [T, d], "
+            "discrete ones "
             "are integers, or num_actions says so"
         )
     low, high = (
@@ -74,7 +77,8 @@ def allowed_actions(
     size = math.prod(first.shape[1:]) if demos.has_actions else max(len(low), len(high))
     if not size:
         raise ValueError(
-            f"{demos.name} holds states alone; say which actions the environment takes: num_actions, or action_low and action_high, one "
+            f"{demos.name} holds states alone; say which actions the environment takes: num_actions, or action_low "
+            "and action_high, one "
             "number a coordinate (or, with actions, add them as acts)"
         )
     if (low or high) and not len(low) == len(high) == size:
@@ -97,7 +101,8 @@ def _note_one_hot(demos: Demonstrations) -> None:
     is_one_hot = every.shape[1] > 1 and np.isin(every, (0, 1)).all() and (every.sum(1) == 1).all()
     if is_one_hot and len(np.unique(every, axis=0)) > 1:
         rank_zero_warn(
-            f"{demos.name}: every action is a vector of {every.shape[1]} numbers, one of them 1 and the others 0, and is taken for a "
+            f"{demos.name}: every action is a vector of {every.shape[1]} numbers, one of them 1 and the others 0, and "
+            "is taken for a "
             "continuous one; if actions are discrete, store the integers: actions.argmax(-1)"
         )
 
@@ -125,10 +130,11 @@ def pad(
     is_discrete: bool = False,
     num_coordinates: int = 0,
 ) -> Trajectory:
-    """All trajectories as one batch of ``horizon`` steps; after an early end the last observation repeats and actions are zero.
+    """All trajectories as one batch of ``horizon`` steps; after an early end the last observation repeats and actions
+    are zero.
 
-    Integers of 8 bits are images, and are served in [0, 1]. Actions that are not known are NaN, discrete ones -1: nothing can learn
-    from them unseen.
+    Integers of 8 bits are images, and are served in [0, 1]. Actions that are not known are NaN, discrete ones -1:
+    nothing can learn from them unseen.
 
     Args:
         demos: N trajectories.
@@ -147,7 +153,8 @@ def pad(
     number, first = len(demos), demos.observations[0]
     if first.ndim == 1:
         raise ValueError(
-            f"{demos.name}: observations have shape [T + 1]; they need one more dimension: [T + 1, d], with one-hot vectors for "
+            f"{demos.name}: observations have shape [T + 1]; they need one more dimension: [T + 1, d], with one-hot "
+            "vectors for "
             "discrete states"
         )
     shade = np.float32(255 if first.dtype == np.uint8 else 1)
@@ -175,14 +182,17 @@ def pad(
 
 
 def say_what_single_loses(demos: Demonstrations) -> None:
-    """Say once where single precision, in which policies see observations and act, cannot tell recorded numbers apart."""
+    """Say once where single precision, in which policies see observations and act, cannot tell
+    recorded numbers apart.
+    """
     for what, parts in (("observations", demos.observations), ("actions", demos.actions)):
         if parts[0].dtype not in (np.float64, np.int64, np.uint64, np.int32, np.uint32) or not parts[0][0].size:
             continue
         rows = np.concatenate([part.reshape(len(part), -1) for part in parts[:MOST_LOOKED_AT]])[:MOST_ROWS]
         if (lost := what_single_loses(rows)) is not None:
             rank_zero_warn(
-                f"{demos.name}: {what} are served in single precision, which loses detail: {lost}. Subtract what is common to all, in the "
+                f"{demos.name}: {what} are served in single precision, which loses detail: {lost}. Subtract what is "
+                "common to all, in the "
                 "demonstrations and in the environment alike"
             )
 
@@ -192,23 +202,27 @@ def _check_lengths(demos: Demonstrations, horizon: int, absorbing: bool) -> None
         where = f"{demos.name}, trajectory {index}: {length} steps"
         if length > horizon:
             raise ValueError(
-                f"{where}, more than the horizon of {horizon}; raise the horizon to {max(demos.lengths)} or cut the trajectories"
+                f"{where}, more than the horizon of {horizon}; raise the horizon to {max(demos.lengths)} or cut the "
+                "trajectories"
             )
         if length < horizon and not absorbing:
             raise ValueError(
-                f"{where}, less than the horizon of {horizon}. Lengths that vary tell demonstrations by their length: set "
+                f"{where}, less than the horizon of {horizon}. Lengths that vary tell demonstrations by their length: "
+                "set "
                 "absorbing=true if the environment can end an episode, or cut all to one length and set horizon"
             )
     for index, reason in cut_short(demos, horizon).items():
         raise ValueError(
-            f"{demos.name}, trajectory {index}: {reason}. Leave it out (skip_invalid=true does), or cut all to one length and set horizon"
+            f"{demos.name}, trajectory {index}: {reason}. Leave it out (skip_invalid=true does), or cut all to one "
+            "length and set horizon"
         )
 
 
 def cut_short(demos: Demonstrations, horizon: int) -> dict[int, str]:
     """Trajectories that neither last until the horizon nor were ended by the environment, with the reason."""
     return {
-        index: f"{length} steps, less than the horizon of {horizon}, but terminal says that the environment did not end it: it was cut "
+        index: f"{length} steps, less than the horizon of {horizon}, but terminal says that the environment did not "
+        "end it: it was cut "
         "short"
         for index, length in enumerate(demos.lengths)
         if length < horizon and demos.terminal is not None and demos.terminal[index] is False
@@ -232,12 +246,14 @@ def apply_bounds(name: str, trajectory: Trajectory, bounds: Actions, base_measur
     if base_measure == "lebesgue" and reached.any():
         index, step = reached.nonzero()[0].tolist()
         raise ValueError(
-            f"{name}, trajectory {index}, step {step}: action {raw[index, step].tolist()}; {int(reached.sum())} of {total} "
+            f"{name}, trajectory {index}, step {step}: action {raw[index, step].tolist()}; {int(reached.sum())} of "
+            f"{total} "
             "actions lie on or beyond the bounds, where a density has no atom: set base_measure=clipped"
         )
     if beyond.any():
         rank_zero_info(
-            f"{name}: {int(beyond.sum())} of {total} actions ({beyond.sum() / total:.1%}) are beyond the bounds and are "
+            f"{name}: {int(beyond.sum())} of {total} actions ({beyond.sum() / total:.1%}) are beyond the bounds and "
+            "are "
             f"clipped to them, as applied; with these {reached.sum() / total:.1%} are on a bound"
         )
     return trajectory._replace(actions=torch.minimum(torch.maximum(raw, low), high))
@@ -256,19 +272,22 @@ def split(
     nothing_held_out = tuple(fractions) == (0, 0)
     if not nothing_held_out and (min(fractions) <= 0 or sum(fractions) >= 1):
         raise ValueError(
-            f"fractions are {tuple(fractions)}; validation and test need a share above 0 and leave some to train; (0, 0) serves "
+            f"fractions are {tuple(fractions)}; validation and test need a share above 0 and leave some to train; (0, "
+            "0) serves "
             "the training demonstrations in all three"
         )
     if not nothing_held_out and number < 3:
         raise ValueError(
-            f"{name} has {number} trajector{'y' if number == 1 else 'ies'}; training, validation and test need one each, so at "
+            f"{name} has {number} trajector{'y' if number == 1 else 'ies'}; training, validation and test need one "
+            "each, so at "
             "least 3; or set fractions=[0, 0] to serve the same in all three"
         )
     most = number if nothing_held_out else number - 2
     if num_demonstrations is not None and not 1 <= num_demonstrations <= most:
         kept = "" if nothing_held_out else ", two of which are kept for validation and test"
         raise ValueError(
-            f"num_demonstrations is {num_demonstrations}, but {name} has {number} trajectories{kept}; it must be between 1 and {most}"
+            f"num_demonstrations is {num_demonstrations}, but {name} has {number} trajectories{kept}; it must be "
+            f"between 1 and {most}"
         )
     if nothing_held_out:
         rank_zero_info(f"{name}: nothing is held out, validation and test are the training demonstrations")
@@ -289,8 +308,9 @@ def split(
 def moments(trajectory: Trajectory, name: str = "demonstrations") -> tuple[list[float], list[float]]:
     """Mean and standard deviation of the observations acted on, of each coordinate, or one for all pixels of images.
 
-    A coordinate that never changes has a scale of 1. So has one that hardly changes, which is said: its noise is not blown up to the
-    size of what tells states apart, since a policy that moves it would leave all that a network has seen.
+    A coordinate that never changes has a scale of 1. So has one that hardly changes, which is said: its noise is not
+    blown up to the size of what tells states apart, since a policy that moves it would leave all that a network has
+    seen.
     """
     seen = trajectory.observations[:, :-1][trajectory.mask].flatten(1).double()
     if trajectory.observations.ndim == 5:  # (B, T + 1, C, H, W)
@@ -301,8 +321,10 @@ def moments(trajectory: Trajectory, name: str = "demonstrations") -> tuple[list[
     if said := (varies & is_small).nonzero().flatten().tolist():
         more = f" and {len(said) - MOST_NAMED} more" if len(said) > MOST_NAMED else ""
         rank_zero_info(
-            f"{name}: coordinate {', '.join(map(str, said[:MOST_NAMED]))}{more} of the observations hardly changes (standard deviation "
-            f"{float(scale[said].max()):.1g} at most, of others up to {float(scale.max()):.2g}) and is taken for constant: its scale is 1. "
+            f"{name}: coordinate {', '.join(map(str, said[:MOST_NAMED]))}{more} of the observations hardly changes "
+            "(standard deviation "
+            f"{float(scale[said].max()):.1g} at most, of others up to {float(scale.max()):.2g}) and is taken for "
+            "constant: its scale is 1. "
             "If it matters, store it in a smaller unit"
         )
     return mean.tolist(), torch.where(varies & ~is_small, scale, 1.0).tolist()

@@ -18,9 +18,11 @@ from lightning_irl.datamodules.needed import needed
 
 
 def read_huggingface(source: str | Path, skip_invalid: bool = False) -> Demonstrations:
-    """Read the folder that ``imitation.data.serialize.save`` wrote: a ``datasets.Dataset`` with a trajectory in each row.
+    """Read the folder that ``imitation.data.serialize.save`` wrote: a ``datasets.Dataset`` with a trajectory in each
+    row.
 
-    Columns are those of :func:`read_tables`. The Arrow files are read with pyarrow; the package ``datasets`` is not needed.
+    Columns are those of :func:`read_tables`. The Arrow files are read with pyarrow; the package ``datasets`` is not
+    needed.
 
     Raises:
         FileNotFoundError: if there is no such folder, or one of its files is missing.
@@ -43,8 +45,9 @@ def read_huggingface(source: str | Path, skip_invalid: bool = False) -> Demonstr
 def read_tables(paths: Sequence[Path], name: str, skip_invalid: bool = False) -> Demonstrations:
     """Read Arrow or Parquet files with pyarrow, one after another.
 
-    Either a trajectory in each row, with the columns ``obs``, ``acts``, and ``terminal`` and ``rews`` where they are known (nulls are
-    not known); or a step in each row, with the columns of :func:`~lightning_irl.datamodules.flat.read_flat`. Others are not read.
+    Either a trajectory in each row, with the columns ``obs``, ``acts``, and ``terminal`` and ``rews`` where they are
+    known (nulls are not known); or a step in each row, with the columns of
+    :func:`~lightning_irl.datamodules.flat.read_flat`. Others are not read.
 
     Raises:
         ValueError: if pyarrow is missing, a file is truncated, or a column is missing or no array of numbers.

@@ -28,36 +28,41 @@ from lightning_irl.spaces.samples import select
 class TrajectoryDataModule(MemoryDataModule):
     """Serves whole trajectories, padded to the horizon; segments and transitions are views that a level cuts from them.
 
-    Observations and continuous actions are served in single precision, discrete actions as long. Which trajectories are trained on
-    is decided before anything is learned from them: with ``num_demonstrations`` the first of the file, otherwise those that
-    validation and test leave. These are drawn by the seed and never overlap with training.
+    Observations and continuous actions are served in single precision, discrete actions as long. Which trajectories are
+    trained on is decided before anything is learned from them: with ``num_demonstrations`` the first of the file,
+    otherwise those that validation and test leave. These are drawn by the seed and never overlap with training.
 
     Args:
-        source: path of an ``.npz``, HDF5, Parquet or Arrow file (see docs/trajectories.md), name of a file that ships, such as
-            ``pendulum``, folder or id of a Minari data set, folder that ``imitation`` wrote, or
+        source: path of an ``.npz``, HDF5, Parquet or Arrow file (see docs/trajectories.md), name of a file that ships,
+            such as ``pendulum``, folder or id of a Minari data set, folder that ``imitation`` wrote, or
             :class:`~lightning_irl.datamodules.demonstrations.Demonstrations`.
         format: ``npz``, ``minari`` or ``huggingface``; ``auto`` looks at what is there.
-        num_demonstrations: training demonstrations, the first of the file; by default all that validation and test leave.
-        fractions: shares of validation and test among all trajectories, at least one each; (0, 0) holds nothing out, and all three
-            are the training demonstrations, which measures no generalisation but is all that one trajectory allows.
+        num_demonstrations: training demonstrations, the first of the file; by default all that validation and test
+            leave.
+        fractions: shares of validation and test among all trajectories, at least one each; (0, 0) holds nothing out,
+            and all three are the training demonstrations, which measures no generalisation but is all that one
+            trajectory allows.
         horizon: steps of an episode; by default the file's, or the longest trajectory's.
         absorbing: let episodes end early, in an absorbing state; without it all must be as long as the horizon.
-        num_actions: number of discrete actions; by default the file's, or the environment's; without one a guess, the largest plus one.
-        action_low: lower bound of each coordinate of a continuous action, which may be infinite; by default the file's, or the
-            environment's. Demonstrated actions beyond a bound are clipped to it, as the environment did, and their share is said.
+        num_actions: number of discrete actions; by default the file's, or the environment's; without one a guess, the
+            largest plus one.
+        action_low: lower bound of each coordinate of a continuous action, which may be infinite; by default the file's,
+            or the environment's. Demonstrated actions beyond a bound are clipped to it, as the environment did, and
+            their share is said.
         action_high: upper bound.
-        base_measure: ``counting``, ``clipped`` or ``lebesgue``; by default what fits the actions. Under ``lebesgue`` actions on a
-            bound are refused.
+        base_measure: ``counting``, ``clipped`` or ``lebesgue``; by default what fits the actions. Under ``lebesgue``
+            actions on a bound are refused.
         normalise: learn location and scale of observations, on the training part.
         trust_terminal: believe a ``terminal`` at exactly the horizon; files often say it of every time limit.
         batch_size: demonstrations in a batch, over all processes; by default all training demonstrations.
         steps_per_epoch: batches in an epoch, rounds of IRL; by default one pass over the training part.
         seed: of the split and of the order.
-        skip_invalid: leave out trajectories that would be refused (NaN, without a step, of another shape, cut short) and say how
-            many and why; without it the first of them ends the run.
+        skip_invalid: leave out trajectories that would be refused (NaN, without a step, of another shape, cut short)
+            and say how many and why; without it the first of them ends the run.
 
     Attributes:
-        has_actions: whether actions were recorded; else they are NaN, discrete ones -1, and a view that needs them is refused.
+        has_actions: whether actions were recorded; else they are NaN, discrete ones -1, and a view that needs them is
+            refused.
         returns: true return of each trajectory of each part (N,), NaN where a reward is not known; None where none is.
         recorded_in: what the source says of the environment, such as its id; None where it says nothing.
         expert_return: mean return of all trajectories of the source whose rewards are known; NaN where none are.

@@ -1,4 +1,6 @@
-"""Modules that were in other places: their old import paths, which configs of earlier runs and users' own code hold, still work."""
+"""Modules that were in other places: their old import paths, which configs of earlier runs and users' own code hold,
+still work.
+"""
 
 from __future__ import annotations
 

@@ -82,7 +82,10 @@ def explain(message: str, options: Iterable[str] = (), classes: Iterable[type] =
             (owner_of, *_) = [
                 base.__name__ for base in classes if name in {kind.__name__ for kind in _subclasses(base)}
             ]
-            return f"{where}: {name} is of the kind {owner_of}, which this field does not take; see --help for what it does"
+            return (
+                f"{where}: {name} is of the kind {owner_of}, which this field does not take; see --help for what "
+                "it does"
+            )
         hint = "give the name of a class that ships or module.Class of yours, with the module in the current folder"
         reason = "" if found else f" ({_one_line(text)})"
         return f"{where}: no class {name}{reason}; {did_you_mean(name.rsplit('.', 1)[-1], names, hint)}"

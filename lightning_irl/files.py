@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def whole(path: str | Path) -> Iterator[Path]:
     """Where to write what is to be at a path, in a folder that is made: it comes there once all of it is on the disk.
 
-    A process that is killed at any moment, a full disk or an exception leave what was there as it was. SIGTERM and Ctrl-C wait until
-    the file is there.
+    A process that is killed at any moment, a full disk or an exception leave what was there as it was. SIGTERM and
+    Ctrl-C wait until the file is there.
 
     Example:
         >>> import tempfile

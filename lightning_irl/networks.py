@@ -30,10 +30,11 @@ def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.SiLU) -> nn.Seque
 
 
 class UpsamplingNetwork(nn.Module):
-    """Vectors to images: a linear layer to the lowest resolution, then a convolution at each resolution, doubled in between.
+    """Vectors to images: a linear layer to the lowest resolution, then a convolution at each resolution, doubled in
+    between.
 
-    Doubled by nearest neighbours: a convolution of the result has no checkerboard, which a transposed one can have (Odena, Dumoulin
-    and Olah 2016, "Deconvolution and checkerboard artifacts").
+    Doubled by nearest neighbours: a convolution of the result has no checkerboard, which a transposed one can have
+    (Odena, Dumoulin and Olah 2016, "Deconvolution and checkerboard artifacts").
 
     Args:
         inputs: size of a vector.

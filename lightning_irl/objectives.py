@@ -1,4 +1,5 @@
-"""The equations of Finn, Christiano, Abbeel and Levine (2016, arXiv 1611.03852) as pure functions of per-sample tensors.
+"""The equations of Finn, Christiano, Abbeel and Levine (2016, arXiv 1611.03852) as pure functions of per-sample
+tensors.
 
 Conventions, stated once:
 
@@ -149,21 +150,22 @@ def optimal_log_z(
 ) -> Tensor:
     r"""The log_z that minimises the discriminator's loss (fact 1, section 3.2): the root of E_p[1 - D] = E_q[D].
 
-    With a = -cost - log_q, a sample's term is :math:`\sigma(\log Z - a)` or its complement: a step from 0 to 1 at a, and a
-    remainder :math:`\pm\sigma(-|\log Z - a|)`. The steps are counted exactly, in integers, and what is left is two sums of
-    positive terms, P (rising in log_z) and Q (falling):
+    With a = -cost - log_q, a sample's term is :math:`\sigma(\log Z - a)` or its complement: a step from 0 to 1 at a,
+    and a remainder :math:`\pm\sigma(-|\log Z - a|)`. The steps are counted exactly, in integers, and what is left is
+    two sums of positive terms, P (rising in log_z) and Q (falling):
 
     .. math:: E_p[1 - D] - E_q[D] = P - Q, \qquad F = \log P - \log Q = 0.
 
     F neither underflows when demonstrations and draws are far apart nor cancels where the two sides are both close to a
-    fraction such as 1/2, and its slope is between 1/2 and 2. Newton's steps start where the count of steps changes sign in the sorted
-    a, so that they do not have to pass hundreds of them; a step that would leave the bracket is replaced by bisection.
+    fraction such as 1/2, and its slope is between 1/2 and 2. Newton's steps start where the count of steps changes sign
+    in the sorted a, so that they do not have to pass hundreds of them; a step that would leave the bracket is replaced
+    by bisection.
 
     Args:
         demo_cost, demo_log_q: cost and log q of demonstrations (N,).
         sample_cost, sample_log_q: cost and log q of draws (M,).
-        num_steps: Newton steps, a fixed number, so that nothing is read back from the device; 6 reached machine precision in each
-            of 9,000 random cases with scales from 0.01 to 3000 nats.
+        num_steps: Newton steps, a fixed number, so that nothing is read back from the device; 6 reached machine
+            precision in each of 9,000 random cases with scales from 0.01 to 3000 nats.
 
     Returns:
         log_z, a scalar that is not differentiated.

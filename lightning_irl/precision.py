@@ -15,8 +15,8 @@ DEVICES = ("cpu", "cuda", "mps", "xpu")
 def at_full_precision(method: Callable[..., Any]) -> Callable[..., Any]:
     """A method that runs outside autocast.
 
-    In bfloat16 a network gives 8 bits: a flow's draw and its density then disagree by a nat on 64 pixels, and with them every weight,
-    every logit and log Z.
+    In bfloat16 a network gives 8 bits: a flow's draw and its density then disagree by a nat on 64 pixels, and with them
+    every weight, every logit and log Z.
     """
 
     @wraps(method)

@@ -1,8 +1,9 @@
-"""Values of every process as if one process held them all, so that a loss over shards of a minibatch is that of the whole.
+"""Values of every process as if one process held them all, so that a loss over shards of a minibatch is that of the
+whole.
 
-An expectation is a mean over the samples of all processes, and a log of a mean is no mean of logs: what a loss is made of is first
-gathered, one number for each sample, and then every process computes the same loss by the same function. With one process nothing
-happens.
+An expectation is a mean over the samples of all processes, and a log of a mean is no mean of logs: what a loss is made
+of is first gathered, one number for each sample, and then every process computes the same loss by the same function.
+With one process nothing happens.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ class OtherProcessError(RuntimeError):
 
 @contextmanager
 def failing_together() -> Iterator[None]:
-    """Do what any process may fail at: where one raises, the others raise :class:`OtherProcessError` and none waits for it.
+    """Do what any process may fail at: where one raises, the others raise :class:`OtherProcessError` and none waits for
+    it.
 
-    In here every exchange begins with a word of each process that all is well. One that has failed gives its word and leaves, the
-    others hear it at their next exchange, or at the end: all have exchanged equally often, and may go on together.
+    In here every exchange begins with a word of each process that all is well. One that has failed gives its word and
+    leaves, the others hear it at their next exchange, or at the end: all have exchanged equally often, and may go on
+    together.
     """
     global _is_watching
     if _is_watching or not is_distributed():
@@ -103,19 +106,23 @@ def share(total: int) -> int:
 def gather(values: Tensor) -> Tensor:
     r"""Values (N_r, ...) of every process, one after another (sum of N_r, ...), whatever the sizes.
 
-    Differentiable, for a loss that every process computes alike from what it gathered, and gradients that are then averaged over
-    processes, as DistributedDataParallel and FSDP do: a process's own values get the loss's slope times the number of processes.
+    Differentiable, for a loss that every process computes alike from what it gathered, and gradients that are then
+    averaged over processes, as DistributedDataParallel and FSDP do: a process's own values get the loss's slope times
+    the number of processes.
 
     .. math:: \frac{1}{R} \sum_r R \, \frac{\partial L}{\partial v_r} \frac{\partial v_r}{\partial \theta}
         = \frac{\partial L}{\partial \theta}
 
-    Every process must call it as often as every other. The sizes are exchanged between hosts, so that no device is waited for.
+    Every process must call it as often as every other. The sizes are exchanged between hosts, so that no device is
+    waited for.
     """
     return gather_each(values)[0]
 
 
 def gather_each(*values: Tensor) -> tuple[Tensor, ...]:
-    """:func:`gather` of several tensors (N_r, ...), which may differ in length but not in what follows it, by one exchange."""
+    """:func:`gather` of several tensors (N_r, ...), which may differ in length but not in what follows it, by one
+    exchange.
+    """
     if not is_distributed():
         return values
     lengths = counts_later([len(value) for value in values])
@@ -128,7 +135,9 @@ def gather_each(*values: Tensor) -> tuple[Tensor, ...]:
 
 
 def counts_later(counts: list[int]) -> Callable[[], list[list[int]]]:
-    """Exchange numbers between hosts while this one goes on; what is returned waits for those of every process, in order."""
+    """Exchange numbers between hosts while this one goes on; what is returned waits for those of every process, in
+    order.
+    """
     if not is_distributed():
         return lambda: [counts]
     _hear()
@@ -144,7 +153,8 @@ def counts_later(counts: list[int]) -> Callable[[], list[list[int]]]:
 
 
 def mean(values: Tensor, counts: Callable[[], list[list[int]]]) -> Tensor:
-    """This process's part of the mean of every process's values, whose average over processes is that mean, as is its gradient's.
+    """This process's part of the mean of every process's values, whose average over processes is that mean, as is its
+    gradient's.
 
     So a mean needs no exchange of values, and none of numbers that is waited for.
 
@@ -160,7 +170,8 @@ def mean(values: Tensor, counts: Callable[[], list[list[int]]]) -> Tensor:
 class _Gather(torch.autograd.Function):
     """Concatenates rows of all processes; padded on the way, since collectives want one size.
 
-    That size is guessed from the last such exchange, so that the rows travel beside their numbers; again, where it was too small.
+    That size is guessed from the last such exchange, so that the rows travel beside their numbers; again, where it was
+    too small.
     """
 
     longest: ClassVar[dict[Any, int]] = {}  # of the last exchange, the same in every process
@@ -239,7 +250,8 @@ def _hosts(world: Any) -> Any:
 
 
 def gather_objects(value: Any) -> list[Any]:
-    """A value of every process, in order, in the first process; elsewhere its own alone. Tensors are copied to the host.
+    """A value of every process, in order, in the first process; elsewhere its own alone. Tensors are copied to the
+    host.
 
     What it holds is moved as bytes: for checkpoints, which the first process writes, and not for steps.
     """
@@ -255,8 +267,9 @@ def gather_objects(value: Any) -> list[Any]:
 def leave() -> None:
     """End the exchange with the other processes, when a run has succeeded; no other process is waited for.
 
-    Threads of gloo that still hold tensors when the interpreter ends abort the process, on the others' account too: torchrun would
-    stop a first process that is still writing its reports. After a failure nothing is ended here: others may wait in an exchange.
+    Threads of gloo that still hold tensors when the interpreter ends abort the process, on the others' account too:
+    torchrun would stop a first process that is still writing its reports. After a failure nothing is ended here: others
+    may wait in an exchange.
     """
     if is_distributed():
         _hosts.cache_clear()

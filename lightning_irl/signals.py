@@ -1,8 +1,8 @@
 """What a process does when it is told to go: SIGTERM, by which SLURM preempts, spot machines go and torchrun stops.
 
-Python runs a handler between two of its own instructions, so never while the process waits in an exchange with others or for a device,
-and an exception that a handler raises is lost where C code called Python. So a thread hears the signal too, and ends the process if the
-handler did not.
+Python runs a handler between two of its own instructions, so never while the process waits in an exchange with others
+or for a device, and an exception that a handler raises is lost where C code called Python. So a thread hears the signal
+too, and ends the process if the handler did not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ _depth = 0  # of held() in held()
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C wait until what is begun here has ended; then their handlers run, in the order in which they came."""
+    """Let SIGTERM and Ctrl-C wait until what is begun here has ended; then their handlers run, in the order in which
+    they came.
+    """
     global _depth
     if threading.current_thread() is not threading.main_thread():  # where no handler runs
         yield
@@ -65,7 +67,9 @@ class Watch:
         self._forgets = False
 
     def listen(self) -> None:
-        """Raise :class:`~lightning_irl.errors.Terminated` in the main thread at SIGTERM, once; nowhere but in the main thread."""
+        """Raise :class:`~lightning_irl.errors.Terminated` in the main thread at SIGTERM, once; nowhere but in the main
+        thread.
+        """
         if threading.current_thread() is not threading.main_thread():
             return
         signal.signal(signal.SIGTERM, self._leave)

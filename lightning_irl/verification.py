@@ -1,4 +1,6 @@
-"""How far what runs is from the paper's equations: the three facts of section 3.2, in float64, on a view's own parts."""
+"""How far what runs is from the paper's equations: the three facts of section 3.2, in float64, on a
+view's own parts.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +30,19 @@ class Verification:
     """Distances from the paper's equations.
 
     Attributes:
-        log_z_optimum: fact 1; the solved log_z and the mixture estimate at it, against the root of E_p[1 - D] = E_q[D] by
-            bracketing in 60 digits; the larger distance, in nats. None without a density.
-        gradient: fact 2; gradient of the discriminator's loss at that log_z against that of the mixture form of L_cost; norm of
-            the difference over the norm. Where the discriminator saturates (trajectories), both sides of L_cost's gradient cancel
-            far below what float64 resolves: the norm is then at least a thousandth of that of E_p[grad c/T].
-        generator_loss: fact 3; the sum of both usual generator losses against log_z + L_sampler, and their gradients in the
-            sampler; the larger of the distance in nats and the relative distance of the gradients.
-        trained_gradient: gradient of this view's own ``cost_loss``, with its regularisers, against that of L_cost, of the nearer of its two forms (section
-            2.3: by importance, or by the mixture, which is L_D's); relative, shown, not judged.
-        trained_sampler_gradient: of ``sampler_loss`` against that of L_sampler, for PPO its first descent with its own normalised
-            advantages; None where the sampler has no parameters that learn.
+        log_z_optimum: fact 1; the solved log_z and the mixture estimate at it, against the root of E_p[1 - D] = E_q[D]
+            by bracketing in 60 digits; the larger distance, in nats. None without a density.
+        gradient: fact 2; gradient of the discriminator's loss at that log_z against that of the mixture form of L_cost;
+            norm of the difference over the norm. Where the discriminator saturates (trajectories), both sides of
+            L_cost's gradient cancel far below what float64 resolves: the norm is then at least a thousandth of that of
+            E_p[grad c/T].
+        generator_loss: fact 3; the sum of both usual generator losses against log_z + L_sampler, and their gradients in
+            the sampler; the larger of the distance in nats and the relative distance of the gradients.
+        trained_gradient: gradient of this view's own ``cost_loss``, with its regularisers, against that of L_cost, of
+            the nearer of its two forms (section 2.3: by importance, or by the mixture, which is L_D's); relative,
+            shown, not judged.
+        trained_sampler_gradient: of ``sampler_loss`` against that of L_sampler, for PPO its first descent with its own
+            normalised advantages; None where the sampler has no parameters that learn.
         reason: why there is nothing to judge; empty otherwise.
         departures: what in this view is not the paper's objective, one each; none where it is the paper's.
     """
@@ -72,8 +76,8 @@ def verify(view: View, demonstrations: Samples, num_draws: int | None = None, se
     Args:
         view: a view.
         demonstrations: N samples, whole trajectories where the samples are trajectories.
-        num_draws: draws of the sampler; by default a third more than demonstrations, so that a mean over the concatenation
-            is not mistaken for a mean over the mixture.
+        num_draws: draws of the sampler; by default a third more than demonstrations, so that a mean over the
+            concatenation is not mistaken for a mean over the mixture.
         seed: of the draws.
     """
     if not view.scores_demonstrations:
@@ -130,7 +134,8 @@ def monitor(view: View, demonstrations: Samples) -> dict[str, Tensor]:
         demonstrations: N samples, whole trajectories where the samples are trajectories.
 
     Returns:
-        Scalars: ``log_z_gap`` (nats, log_z minus the batch's optimum), ``gradient_cosine`` and ``gradient_distance`` (of the
+        Scalars: ``log_z_gap`` (nats, log_z minus the batch's optimum), ``gradient_cosine`` and ``gradient_distance``
+            (of the
         discriminator's gradient at log_z from that of L_cost), ``generator_loss_gap`` (nats).
     """
     demonstrations = view.at_level(demonstrations)

@@ -1,4 +1,6 @@
-"""Bad input: a message of a few lines that says what was given, what is allowed and what to do; no traceback, no training."""
+"""Bad input: a message of a few lines that says what was given, what is allowed and what to do; no traceback, no
+training.
+"""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Bad demonstrations and environments on the command line: a message that names file, trajectory and step, before any training."""
+"""Bad demonstrations and environments on the command line: a message that names file, trajectory and step, before any
+training.
+"""
 
 import sys
 from pathlib import Path

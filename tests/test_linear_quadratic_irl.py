@@ -1,4 +1,6 @@
-"""Guided cost learning from demonstrations and draws alone, in linear-quadratic worlds where both Riccati recursions know the answers."""
+"""Guided cost learning from demonstrations and draws alone, in linear-quadratic worlds where both Riccati recursions
+know the answers.
+"""
 
 from functools import partial
 
@@ -70,9 +72,11 @@ def trained(world, learner, steps):
 
 
 def gain_errors(world):
-    """Standard errors (T, 1, 2) that NUM trajectories leave of the gains: Fisher's information of the cost, through the recursion.
+    """Standard errors (T, 1, 2) that NUM trajectories leave of the gains: Fisher's information of the cost, through the
+    recursion.
 
-    In a certain world trajectories of the expert are draws of p_theta, and the Hessian of log Z in the cost is their information.
+    In a certain world trajectories of the expert are draws of p_theta, and the Hessian of log Z in the cost is their
+    information.
     """
     rows, columns = torch.tril_indices(2, 2)
 

@@ -36,7 +36,9 @@ def test_generator_loss_is_log_z_plus_sampler_loss():
 
 
 def test_margin_loss_by_hand():
-    """E_p[c] = 2; of draws at 1, 5 and 9 under a margin of 6, 5 and 1 are missing. Above the margin a draw has no gradient."""
+    """E_p[c] = 2; of draws at 1, 5 and 9 under a margin of 6, 5 and 1 are missing. Above the margin a draw has no
+    gradient.
+    """
     demo = torch.tensor([1.0, 3.0], dtype=torch.float64, requires_grad=True)
     sample = torch.tensor([1.0, 5.0, 9.0], dtype=torch.float64, requires_grad=True)
     loss = objectives.margin_discriminator_loss(demo, sample, 6.0)

@@ -1,4 +1,6 @@
-"""A learned cost, frozen, trains a fresh policy by one command; of a shaped cost, the part that does not depend on the dynamics."""
+"""A learned cost, frozen, trains a fresh policy by one command; of a shaped cost, the part that does not depend on the
+dynamics.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""SIGTERM ends a process with 143 within seconds, wherever it is, and what is written is there in full or not at all."""
+"""SIGTERM ends a process with 143 within seconds, wherever it is, and what is written is there in
+full or not at all.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ WATCH.describe = lambda: "SIGTERM at batch 7"
 
 
 def run(body, *then):
-    """Run a guarded script, do something once it says that it is ready; exit code, what it said and the seconds it took."""
+    """Run a guarded script, do something once it says that it is ready; exit code, what it said and the seconds it
+    took.
+    """
     with subprocess.Popen(
         [sys.executable, "-c", GUARDED + body], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

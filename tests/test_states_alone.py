@@ -1,4 +1,6 @@
-"""Demonstrations of states alone: read, trained on where nothing needs their actions, and refused where something does."""
+"""Demonstrations of states alone: read, trained on where nothing needs their actions, and refused
+where something does.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Tensors are made where those are that they meet; a default device that holds no numbers shows the ones that are not."""
+"""Tensors are made where those are that they meet; a default device that holds no numbers shows the
+ones that are not.
+"""
 
 import torch
 

@@ -89,7 +89,8 @@ def test_draws_alone_come_to_the_exact_answers(name, learner):
         reported = attained_soft_value(view, view.sampler.rollout(5_000))
         assert abs(reported["soft_value"] - attained) < max(1e-5, 4 * reported["soft_value_stderr"])
         assert (occupancy(world, log_policy) - occupancy(world, best)).abs().sum((1, 2)).max() < 0.05
-        # and the cost itself is as good an explanation of the demonstrations as the best there is, but for what 400 draws a round leave
+        # and the cost itself is as good an explanation of the demonstrations as the best there is, but for what 400
+        # draws a round leave
         exact = maximum_causal_entropy(world, trajectories, penalty=1 / 500)
         assert likelihood(log_policy, trajectories) > likelihood(exact.log_policy, trajectories) - 0.05
 

@@ -59,7 +59,9 @@ def test_an_entropy_weight_shows_in_the_trained_sampler_gradient():
 @pytest.mark.parametrize("view", [GAN, EBM])
 @pytest.mark.parametrize("likelihood", ["categorical", "logistics"])
 def test_facts_hold_on_discrete_pixels(view, likelihood):
-    """Sampler gradients by the score function; a sharper cost than the start's, so that no gradient is near zero by itself."""
+    """Sampler gradients by the score function; a sharper cost than the start's, so that no gradient is near zero by
+    itself.
+    """
     event = make_event("image", [2, 3, 3], support="box", base_measure="counting", levels=4, scale=[0.2])
     sampler = partial(AutoregressiveSampler, features=6, blocks=2, likelihood=likelihood)
     demonstrations = BroadSampler(event).sample(60)[0] ** 2

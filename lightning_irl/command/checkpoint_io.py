@@ -16,7 +16,8 @@ from lightning_irl.signals import held
 class WholeCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint aside, in the same folder, and renames it once all of it is on the disk.
 
-    A process that is killed at any moment, a full disk or a folder that cannot be written leave what was saved before as it was.
+    A process that is killed at any moment, a full disk or a folder that cannot be written leave what was saved before
+    as it was.
 
     Attributes:
         newest: the last that this process has written, where it is still there; None before.

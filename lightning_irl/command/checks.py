@@ -39,9 +39,11 @@ def check_strategy(trainer: Trainer) -> None:
     strategy = trainer.strategy
     if isinstance(strategy, (FSDPStrategy, DeepSpeedStrategy, ModelParallelStrategy)):
         raise UserError(
-            f"strategy {type(strategy).__name__} shards parameters and gathers them in a module's forward, but a sampler draws and scores "
+            f"strategy {type(strategy).__name__} shards parameters and gathers them in a module's forward, but a "
+            "sampler draws and scores "
             "by other methods, and cost and sampler are trained in turn.\n"
-            "Use --config trainer/ddp (or trainer/torchrun, trainer/slurm) after your config: each process holds the whole pair"
+            "Use --config trainer/ddp (or trainer/torchrun, trainer/slurm) after your config: each process holds the "
+            "whole pair"
         )
 
 
@@ -116,7 +118,8 @@ def check_checkpoint(path: Path, view: View, is_resumed: bool) -> None:
         return
     if lacking := [key for key in NEEDED if key not in checkpoint]:
         raise UserError(
-            f"checkpoint {path} lacks {' and '.join(lacking)}, so a run cannot go on from it: weights alone are taken by --init_from"
+            f"checkpoint {path} lacks {' and '.join(lacking)}, so a run cannot go on from it: weights alone are taken "
+            "by --init_from"
         )
     kind = checkpoint.get("hyper_parameters", {}).get("_class_path", "").rsplit(".", 1)[-1]
     if kind and kind != type(view).__name__:
@@ -126,7 +129,8 @@ def check_checkpoint(path: Path, view: View, is_resumed: bool) -> None:
         )
     if "optimizer_states" not in checkpoint:
         raise UserError(
-            f"checkpoint {path} holds weights alone (save_weights_only), from which no run can go on; --init_from {path} starts a new one "
+            f"checkpoint {path} holds weights alone (save_weights_only), from which no run can go on; --init_from "
+            f"{path} starts a new one "
             "with its pair"
         )
     ours = check_optimizers(view)

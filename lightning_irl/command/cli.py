@@ -25,9 +25,9 @@ USAGE = """usage: lightning-irl VERB [--config NAME_OR_PATH ...] [--FIELD VALUE 
                                                  --ckpt_path last_or_new    the same, or starts the first
   lightning-irl test --config runs/RUN/config.yaml --ckpt_path runs/RUN/checkpoints/NAME.ckpt
 
-Everything of a run is in runs/VIEW/CONFIG/TIME_STAMP. Bad input ends with exit code 2 (verify: 3), a loss or gradient that
-is not finite with 1. LIGHTNING_IRL_TRACEBACK=1 shows the traceback of bad input too,
-and of reports that are left out.
+Everything of a run is in runs/VIEW/CONFIG/TIME_STAMP. Bad input ends with exit code 2 (verify: 3), a loss or gradient
+that is not finite with 1. LIGHTNING_IRL_TRACEBACK=1 shows the traceback of bad input too, and of reports that are left
+out.
 """
 
 

@@ -13,7 +13,8 @@ def check_config(path: Path) -> None:
     """Look at a file that is given as a config.
 
     Raises:
-        UserError: if it is no text, no YAML, no mapping of fields, or gives a field twice, of which YAML takes the last.
+        UserError: if it is no text, no YAML, no mapping of fields, or gives a field twice, of which YAML takes the
+            last.
     """
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -47,7 +48,8 @@ def _check_twice(node: yaml.Node, path: Path) -> None:
             line = key.start_mark.line + 1
             if key.value in lines and key.value != "<<":
                 raise UserError(
-                    f"config {path} gives {key.value} twice, in line {lines[key.value]} and in line {line}; remove one of them"
+                    f"config {path} gives {key.value} twice, in line {lines[key.value]} and in line {line}; remove "
+                    "one of them"
                 )
             if isinstance(key, yaml.ScalarNode):
                 lines[key.value] = line

@@ -81,8 +81,8 @@ def given_on_command_line(option: str) -> bool:
 class Parser(LightningArgumentParser):
     """Raises what is wrong with a config, cut to its cause, instead of printing the usage and exiting.
 
-    A field that takes a string takes the string that is given: where it can be a class too (``source: str | Demonstrations``),
-    jsonargparse would take the content of a text file of that name in its place.
+    A field that takes a string takes the string that is given: where it can be a class too (``source: str |
+    Demonstrations``), jsonargparse would take the content of a text file of that name in its place.
     """
 
     def add_class_arguments(self, *args: Any, **kwargs: Any) -> list[str]:
@@ -169,7 +169,9 @@ class CLI(LightningCLI):
         return name.lower()
 
     def _parse_ckpt_path(self) -> None:
-        """Find the checkpoint. Unlike Lightning's, it does not replace the config's model by the checkpoint's: they must agree."""
+        """Find the checkpoint. Unlike Lightning's, it does not replace the config's model by the checkpoint's: they
+        must agree.
+        """
         given = self.fields.get("ckpt_path")
         if given in ("last", "last_or_new"):
             folder = Path(self.fields.trainer.default_root_dir or runs.RUNS / self.view_name / self.config_name)
@@ -279,7 +281,8 @@ class TrainingCLI(CLI):
             self._refuse_missing_start()
         elif self.verb == "fit" and given_on_command_line("--seed_everything"):
             rank_zero_warn(
-                "--seed_everything has no effect on a run that goes on: its random numbers are those of the checkpoint. For other ones "
+                "--seed_everything has no effect on a run that goes on: its random numbers are those of the "
+                "checkpoint. For other ones "
                 "start a new run from its pair, with --init_from"
             )
         self._choose_folder()
@@ -338,7 +341,9 @@ class TrainingCLI(CLI):
         return trainer
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        """Add the progress bar, checkpoints at the end of every epoch and, after the reports that it prints, the summary."""
+        """Add the progress bar, checkpoints at the end of every epoch and, after the reports that it prints, the
+        summary.
+        """
         given = config["callbacks"] if isinstance(config["callbacks"], list) else [config["callbacks"]]
         callbacks = list(callbacks)
         wants_checkpoints = config["enable_checkpointing"] is not False and not config["barebones"]

@@ -18,7 +18,8 @@ SOURCES = (
 IN_MEMORY = r".*does not have many workers which may be a bottleneck.*"
 NOT_THE_USERS = (
     r"Found \d+ module\(s\) in eval mode.*",  # samplers draw in eval mode, and a frozen reference stays there
-    r"Detected call of `lr_scheduler.step\(\)` before.*",  # a sampler's schedule counts batches; its first step comes later
+    # a sampler's schedule counts batches; its first step comes later
+    r"Detected call of `lr_scheduler.step\(\)` before.*",
     r".*isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning's own use of torch
     r"The dirpath has changed from .*",  # every run has its own folder, also one that resumes another
     r"Experiment logs directory .* exists and is not empty.*",  # it is this run's, and new

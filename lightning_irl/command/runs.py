@@ -33,7 +33,9 @@ RUNS = Path("runs")
 
 
 def config_name(path: Path) -> str:
-    """What a config is called in the names of folders: its file's name; for a saved one, that of the config that was run."""
+    """What a config is called in the names of folders: its file's name; for a saved one, that of the config that was
+    run.
+    """
     if path.name != "config.yaml" or not path.read_text().startswith("# lightning-irl"):
         return path.stem
     folder = path.resolve().parent
@@ -72,7 +74,9 @@ def new_folder(verb: str, view: str, config: str, checkpoint: Path | None) -> Pa
 
 
 def discard(folder: Path) -> None:
-    """Remove the folder of a run that never began, with the parents that it leaves empty; anything with content stays."""
+    """Remove the folder of a run that never began, with the parents that it leaves empty; anything
+    with content stays.
+    """
     for empty in (folder, *folder.parents):
         try:
             empty.rmdir()
@@ -105,7 +109,9 @@ def _unwritable(folder: Path, reason: str | None) -> UserError:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint under a folder, however deep a metric's slash in its name has put it; None if there is none."""
+    """The newest checkpoint under a folder, however deep a metric's slash in its name has put it; None if there is
+    none.
+    """
     found = [path for path in folder.rglob("*.ckpt") if path.is_file()]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
@@ -113,7 +119,8 @@ def last_checkpoint(folder: Path) -> Path | None:
 class RunConfig(SaveConfigCallback):
     """Writes the resolved config beside the checkpoints and into the loggers' hyper-parameters.
 
-    What belongs to this one run is left out: its folder, and the checkpoint it resumed from, which is named in a comment.
+    What belongs to this one run is left out: its folder, and the checkpoint it resumed from, which is named in a
+    comment.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,6 @@
-"""The verbs that take a view: Lightning's four, and ``verify``. Importing this takes seconds; :mod:`lightning_irl.command.cli` answers without."""
+"""The verbs that take a view: Lightning's four, and ``verify``. Importing this takes seconds;
+:mod:`lightning_irl.command.cli` answers without.
+"""
 
 from __future__ import annotations
 

@@ -64,7 +64,8 @@ SECTIONS: dict[str, tuple[dict[str, list[str]], list[str]]] = {
 
 
 def workspace(entity: str, project: str, name: str) -> Any:
-    """The workspace, not yet saved: a section for each of :data:`SECTIONS`, lines over batches (imitation over environment steps).
+    """The workspace, not yet saved: a section for each of :data:`SECTIONS`, lines over batches (imitation over
+    environment steps).
 
     Raises:
         UserError: if W&B's package for workspaces is not installed.

@@ -11,10 +11,11 @@ from lightning_irl.spaces.event import Event, action_units, has_bounds
 
 
 class ActionAnchor(nn.Module):
-    r"""Adds :math:`|a|^2 / 2` to the cost of a step, over the coordinates of a continuous action that lack a bound; zero otherwise.
+    r"""Adds :math:`|a|^2 / 2` to the cost of a step, over the coordinates of a continuous action that lack a bound;
+    zero otherwise.
 
-    A network's cost falls at most linearly far out, so that with it the integral of exp(-c) over actions is finite. In the units of
-    the action, for the event does not tell the scale of actions.
+    A network's cost falls at most linearly far out, so that with it the integral of exp(-c) over actions is finite. In
+    the units of the action, for the event does not tell the scale of actions.
 
     Args:
         event: of the trajectories.

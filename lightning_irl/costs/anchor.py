@@ -11,8 +11,9 @@ from lightning_irl.spaces.event import Event, per_coordinate
 class Anchor(nn.Module):
     r"""Standardises samples, and adds :math:`|x - m|^2 / (2 s^2)` to a network's cost.
 
-    A network's cost on R^d need not be integrable; one that grows at most linearly is, once the anchor is added. m and s are
-    the location and scale of the training data, from the event. On a box exp(-c) is integrable anyway, and the anchor is zero.
+    A network's cost on R^d need not be integrable; one that grows at most linearly is, once the anchor is added. m and
+    s are the location and scale of the training data, from the event. On a box exp(-c) is integrable anyway, and the
+    anchor is zero.
 
     Args:
         event: what one sample looks like.

@@ -16,7 +16,9 @@ from lightning_irl.spaces.event import Event
 
 
 class Encoder(nn.Module):
-    """Images (B, C, H, W) to vectors (B, outputs): a convolution at each resolution, halved in between, then a linear layer."""
+    """Images (B, C, H, W) to vectors (B, outputs): a convolution at each resolution, halved in between, then a linear
+    layer.
+    """
 
     def __init__(self, shape: Sequence[int], widths: Sequence[int], outputs: int) -> None:
         super().__init__()
@@ -33,21 +35,22 @@ class Encoder(nn.Module):
 
 
 class AutoencoderCost(Cost):
-    r"""c(x) = 1/2 |decode(encode(x)) - x|^2 in standardised coordinates (Zhao, Mathieu and LeCun 2016, arXiv 1609.03126).
+    r"""c(x) = 1/2 |decode(encode(x)) - x|^2 in standardised coordinates (Zhao, Mathieu and LeCun 2016, arXiv
+    1609.03126).
 
-    The sum over coordinates, not their mean: c is then minus the log density of a Gaussian around the reconstruction, with the standard
-    deviation of the data, and so in nats. Another scale is the view's temperature.
+    The sum over coordinates, not their mean: c is then minus the log density of a Gaussian around the reconstruction,
+    with the standard deviation of the data, and so in nats. Another scale is the view's temperature.
 
-    It is never negative, as the margin discriminator wants. The code goes through tanh, so that reconstructions are bounded and c
-    grows quadratically: exp(-c) is integrable on a real support without an anchor.
+    It is never negative, as the margin discriminator wants. The code goes through tanh, so that reconstructions are
+    bounded and c grows quadratically: exp(-c) is integrable on a real support without an anchor.
 
     Convolutional for images of shape [C, H, W], a perceptron on the flattened sample for everything else.
 
     Args:
         event: what one sample looks like.
         code: number of coordinates of the code.
-        widths: channels at each resolution of the encoder, halved after each but the last; sizes of its hidden layers where the
-            samples are no images. The decoder mirrors them.
+        widths: channels at each resolution of the encoder, halved after each but the last; sizes of its hidden layers
+            where the samples are no images. The decoder mirrors them.
 
     Raises:
         ValueError: if images are too small to be halved that often.

@@ -33,18 +33,23 @@ class Cost(nn.Module, abc.ABC):
         self.reference: Sampler | None = None
 
     def start_from(self, sampler: Sampler) -> None:
-        """Take what this cost needs from the sampler beside it; called by the view at the start and after the warm start.
+        """Take what this cost needs from the sampler beside it; called by the view at the start and after the warm
+        start.
 
         Raises:
             ValueError: if the sampler lacks it.
         """
 
     def relative(self, samples: Any, sampler: Sampler, log_q: Tensor) -> Tensor:
-        """c(samples) (B,), given log q (B,) of the samples under a sampler: what is relative to that very one need not score them again."""
+        """c(samples) (B,), given log q (B,) of the samples under a sampler: what is relative to that very one need not
+        score them again.
+        """
         return self(samples)  # type: ignore[no-any-return]
 
     def learned(self, samples: Any) -> Tensor:
-        """What of c(samples) learns (B,), in nats, before any bound: all of it, unless a cost has a part that is fixed, or a bound."""
+        """What of c(samples) learns (B,), in nats, before any bound: all of it, unless a cost has a part that is fixed,
+        or a bound.
+        """
         return self(samples)  # type: ignore[no-any-return]
 
     @abc.abstractmethod

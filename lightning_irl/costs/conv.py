@@ -22,8 +22,8 @@ def _plain(layer: nn.Module) -> nn.Module:
 
 
 class ResidualBlock(nn.Module):
-    """x -> shortcut(x) + conv(silu(conv(silu(x)))), shape (B, C, H, W) -> (B, C', H, W); no normalisation over the batch,
-    so that one sample's cost does not depend on the others."""
+    """x -> shortcut(x) + conv(silu(conv(silu(x)))), shape (B, C, H, W) -> (B, C', H, W); no normalisation over the
+    batch, so that one sample's cost does not depend on the others."""
 
     def __init__(self, inputs: int, outputs: int, norm: Callable[[nn.Module], nn.Module], dropout: float) -> None:
         super().__init__()
@@ -39,7 +39,8 @@ class ResidualBlock(nn.Module):
 
 
 class ConvCost(Cost):
-    """A residual network's cost of images (B, C, H, W): a block and a halving of the resolution per width, then a linear head.
+    """A residual network's cost of images (B, C, H, W): a block and a halving of the resolution per width, then a
+    linear head.
 
     Args:
         event: what one image looks like; shape [C, H, W].
@@ -48,11 +49,13 @@ class ConvCost(Cost):
         dropout: share of units dropped in training, in every block and before the head.
         spectral: constrain every layer's spectral norm to 1 (Miyato et al. 2018, arXiv 1802.05957).
         anchor: add the quadratic that makes exp(-c) integrable on a real support.
-        logits: also show the network the logit of every pixel, in as many channels more. On a box most of an image can lie
-            within a level of an edge, as a dark background does; there grey levels tell nothing and logits tell all.
+        logits: also show the network the logit of every pixel, in as many channels more. On a box most of an image can
+            lie within a level of an edge, as a dark background does; there grey levels tell nothing and logits tell
+            all.
 
     Raises:
-        ValueError: if the event is not an image of three dimensions, is too small to be halved that often, or has no box for logits.
+        ValueError: if the event is not an image of three dimensions, is too small to be halved that often, or has no
+            box for logits.
 
     Example:
         >>> import torch
@@ -82,7 +85,8 @@ class ConvCost(Cost):
             )
         if logits and event["support"] != "box":
             raise ValueError(
-                f"ConvCost logits are those of a box, the data's support is {event['support']}: set logits=false, or serve the data "
+                f"ConvCost logits are those of a box, the data's support is {event['support']}: set logits=false, or "
+                "serve the data "
                 "with transform=scale"
             )
         norm: Callable[[nn.Module], nn.Module] = spectral_norm if spectral else _plain

@@ -12,10 +12,12 @@ from lightning_irl.spaces.event import Event
 
 
 class EnsembleStepCost(StepCost):
-    """The mean of the costs of members that start apart; their disagreement tells where demonstrations and draws said little.
+    """The mean of the costs of members that start apart; their disagreement tells where demonstrations and draws said
+    little.
 
-    Members share one loss, that of the mean. So they differ by their starts alone, less than those of deep ensembles that are trained
-    each by itself (Lakshminarayanan et al. 2017, arXiv 1612.01474): take :meth:`std` as a hint, not as an error bar.
+    Members share one loss, that of the mean. So they differ by their starts alone, less than those of deep ensembles
+    that are trained each by itself (Lakshminarayanan et al. 2017, arXiv 1612.01474): take :meth:`std` as a hint, not as
+    an error bar.
 
     Args:
         event: of the trajectories.

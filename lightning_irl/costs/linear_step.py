@@ -18,19 +18,20 @@ Features = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 class LinearStepCost(StepCost):
     r"""c(s, a, s') = w . phi(s, a, s'): maximum-entropy IRL (Ziebart et al. 2008).
 
-    The gradient of :math:`E_p[c] + \log Z` in w is the difference of expected features, :math:`E_p[\phi] - E_{p_\theta}[\phi]`.
-    The weights start at zero, where every action is alike.
+    The gradient of :math:`E_p[c] + \log Z` in w is the difference of expected features, :math:`E_p[\phi] -
+    E_{p_\theta}[\phi]`. The weights start at zero, where every action is alike.
 
     Args:
         event: of the trajectories.
-        features: called with the event, gives phi: a function or module of the arguments of a step cost, with values (..., k). By
-            default the standardised observation, and the action between -1 and 1 or one-hot.
+        features: called with the event, gives phi: a function or module of the arguments of a step cost, with values
+            (..., k). By default the standardised observation, and the action between -1 and 1 or one-hot.
         quadratic: add all products of two features.
         anchor: add the quadratic that makes exp(-c) integrable over unbounded actions.
 
     Example:
         >>> from lightning_irl.spaces.event import make_trajectory_event
-        >>> LinearStepCost(make_trajectory_event(5, [3], action_shape=[1]), quadratic=True).weights.shape  # 4 + 4 * 5 / 2
+        >>> event = make_trajectory_event(5, [3], action_shape=[1])
+        >>> LinearStepCost(event, quadratic=True).weights.shape  # 4 + 4 * 5 / 2
         torch.Size([14])
     """
 

@@ -95,7 +95,8 @@ class MLPStepCost(StepCost):
     Example:
         >>> from lightning_irl.spaces.event import make_trajectory_event
         >>> cost = MLPStepCost(make_trajectory_event(5, [4], num_actions=2))
-        >>> cost(torch.zeros(3, 5, 4), torch.zeros(3, 5).long(), torch.zeros(3, 5, 4), torch.arange(5).expand(3, 5)).shape
+        >>> observations, time = torch.zeros(3, 5, 4), torch.arange(5).expand(3, 5)
+        >>> cost(observations, torch.zeros(3, 5).long(), observations, time).shape
         torch.Size([3, 5])
     """
 

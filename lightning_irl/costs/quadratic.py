@@ -16,8 +16,8 @@ class QuadraticCost(Cost):
 
     .. math:: \log Z = \tfrac d2 \log 2\pi - \log|\det L| - b
 
-    The mean m, the lower-triangular L (positive diagonal) and the constant b are learned; they start at the location and scale
-    of the training data and at zero.
+    The mean m, the lower-triangular L (positive diagonal) and the constant b are learned; they start at the location
+    and scale of the training data and at zero.
 
     Args:
         event: what one sample looks like; real support.

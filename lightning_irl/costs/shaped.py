@@ -16,15 +16,17 @@ from lightning_irl.spaces.event import Event
 class ShapedStepCost(StepCost):
     r"""c(s, a, s') = g(s, a, s') + gamma h(s') - h(s): the reward of adversarial inverse RL with its sign changed.
 
-    Fu, Luo and Levine (2018, arXiv 1710.11248, section 6) write the reward :math:`f = g_r + \gamma h_r(s') - h_r(s)`. With the cost
-    :math:`g = -g_r` and the potential :math:`h = -h_r` this is :math:`c = -f`. At the optimum of the transition level f is the soft
-    advantage and :math:`h_r` the soft value (up to a constant), so here h is the expected cost to go, less entropy: high in bad
-    states, and a step to a better one lowers c. The part g is what carries over to other dynamics, if it sees states alone.
+    Fu, Luo and Levine (2018, arXiv 1710.11248, section 6) write the reward :math:`f = g_r + \gamma h_r(s') - h_r(s)`.
+    With the cost :math:`g = -g_r` and the potential :math:`h = -h_r` this is :math:`c = -f`. At the optimum of the
+    transition level f is the soft advantage and :math:`h_r` the soft value (up to a constant), so here h is the
+    expected cost to go, less entropy: high in bad states, and a step to a better one lowers c. The part g is what
+    carries over to other dynamics, if it sees states alone.
 
     Along a whole trajectory with gamma = 1 the shaping sums to :math:`h(s_T) - h(s_0)`. The first is a cost of the last
-    observation, which a policy can influence, so shaping preserves the preferences among policies (Ng, Harada and Russell 1999) only
-    with ``zero_at_horizon``. An episode that ends early keeps h of the observation it ended in; the absorbed steps after it have no
-    shaping, as if h stood still there, which for gamma < 1 leaves out :math:`(\gamma - 1) h` a step.
+    observation, which a policy can influence, so shaping preserves the preferences among policies (Ng, Harada and
+    Russell 1999) only with ``zero_at_horizon``. An episode that ends early keeps h of the observation it ended in; the
+    absorbed steps after it have no shaping, as if h stood still there, which for gamma < 1 leaves out :math:`(\gamma -
+    1) h` a step.
 
     Args:
         event: of the trajectories.

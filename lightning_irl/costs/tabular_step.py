@@ -13,11 +13,13 @@ from lightning_irl.spaces.event import Event
 class TabularStepCost(StepCost):
     """c(s, a, s', t) from a table, zeros at the start; every cost of a tabular environment is one.
 
-    The observation of a tabular environment is the one-hot vector of its state, (S,) float; the state is its largest coordinate.
+    The observation of a tabular environment is the one-hot vector of its state, (S,) float; the state is its largest
+    coordinate.
 
     Args:
         event: of the trajectories; discrete actions, observations of shape [S].
-        inputs: ``state_action``, ``state``, ``action``, ``state_next`` or ``state_action_next``: the table's dimensions, in this order.
+        inputs: ``state_action``, ``state``, ``action``, ``state_next`` or ``state_action_next``: the table's
+            dimensions, in this order.
         sees_time: a table for each step of the horizon, as the first dimension.
 
     Raises:

@@ -24,7 +24,8 @@ class TrueRewardCost(StepCost):
         super().__init__(event)
         if type(environment).reward is Environment.reward:
             raise ValueError(
-                f"environment {type(environment).__name__} does not tell its reward from observations; write its reward method"
+                f"environment {type(environment).__name__} does not tell its reward from observations; write its "
+                "reward method"
             )
         self.environment = environment
 

@@ -1,8 +1,9 @@
 r"""Inverse reinforcement learning in tabular worlds, solved: no draws, no step sizes.
 
-Both kinds minimise L_cost = E_p[c] + log of a normaliser over costs that are linear in features, :math:`c(s, a) = w \cdot \phi(s, a)`,
-and both are smooth and convex in w. They differ in the normaliser: ``soft_value`` (maximum causal entropy: the sampler that acts best
-in the true world matches the demonstrations) and ``log_z`` (maximum entropy over trajectories, the paper's: p_theta itself does).
+Both kinds minimise L_cost = E_p[c] + log of a normaliser over costs that are linear in features, :math:`c(s, a) = w
+\cdot \phi(s, a)`, and both are smooth and convex in w. They differ in the normaliser: ``soft_value`` (maximum causal
+entropy: the sampler that acts best in the true world matches the demonstrations) and ``log_z`` (maximum entropy over
+trajectories, the paper's: p_theta itself does).
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class ExactIRL:
         log_policy: log pi_t(a | s), (T, S, A): the soft-optimal policy, or p_theta's own.
         occupancy: of the policy in the world, or of p_theta (T, S, A).
         loss: L_cost = E_p[c] + soft_value or log_z, in nats, without the penalty.
-        gap: L1 distance of expected features, summed over time, between demonstrations and model; for tables, of occupancies.
+        gap: L1 distance of expected features, summed over time, between demonstrations and model; for tables, of
+            occupancies.
         slope: L1 norm of the gradient, which is the gap but for the penalty.
         evaluations: backups that it took.
         is_converged: whether ``slope`` is within the tolerance.
@@ -76,20 +78,22 @@ def maximum_causal_entropy(
     .. math:: \min_w E_p[c_w] + \operatorname{soft\_value}(c_w) + \tfrac12 \lambda |w|^2, \qquad
         g = \sum_t \gamma^t (\rho^p_t - \rho^\pi_t) \cdot \phi + \lambda w
 
-    What is matched are the features of the T states that are acted in, summed over time: the state after the last action pays no
-    cost and is not counted. Newton steps with the exact Hessian, the sum over t of
-    :math:`\gamma^t E_{s \sim \rho_t} \operatorname{Cov}_{a \sim \pi_t} \partial_w Q_t(s, a)`; L-BFGS for more than 500 weights.
+    What is matched are the features of the T states that are acted in, summed over time: the state after the last
+    action pays no cost and is not counted. Newton steps with the exact Hessian, the sum over t of :math:`\gamma^t E_{s
+    \sim \rho_t} \operatorname{Cov}_{a \sim \pi_t} \partial_w Q_t(s, a)`; L-BFGS for more than 500 weights.
 
-    In a world of chance, few demonstrations have occupancies that no policy has. Nothing matches them: the loss falls without end, which
-    is certain once it is below 0, the least causal entropy. ``is_converged`` is then False. With a penalty there is always a solution;
-    1 / N for N demonstrations is a normal prior of standard deviation 1 on each weight.
+    In a world of chance, few demonstrations have occupancies that no policy has. Nothing matches them: the loss falls
+    without end, which is certain once it is below 0, the least causal entropy. ``is_converged`` is then False. With a
+    penalty there is always a solution; 1 / N for N demonstrations is a normal prior of standard deviation 1 on each
+    weight.
 
     Args:
         mdp: the world.
-        demonstrations: trajectories; or their occupancy, as probabilities of each step (T, S, A), summed over time (S, A), or for
-            ``state`` features (S,), discounted where it is summed.
+        demonstrations: trajectories; or their occupancy, as probabilities of each step (T, S, A), summed over time (S,
+            A), or for ``state`` features (S,), discounted where it is summed.
         horizon: T; may be left out where the demonstrations tell.
-        features: ``state_action`` (a table of costs), ``state`` (one of state costs), or phi as a tensor (S, k) or (S, A, k).
+        features: ``state_action`` (a table of costs), ``state`` (one of state costs), or phi as a tensor (S, k) or (S,
+            A, k).
         discount: gamma; below 1 it is not the paper's objective.
         penalty: lambda.
         tolerance: L1 norm of the gradient at which to stop.
@@ -98,8 +102,10 @@ def maximum_causal_entropy(
     Raises:
         ValueError: if shapes do not fit, or an occupancy does not sum to the steps of the horizon.
 
-    Source: Ziebart, Bagnell and Dey 2010, Modeling interaction via the principle of maximum causal entropy (ICML); Ziebart 2010,
-    Modeling purposeful adaptive behavior with the principle of maximum causal entropy (PhD thesis, Carnegie Mellon), chapter 9.
+    Source: Ziebart, Bagnell and Dey 2010, Modeling interaction via the principle of maximum causal entropy (ICML);
+        Ziebart 2010,
+    Modeling purposeful adaptive behavior with the principle of maximum causal entropy (PhD thesis, Carnegie Mellon),
+    chapter 9.
 
     Example:
         >>> from lightning_irl.dynamic_programming import causal_backup, occupancy
@@ -123,16 +129,19 @@ def trajectory_maxent(
     tolerance: float = 1e-8,
     max_steps: int = 200,
 ) -> ExactIRL:
-    r"""The cost under which p_theta = p(world) exp(-c) / Z visits what the demonstrations visit: the paper's L_cost, solved.
+    r"""The cost under which p_theta = p(world) exp(-c) / Z visits what the demonstrations visit: the paper's L_cost,
+    solved.
 
     .. math:: \min_w E_p[c_w] + \log Z(c_w) + \tfrac12 \lambda |w|^2, \qquad
         g = \sum_t (\rho^p_t - \rho^{p_\theta}_t) \cdot \phi + \lambda w
 
-    The Hessian is the covariance under p_theta of the features of a trajectory. Demonstrations of this world always have a solution, or
-    come as near to one as the tolerance asks, since p_theta can be lucky as they are; those with an impossible step have none. Where the world is not deterministic p_theta is luckier
-    than any policy, and no sampler can be equal to it: its cost explains demonstrations in part by luck.
+    The Hessian is the covariance under p_theta of the features of a trajectory. Demonstrations of this world always
+    have a solution, or come as near to one as the tolerance asks, since p_theta can be lucky as they are; those with an
+    impossible step have none. Where the world is not deterministic p_theta is luckier than any policy, and no sampler
+    can be equal to it: its cost explains demonstrations in part by luck.
 
-    Arguments, errors and result are those of :func:`maximum_causal_entropy`; ``log_policy`` and ``occupancy`` are p_theta's own.
+    Arguments, errors and result are those of :func:`maximum_causal_entropy`; ``log_policy`` and ``occupancy`` are
+    p_theta's own.
 
     Source: Ziebart, Maas, Bagnell and Dey 2008, Maximum entropy inverse reinforcement learning (AAAI).
     """
@@ -174,7 +183,8 @@ class _Target:
         total = sum(discount**step for step in range(horizon))
         if abs(float(visits.sum()) - total) > 1e-6 * total:
             raise ValueError(
-                f"the occupancy sums to {float(visits.sum()):.6g}, and must to {total:.6g}, one for each action of the horizon "
+                f"the occupancy sums to {float(visits.sum()):.6g}, and must to {total:.6g}, one for each action of "
+                "the horizon "
                 "(discounted); leave out the state after the last action"
             )
         target = cls(features, shape, horizon)
@@ -214,12 +224,14 @@ def _summed(
     if isinstance(demonstrations, Trajectory):
         if horizon not in (None, demonstrations.num_steps) or not bool(demonstrations.mask.all()):
             raise ValueError(
-                f"demonstrations have {demonstrations.num_steps} steps, some of them without an action or not those of a "
+                f"demonstrations have {demonstrations.num_steps} steps, some of them without an action or not those "
+                "of a "
                 f"horizon of {horizon}; they must all have the whole horizon"
             )
         if demonstrations.observations.shape[2:] != shape[:1]:
             raise ValueError(
-                f"demonstrations observe {list(demonstrations.observations.shape[2:])}; states of this world are one-hot vectors of "
+                f"demonstrations observe {list(demonstrations.observations.shape[2:])}; states of this world are "
+                "one-hot vectors of "
                 f"{shape[0]}"
             )
         states = demonstrations.observations[:, :-1].argmax(-1)
@@ -234,7 +246,8 @@ def _summed(
         return torch.einsum("t,tsa->sa", weights, given), len(given)
     if horizon is None or tuple(given.shape) not in (shape, shape[:1]):
         raise ValueError(
-            f"the occupancy has shape {list(given.shape)} and the horizon is {horizon}; it must be (T, S, A) with that T, or "
+            f"the occupancy has shape {list(given.shape)} and the horizon is {horizon}; it must be (T, S, A) with "
+            "that T, or "
             f"{list(shape)} or {list(shape[:1])} with a horizon"
         )
     return given, horizon
@@ -243,7 +256,8 @@ def _summed(
 class _Dual(abc.ABC):
     """L_cost as a function of the weights, with its gradient and its Hessian.
 
-    By duality its minimum, where there is one, is the largest entropy of what matches the demonstrations, which is at least ``floor``.
+    By duality its minimum, where there is one, is the largest entropy of what matches the demonstrations, which is at
+    least ``floor``.
     """
 
     floor: float
@@ -307,7 +321,9 @@ class _Causal(_Dual):
 class _Trajectories(_Dual):
     @property
     def floor(self) -> float:  # type: ignore[override]
-        """Least log probability of the world along any trajectory: minus the relative entropy of one that is certain."""
+        """Least log probability of the world along any trajectory: minus the relative entropy of
+        one that is certain.
+        """
         start, step = (table[table > 0].min().log() for table in (self.mdp.initial, self.mdp.transitions))
         return float(start + self.target.horizon * step)
 
@@ -379,4 +395,7 @@ def _reason(point: Point, evaluations: int, floor: float) -> str:
             f"the loss fell to {point.value:.3g}, below the {floor:.3g} that any optimum has: nothing matches these "
             "demonstrations exactly, as is usual for few of them; set penalty, such as 1 / their number"
         )
-    return f"the gradient is still {point.slope:.2g} after {evaluations} evaluations; raise max_steps, tolerance or penalty"
+    return (
+        f"the gradient is still {point.slope:.2g} after {evaluations} evaluations; raise max_steps, tolerance or "
+        "penalty"
+    )

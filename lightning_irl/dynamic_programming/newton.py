@@ -50,8 +50,8 @@ def newton(
 
     .. math:: w' = w - (H + \lambda I)^{-1} g
 
-    The damping :math:`\lambda` falls tenfold while the quadratic model predicts the decrease well, and grows fourfold otherwise. A singular
-    Hessian is fine: what no gradient moves stays where it started.
+    The damping :math:`\lambda` falls tenfold while the quadratic model predicts the decrease well, and grows fourfold
+    otherwise. A singular Hessian is fine: what no gradient moves stays where it started.
 
     Args:
         function: convex.
@@ -93,8 +93,8 @@ def limited_memory(
 ) -> tuple[Point, int]:
     """L-BFGS, for more weights than a Hessian can have; arguments and result as of :func:`newton`.
 
-    It stops where the decrease is lost in rounding, at a gradient of about 1e-7 in L1 norm on the problems here, and may finish a line
-    search beyond ``max_steps``.
+    It stops where the decrease is lost in rounding, at a gradient of about 1e-7 in L1 norm on the problems here, and
+    may finish a line search beyond ``max_steps``.
     """
     best = function(start)
     count = 1

@@ -63,8 +63,8 @@ def model_occupancy(mdp: TabularMDP, costs: Tensor, horizon: int, temperature: f
     r"""Probability of each state and action at each step under p_theta = p(world) exp(-c / T_) / Z.
 
     The start and the next states are not those of the world, but as lucky as the cost makes them:
-    :math:`p_\theta(s_0) \propto p(s_0)\, e^{V_0(s_0)}`, and :func:`~lightning_irl.dynamic_programming.tabular.model_transitions`
-    from there on.
+    :math:`p_\theta(s_0) \propto p(s_0)\, e^{V_0(s_0)}`, and
+    :func:`~lightning_irl.dynamic_programming.tabular.model_transitions` from there on.
 
     Args:
         mdp: the world.

@@ -1,8 +1,9 @@
-r"""Backups of linear-quadratic worlds: ``log_z`` by the risk-seeking Riccati recursion, ``soft_value`` by the causal one.
+r"""Backups of linear-quadratic worlds: ``log_z`` by the risk-seeking Riccati recursion, ``soft_value`` by the causal
+one.
 
-The continuous twin of :mod:`~lightning_irl.dynamic_programming.tabular`: values are quadratic in the state, policies linear and
-Gaussian. All of it is computed in float64, in nats, on the device of the world, with respect to the Lebesgue measure of actions in
-their own units, and is differentiable in the costs. A temperature divides the costs beforehand.
+The continuous twin of :mod:`~lightning_irl.dynamic_programming.tabular`: values are quadratic in the state, policies
+linear and Gaussian. All of it is computed in float64, in nats, on the device of the world, with respect to the Lebesgue
+measure of actions in their own units, and is differentiable in the costs. A temperature divides the costs beforehand.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from lightning_irl.environments.linear_quadratic import LinearQuadratic
 
 
 class QuadraticSteps(NamedTuple):
-    r"""Step costs :math:`c_t(z) = \tfrac12 z^\top C_t z + c_t^\top z + k_t` of state and action, z = (s, a), over a temperature.
+    r"""Step costs :math:`c_t(z) = \tfrac12 z^\top C_t z + c_t^\top z + k_t` of state and action, z = (s, a), over a
+    temperature.
 
     Attributes:
         hessian: C (T, n + d, n + d), symmetric.
@@ -117,7 +119,8 @@ def soft_riccati(world: LinearQuadratic, steps: QuadraticSteps) -> tuple[Quadrat
     Raises:
         ValueError: if the cost does not hold the action, so that the integral is infinite; naming the step.
 
-    Source: Ziebart 2010, Modeling purposeful adaptive behavior with the principle of maximum causal entropy (PhD thesis, Carnegie
+    Source: Ziebart 2010, Modeling purposeful adaptive behavior with the principle of maximum causal entropy (PhD
+        thesis, Carnegie
     Mellon), on linear-quadratic regulation.
 
     Example:
@@ -141,14 +144,16 @@ def risk_seeking_riccati(world: LinearQuadratic, steps: QuadraticSteps) -> tuple
     The policy is p_theta(a | s, t), whose noise is luckier than the world's. Arguments, result and errors as of
     :func:`soft_riccati`; also infinite where a cost falls faster than noise is rare.
 
-    Source: Whittle 1981, Risk-sensitive linear/quadratic/Gaussian control (Advances in Applied Probability 13), with his theta of
-    the sign that seeks risk.
+    Source: Whittle 1981, Risk-sensitive linear/quadratic/Gaussian control (Advances in Applied Probability 13), with
+    his theta of the sign that seeks risk.
     """
     return _backup(world, steps, lambda value: value.smoothed(world.noise_root.double()))
 
 
 def soft_value(world: LinearQuadratic, steps: QuadraticSteps) -> Tensor:
-    """-min over policies of E_q[c] + E_q[log q], a scalar in nats; at most :func:`log_z`, and equal to it without noise."""
+    """-min over policies of E_q[c] + E_q[log q], a scalar in nats; at most :func:`log_z`, and equal to it without
+    noise.
+    """
     value, _ = soft_riccati(world, steps)
     return value.mean(world.initial_mean, world.initial_covariance)
 

@@ -1,8 +1,8 @@
 r"""Backups of tabular worlds: ``log_z`` by the risk-seeking one, ``soft_value`` by the causal one.
 
-Step costs c are tensors of shape (S,), (S, A), (S, A, S'), (T, S, A) or (T, S, A, S'), S' the state that is reached and T the
-horizon. All of it is computed in float64, in nats, on the device of the world, and is differentiable in the costs. Temperature T_
-enters as c / T_. Everything is undiscounted: discounted costs are time-dependent ones.
+Step costs c are tensors of shape (S,), (S, A), (S, A, S'), (T, S, A) or (T, S, A, S'), S' the state that is reached and
+T the horizon. All of it is computed in float64, in nats, on the device of the world, and is differentiable in the
+costs. Temperature T_ enters as c / T_. Everything is undiscounted: discounted costs are time-dependent ones.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def causal_backup(
 ) -> Backup:
     r"""The soft Bellman backup, whose policy minimises E_q[c] / T_ + E_q[log q].
 
-    .. math:: Q_t(s, a) = -c_t(s, a) / T_ + \gamma\, E_{s' | s, a} V_{t+1}(s'), \qquad V_t(s) = \log \sum_a e^{Q_t(s, a)}
+    .. math:: Q_t(s, a) = -c_t(s, a) / T_ + \gamma\, E_{s' | s, a} V_{t+1}(s'),
+        \qquad V_t(s) = \log \sum_a e^{Q_t(s, a)}
 
     with :math:`\pi_t(a | s) = \exp(Q_t(s, a) - V_t(s))`.
 
@@ -79,7 +80,8 @@ def causal_backup(
         temperature: T_.
         discount: gamma, of later costs and later entropies alike.
 
-    Source: Ziebart 2010, Modeling purposeful adaptive behavior with the principle of maximum causal entropy (PhD thesis, Carnegie
+    Source: Ziebart 2010, Modeling purposeful adaptive behavior with the principle of maximum causal entropy (PhD
+        thesis, Carnegie
     Mellon), equations 9.1 to 9.3.
 
     Example:
@@ -104,7 +106,8 @@ def causal_backup(
 def risk_seeking_backup(mdp: TabularMDP, costs: Tensor, horizon: int, temperature: float = 1.0) -> Backup:
     r"""The backup of exp(-c): what the partition function of trajectories needs.
 
-    .. math:: Q_t(s, a) = \log E_{s' | s, a} e^{-c_t(s, a, s') / T_ + V_{t+1}(s')}, \qquad V_t(s) = \log \sum_a e^{Q_t(s, a)}
+    .. math:: Q_t(s, a) = \log E_{s' | s, a} e^{-c_t(s, a, s') / T_ + V_{t+1}(s')},
+        \qquad V_t(s) = \log \sum_a e^{Q_t(s, a)}
 
     The policy :math:`\exp(Q_t(s, a) - V_t(s))` is p_theta(a | s, t), whose world is a luckier one:
     :func:`model_transitions`. Chosen in the true world it is not the best policy.
@@ -115,9 +118,10 @@ def risk_seeking_backup(mdp: TabularMDP, costs: Tensor, horizon: int, temperatur
         horizon: T.
         temperature: T_.
 
-    Source: Ziebart, Maas, Bagnell and Dey 2008, Maximum entropy inverse reinforcement learning (AAAI), where the probabilities
-    of the world weight each path; Levine 2018, Reinforcement learning and control as probabilistic inference (arXiv 1805.00909),
-    on why it seeks risk.
+    Source: Ziebart, Maas, Bagnell and Dey 2008, Maximum entropy inverse reinforcement learning (AAAI), where the
+        probabilities
+    of the world weight each path; Levine 2018, Reinforcement learning and control as probabilistic inference (arXiv
+    1805.00909), on why it seeks risk.
     """
     table = cost_table(mdp, costs, horizon) / temperature
     value = table.new_zeros(mdp.num_states)
@@ -146,10 +150,11 @@ def model_transitions(mdp: TabularMDP, cost: Tensor, value: Tensor) -> Tensor:
 
 
 def soft_value(mdp: TabularMDP, costs: Tensor, horizon: int, temperature: float = 1.0, discount: float = 1.0) -> Tensor:
-    r"""-min over policies of E_q[c] / T_ + E_q[log q]: :math:`E_{s_0} V_0(s_0)` of :func:`causal_backup`, a scalar in nats.
+    r"""-min over policies of E_q[c] / T_ + E_q[log q]: :math:`E_{s_0} V_0(s_0)` of :func:`causal_backup`, a scalar in
+    nats.
 
-    Its gradient in the costs is minus the occupancy of the policy that attains it. At most :func:`log_z`, and equal to it where
-    start and next states are certain.
+    Its gradient in the costs is minus the occupancy of the policy that attains it. At most :func:`log_z`, and equal to
+    it where start and next states are certain.
     """
     return mdp.initial @ causal_backup(mdp, costs, horizon, temperature, discount).values[0]
 
@@ -159,7 +164,7 @@ def log_z(mdp: TabularMDP, costs: Tensor, horizon: int, temperature: float = 1.0
 
     .. math:: \log Z = \log E_{s_0} e^{V_0(s_0)}
 
-    of :func:`risk_seeking_backup`; p(world) are the probabilities of start and next states. Its gradient in the costs is minus the
-    occupancy of p_theta, :func:`~lightning_irl.dynamic_programming.occupancy.model_occupancy`.
+    of :func:`risk_seeking_backup`; p(world) are the probabilities of start and next states. Its gradient in the costs
+    is minus the occupancy of p_theta, :func:`~lightning_irl.dynamic_programming.occupancy.model_occupancy`.
     """
     return (mdp.initial.log() + risk_seeking_backup(mdp, costs, horizon, temperature).values[0]).logsumexp(-1)

@@ -1,4 +1,6 @@
-"""What actions are allowed: the demonstrations' event and the environment, brought to agree before anything is built from the event."""
+"""What actions are allowed: the demonstrations' event and the environment, brought to agree before anything is built
+from the event.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ class Agreement(NamedTuple):
     """An event that fits an environment.
 
     Attributes:
-        event: with the environment's number of actions where that was guessed, and its bounds where the data knows of none.
+        event: with the environment's number of actions where that was guessed, and its bounds where the data knows of
+            none.
         mended: what was taken from the environment, a line each.
         doubts: what is likely a mistake, a line each.
     """
@@ -39,12 +42,14 @@ def agree(environment: Environment, event: Event) -> Agreement:
     if "num_actions" in guessed and ours and ours != theirs:
         if theirs > ours:
             raise ValueError(
-                f"the demonstrations hold action {theirs - 1}, environment {title} has {ours} actions, 0 to {ours - 1}: they are "
+                f"the demonstrations hold action {theirs - 1}, environment {title} has {ours} actions, 0 to "
+                f"{ours - 1}: they are "
                 "not from this environment"
             )
         event["num_actions"] = ours
         mended.append(
-            f"the data does not say how many actions there are; {theirs} were guessed from those demonstrated, environment {title} "
+            f"the data does not say how many actions there are; {theirs} were guessed from those demonstrated, "
+            f"environment {title} "
             f"has {ours}, which are taken"
         )
     environment.check(event)
@@ -54,7 +59,8 @@ def agree(environment: Environment, event: Event) -> Agreement:
     applies = f"environment {title} applies actions {between(low, high)}"
     if not event["action_low"] and "action_bounds" not in guessed:
         doubts.append(
-            f"the data's actions have no bounds, {applies}: what lies beyond is recorded, and never applied. Give action_low and "
+            f"the data's actions have no bounds, {applies}: what lies beyond is recorded, and never applied. Give "
+            "action_low and "
             "action_high, and ClippedGaussianPolicy"
         )
         return Agreement(event, mended, doubts)
@@ -71,12 +77,14 @@ def agree(environment: Environment, event: Event) -> Agreement:
     given = f"the data has actions {between(event['action_low'], event['action_high'])}, {applies}"
     if max(excess) > 0:
         raise ValueError(
-            f"{given}: what lies beyond would be recorded and never applied. Set the data's action_low to {_short(low)} and "
+            f"{given}: what lies beyond would be recorded and never applied. Set the data's action_low to "
+            f"{_short(low)} and "
             f"action_high to {_short(high)}, or act in the environment that the demonstrations are of"
         )
     if min(excess) < 0:
         doubts.append(
-            f"{given}: the policy keeps to the data's. If the demonstrations' actions were rescaled, store them as they were applied; "
+            f"{given}: the policy keeps to the data's. If the demonstrations' actions were rescaled, store them as "
+            "they were applied; "
             "else set the data's action_low and action_high to the environment's"
         )
     return Agreement(event, mended, doubts)

@@ -1,7 +1,7 @@
 """Whether demonstrations are of the environment that a policy acts in: what the two say, compared by meaning.
 
-Each comparison is silent where they agree. What cannot be is refused; what is likely a mistake is a line with both numbers and
-what to do.
+Each comparison is silent where they agree. What cannot be is refused; what is likely a mistake is a line with both
+numbers and what to do.
 """
 
 from __future__ import annotations
@@ -44,8 +44,10 @@ def refuse(environment: Environment, parts: list[Trajectory]) -> None:
         return
     shortest = min(int(part.mask.sum(1).min()) for part in parts)
     raise UserError(
-        f"{ended} of {number} demonstrations end before the horizon, but environment {environment.title} ends no episode: they were "
-        f"cut short, and would be told by their length. Cut all to one length, {shortest} at most, and set horizon to it and "
+        f"{ended} of {number} demonstrations end before the horizon, but environment {environment.title} ends no "
+        "episode: they were "
+        f"cut short, and would be told by their length. Cut all to one length, {shortest} at most, and set horizon to "
+        "it and "
         "absorbing=false on the data" + environment.how_to_end
     )
 
@@ -85,7 +87,8 @@ def of_another_name(environment: Environment, recorded_in: str | None) -> str | 
         return None
     what = "another version may move, observe or end otherwise" if stems[0] == stems[1] else "another environment"
     return (
-        f"the demonstrations are of {recorded_in}, the environment is {known}: {what}. Act in the environment that they are of, or "
+        f"the demonstrations are of {recorded_in}, the environment is {known}: {what}. Act in the environment that "
+        "they are of, or "
         "record them anew"
     )
 
@@ -111,8 +114,10 @@ def beyond_bounds(environment: Environment, train: Trajectory, starts: Tensor) -
     mine = environment.observation_low, environment.observation_high
     lowest, highest = (edge[worst if len(edge) > 1 else 0] for edge in mine)
     return (
-        f"{share:.0%} of the demonstrations' observations lie outside what environment {environment.title} observes: coordinate "
-        f"{worst} between {_range(seen[:, worst])}, the environment's between {lowest:.4g} and {highest:.4g}. Store them as the "
+        f"{share:.0%} of the demonstrations' observations lie outside what environment {environment.title} observes: "
+        "coordinate "
+        f"{worst} between {_range(seen[:, worst])}, the environment's between {lowest:.4g} and {highest:.4g}. Store "
+        "them as the "
         "environment gives them, not normalised and in its units (cost and policy standardise by the data themselves)"
     )
 
@@ -132,15 +137,20 @@ def narrow(environment: Environment, train: Trajectory) -> str | None:
         return None
     worst = int(torch.where(is_narrow, width / spread, 0.0).argmax())
     return (
-        f"coordinate {worst} of the observations has a standard deviation of {float(spread[worst]):.2g} in the demonstrations, and "
-        f"environment {environment.title} lets it go over {float(width[worst]):.4g}: standardised by the demonstrations, networks see up to "
-        f"{float(width[worst] / spread[worst]):.0f} there. If the policy is to move it, set normalise=false on the data, or store it in a "
+        f"coordinate {worst} of the observations has a standard deviation of {float(spread[worst]):.2g} in the "
+        "demonstrations, and "
+        f"environment {environment.title} lets it go over {float(width[worst]):.4g}: standardised by the "
+        "demonstrations, networks see up to "
+        f"{float(width[worst] / spread[worst]):.0f} there. If the policy is to move it, set normalise=false on the "
+        "data, or store it in a "
         "smaller unit"
     )
 
 
 def other_starts(environment: Environment, train: Trajectory, starts: Tensor) -> str | None:
-    """Whether the demonstrations' first observations are not those of the environment's resets, seen from either side."""
+    """Whether the demonstrations' first observations are not those of the environment's resets,
+    seen from either side.
+    """
     first = train.observations[:, 0].flatten(1).double().cpu()
     spread = train.observations[:, :-1][train.mask].flatten(1).double().std(0, correction=0).cpu()
     for these, those, words in (
@@ -150,9 +160,11 @@ def other_starts(environment: Environment, train: Trajectory, starts: Tensor) ->
         found = outside(these, those, spread)
         if found is not None:
             return (
-                f"{found.number} of {len(these)} {words.format(name=environment.title)}: coordinate {found.coordinate} of the first "
+                f"{found.number} of {len(these)} {words.format(name=environment.title)}: coordinate "
+                f"{found.coordinate} of the first "
                 f"observation is between {_range(first[:, found.coordinate])} in the demonstrations, between "
-                f"{_range(starts[:, found.coordinate])} in the environment. Start alike: whole episodes, in the environment's units, "
+                f"{_range(starts[:, found.coordinate])} in the environment. Start alike: whole episodes, in the "
+                "environment's units, "
                 "from the same resets; a policy's density leaves out how an episode starts"
             )
     return None
@@ -166,10 +178,11 @@ class Outside(NamedTuple):
 
 
 def outside(these: Tensor, those: Tensor, spread: Tensor) -> Outside | None:
-    """The coordinate in which at least half of these points (N, d) lie beyond all of those (K, d), if that is no chance.
+    """The coordinate in which at least half of these points (N, d) lie beyond all of those (K, d), if that is no
+    chance.
 
-    Were all N + K drawn alike, m given of them were the largest with probability N! (N + K - m)! / ((N - m)! (N + K)!); it is
-    counted for both sides of each coordinate.
+    Were all N + K drawn alike, m given of them were the largest with probability N! (N + K - m)! / ((N - m)! (N + K)!);
+    it is counted for both sides of each coordinate.
 
     Args:
         these: points that may lie outside.
@@ -207,8 +220,10 @@ def like_a_time_limit(train: Trajectory) -> str | None:
     if is_new.sum(0).max() >= number / 2:  # an end shows in some coordinate
         return None
     return (
-        f"{number} of the {len(ended)} training demonstrations that are taken for ended by the environment end after exactly {length} "
-        "steps, in states like any other, as a recorder's time limit ends them: a policy would learn to end there. If it was one, set "
+        f"{number} of the {len(ended)} training demonstrations that are taken for ended by the environment end after "
+        f"exactly {length} "
+        "steps, in states like any other, as a recorder's time limit ends them: a policy would learn to end there. If "
+        "it was one, set "
         f"the data's horizon to {length}" + (" and trust_terminal=false" if length == train.num_steps else "")
     )
 

@@ -17,7 +17,8 @@ class AutoresetError(RuntimeError, UserError):
 
 
 def declared_mode(vector: Any) -> str | None:
-    """When a vector environment resets an episode that ended: ``NEXT_STEP``, ``SAME_STEP`` or ``DISABLED``; None if it does not say.
+    """When a vector environment resets an episode that ended: ``NEXT_STEP``, ``SAME_STEP`` or ``DISABLED``; None if it
+    does not say.
 
     Those of gymnasium itself that do not say (before 1.1) reset in the next step.
     """
@@ -33,13 +34,15 @@ def declared_mode(vector: Any) -> str | None:
 def last_observations(
     name: str, mode: str | None, observation: np.ndarray, info: dict[str, Any], ended: np.ndarray, can_alias: bool
 ) -> np.ndarray:
-    """Observations of a step, with each ended episode's own last one where the environment already shows the next episode's first.
+    """Observations of a step, with each ended episode's own last one where the environment already shows the next
+    episode's first.
 
     Args:
         name: of the environment, for messages.
         mode: of :func:`declared_mode`.
         observation: as given by the step (B, *obs).
-        info: as given by the step; last observations under ``final_obs`` or ``final_observation`` are taken wherever they are.
+        info: as given by the step; last observations under ``final_obs`` or ``final_observation`` are taken wherever
+            they are.
         ended: episodes whose last step this was and whose observations are looked at (B,), bool.
         can_alias: whether a last observation that equals the next episode's first must be one buffer, written over.
 
@@ -60,14 +63,16 @@ def last_observations(
         if last is None:
             said = "resets in the same step" if mode else "does not say when it resets"
             raise AutoresetError(
-                f"environment {name} {said}, and gives no last observation of episode {index}, which ended: what it shows may be the "
+                f"environment {name} {said}, and gives no last observation of episode {index}, which ended: what it "
+                "shows may be the "
                 "next episode's first. Let it give info['final_obs'], or say metadata['autoreset_mode'] = "
                 "gymnasium.vector.AutoresetMode.NEXT_STEP if it resets in the step after"
             )
         found[index] = np.asarray(last).reshape(found[index].shape)
         if mode != "NEXT_STEP" and can_alias and np.array_equal(found[index], observation[index]):
             raise AutoresetError(
-                f"environment {name} gives as last observation of episode {index} the first one of the next: it writes both to one "
+                f"environment {name} gives as last observation of episode {index} the first one of the next: it "
+                "writes both to one "
                 "buffer. Let its environments return a copy of each observation, or reset in the next step"
             )
     return found

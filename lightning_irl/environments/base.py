@@ -34,8 +34,8 @@ class Step(NamedTuple):
 class Environment(nn.Module, abc.ABC):
     """A batch of episodes that start and step together.
 
-    Tensors are made in the dtype and on the device that :meth:`reset` is asked for, and stay there. Random numbers come from
-    torch's global random state of that device. Constants are buffers.
+    Tensors are made in the dtype and on the device that :meth:`reset` is asked for, and stay there. Random numbers come
+    from torch's global random state of that device. Constants are buffers.
 
     Attributes:
         observation_shape: shape of one observation.
@@ -95,14 +95,18 @@ class Environment(nn.Module, abc.ABC):
         return ""
 
     def starts(self, num: int) -> Tensor:
-        """Observations (num, *obs) of resets that leave no trace: not in random numbers, and not in what goes on here."""
+        """Observations (num, *obs) of resets that leave no trace: not in random numbers, and not in
+        what goes on here.
+        """
         is_here = all(buffer.device.type == "cpu" for buffer in self.buffers())
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
             return (self if is_here else copy.deepcopy(self).cpu()).reset(num)[1]
 
     def reward(self, observation: Tensor, action: Tensor, next_observation: Tensor) -> Tensor | None:
-        """The true reward of any steps (...), as far as observations (..., *obs) and actions (..., *act) tell; None if unknown."""
+        """The true reward of any steps (...), as far as observations (..., *obs) and actions (..., *act) tell; None if
+        unknown.
+        """
         return None
 
     def phase(self, observation: Tensor) -> Tensor | None:
@@ -131,7 +135,8 @@ class Environment(nn.Module, abc.ABC):
         size = math.prod(event["action_shape"])
         if self.num_actions and not event["num_actions"] and size == self.num_actions:
             raise ValueError(
-                f"the demonstrations' actions are vectors of {size} numbers, continuous ones, environment {name} has {size} discrete "
+                f"the demonstrations' actions are vectors of {size} numbers, continuous ones, environment {name} has "
+                f"{size} discrete "
                 "actions; if they are one-hot, store the integers: actions.argmax(-1)"
             )
         for field, value in mine.items():
@@ -152,6 +157,7 @@ class Environment(nn.Module, abc.ABC):
         mean, is_learned = event["observation_location"], event["observation_scale"] != [1.0]
         if self.serves_bytes and is_learned and not -0.01 <= min(mean) <= max(mean) <= 1.01:
             raise ValueError(
-                f"the demonstrations' observations have a mean of {max(mean, key=abs):.4g}, the pixels of environment {self.title} are "
+                f"the demonstrations' observations have a mean of {max(mean, key=abs):.4g}, the pixels of environment "
+                f"{self.title} are "
                 "bytes, served in [0, 1]: store the demonstrations' as bytes too (dtype uint8), or divide them by 255"
             )

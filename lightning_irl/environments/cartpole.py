@@ -25,9 +25,10 @@ class CartPole(Environment):
         \ddot\theta = \frac{g \sin\theta - p \cos\theta}{l\,(4/3 - m \cos^2\theta / (M + m))}, \quad
         \ddot x = p - \frac{m l}{M + m}\, \ddot\theta \cos\theta
 
-    with g = 9.8, M = 1, m = 0.1, half the pole l = 0.5 m, F = -10 or 10 N, steps of 0.02 s. Observations, which are also the
-    states (B, 4), are position (m), velocity (m/s), angle (rad) and angular velocity (rad/s). The episode ends when the cart
-    leaves 2.4 m or the pole 12 degrees; the reward is 1 a step. There is no limit of 500 steps: the horizon is the event's.
+    with g = 9.8, M = 1, m = 0.1, half the pole l = 0.5 m, F = -10 or 10 N, steps of 0.02 s. Observations, which are
+    also the states (B, 4), are position (m), velocity (m/s), angle (rad) and angular velocity (rad/s). The episode ends
+    when the cart leaves 2.4 m or the pole 12 degrees; the reward is 1 a step. There is no limit of 500 steps: the
+    horizon is the event's.
 
     Example:
         >>> CartPole().step(torch.zeros(1, 4), torch.ones(1, dtype=torch.long)).observation

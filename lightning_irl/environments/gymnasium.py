@@ -32,35 +32,39 @@ WORKER_DIED = EOFError, BrokenPipeError, ConnectionResetError
 class GymnasiumEnvironment(Environment):
     """Any environment of gymnasium, by its id, or from a factory of vector environments.
 
-    Observations are floats: of a ``Box`` as they are (images of dtype uint8 divided by 255, so in [0, 1]), of a ``Discrete`` space
-    the one-hot vector of the state, as a tabular environment's. Actions are ``Discrete``, or a ``Box`` of floats, to which they
-    are clipped. The observations of one state must be all that a policy should see: normalisation belongs to the policy.
+    Observations are floats: of a ``Box`` as they are (images of dtype uint8 divided by 255, so in [0, 1]), of a
+    ``Discrete`` space the one-hot vector of the state, as a tabular environment's. Actions are ``Discrete``, or a
+    ``Box`` of floats, to which they are clipped. The observations of one state must be all that a policy should see:
+    normalisation belongs to the policy.
 
     Every ``reset(num)`` starts num episodes at once, with seeds drawn from torch's global random state, so that
-    ``torch.manual_seed`` reproduces them, whatever ran before. The vector environment is kept for the next round of as many
-    episodes (two sizes are). An episode that ended stays where it is until the next reset and costs nothing; gymnasium's time limit
-    is lifted, since the horizon is the event's. An episode's state lives in gymnasium: it goes forward only, and has no gradient.
+    ``torch.manual_seed`` reproduces them, whatever ran before. The vector environment is kept for the next round of as
+    many episodes (two sizes are). An episode that ended stays where it is until the next reset and costs nothing;
+    gymnasium's time limit is lifted, since the horizon is the event's. An episode's state lives in gymnasium: it goes
+    forward only, and has no gradient.
 
     Args:
         id: of gymnasium, such as ``Hopper-v5``; ``module:Id-v0`` imports the module that registers it.
-        factory: instead of an id, a function of num that makes a ``gymnasium.vector.VectorEnv`` of num environments, or its dotted
-            path. Lift its time limit there. One integer seeds its resets. Its episodes that ended go on as its autoreset mode
-            (``metadata["autoreset_mode"]``) has it, unobserved; the last observation of one that is reset in the same step is taken
-            from ``info``, under ``final_obs`` or ``final_observation``. EnvPool's will do: ``lambda num: envpool.make(ID, env_type="gymnasium", num_envs=num, seed=SEED,
-            max_episode_steps=HORIZON + 1)``. They take their seed there alone, so a reset goes on from where they are.
-        vectorization: of an id: ``sync`` (one process), ``async`` (one process for each episode: for slow environments),
-            or ``vector_entry_point`` (the environment's own, where it has one).
-        absorbing: whether it can end an episode; gymnasium does not tell. Such episodes have a mask, and the event must say so too.
+        factory: instead of an id, a function of num that makes a ``gymnasium.vector.VectorEnv`` of num environments, or
+            its dotted path. Lift its time limit there. One integer seeds its resets. Its episodes that ended go on as
+            its autoreset mode (``metadata["autoreset_mode"]``) has it, unobserved; the last observation of one that is
+            reset in the same step is taken from ``info``, under ``final_obs`` or ``final_observation``. EnvPool's will
+            do: ``lambda num: envpool.make(ID, env_type="gymnasium", num_envs=num, seed=SEED, max_episode_steps=HORIZON
+            + 1)``. They take their seed there alone, so a reset goes on from where they are.
+        vectorization: of an id: ``sync`` (one process), ``async`` (one process for each episode: for slow
+            environments), or ``vector_entry_point`` (the environment's own, where it has one).
+        absorbing: whether it can end an episode; gymnasium does not tell. Such episodes have a mask, and the event must
+            say so too.
         max_envs: most episodes at once; a larger round is refused before it fills the memory.
         kwargs: of the environment of an id, such as ``{"ctrl_cost_weight": 0.0}``.
 
     Raises:
-        ValueError: if there is no such environment (with the nearest names), it needs a package that is not installed (with what to
-            install), its spaces are others than said above, observations are normalised by running statistics, or an argument is
-            not allowed.
-        RuntimeError: in a rollout, if an environment fails, returns what is not finite, does not tell an episode's last observation,
-            is truncated before the horizon, or ends although ``absorbing`` is False, naming environment, episode and step (the first
-            is 0); or if a round is too large.
+        ValueError: if there is no such environment (with the nearest names), it needs a package that is not installed
+            (with what to install), its spaces are others than said above, observations are normalised by running
+            statistics, or an argument is not allowed.
+        RuntimeError: in a rollout, if an environment fails, returns what is not finite, does not tell an episode's last
+            observation, is truncated before the horizon, or ends although ``absorbing`` is False, naming environment,
+            episode and step (the first is 0); or if a round is too large.
 
     Example:
         >>> environment = GymnasiumEnvironment("CartPole-v1", absorbing=True)
@@ -161,12 +165,15 @@ class GymnasiumEnvironment(Environment):
         for wrapper, what in running_normalisations(one):
             if what == "observation":
                 raise ValueError(
-                    f"environment {self.name} has the wrapper {wrapper}, which goes on changing how a state is observed: the same "
-                    "state is another observation each round, and never that of the demonstrations. Leave it out (cost and policy "
+                    f"environment {self.name} has the wrapper {wrapper}, which goes on changing how a state is "
+                    "observed: the same "
+                    "state is another observation each round, and never that of the demonstrations. Leave it out "
+                    "(cost and policy "
                     "standardise by the data), or hold its statistics constant: update_running_mean = False"
                 )
             warnings.warn(
-                f"environment {self.name} has the wrapper {wrapper}: returns are of rewards whose scale goes on changing; leave it "
+                f"environment {self.name} has the wrapper {wrapper}: returns are of rewards whose scale goes on "
+                "changing; leave it "
                 "out, nothing learns from rewards",
                 stacklevel=2,
             )
@@ -269,7 +276,8 @@ class GymnasiumEnvironment(Environment):
         current, number, time, over, truncated, dtype = state
         if (current.number, current.time) != (number, time):
             raise RolloutError(
-                f"environment {self.name} is asked to go on from step {time} of a round that has moved on or is closed; "
+                f"environment {self.name} is asked to go on from step {time} of a round that has moved on or is "
+                "closed; "
                 "its state lives in gymnasium: step each state once, and reset first"
             )
         self._refuse_early_end(over, truncated, time)
@@ -309,7 +317,8 @@ class GymnasiumEnvironment(Environment):
                 raise RuntimeError(f"environment {self.name} failed {error}") from error
             if dead:
                 raise RuntimeError(
-                    f"environment {self.name} failed at step {time}: the process of episode {', '.join(map(str, dead))} "
+                    f"environment {self.name} failed at step {time}: the process of episode "
+                    f"{', '.join(map(str, dead))} "
                     "died; killed for want of memory, or crashed: vectorization=sync shows where"
                 ) from error
             raise RuntimeError(f"environment {self.name} failed at step {time}: {_say(error)}") from error
@@ -325,12 +334,14 @@ class GymnasiumEnvironment(Environment):
         if truncated.any():
             lift = "lift it in the factory" if self.factory is not None else "its own, since gymnasium's is lifted"
             raise RolloutError(
-                f"environment {self.name} truncated episode {truncated.argmax()} after {time} steps, before the horizon, by a "
+                f"environment {self.name} truncated episode {truncated.argmax()} after {time} steps, before the "
+                "horizon, by a "
                 f"time limit ({lift}); horizons are fixed: lift the limit, or set the data's horizon to {time}"
             )
         if over.any() and not self.absorbing:
             raise RolloutError(
-                f"environment {self.name} ended episode {over.argmax()} after {time} steps, before the horizon, though it "
+                f"environment {self.name} ended episode {over.argmax()} after {time} steps, before the horizon, "
+                "though it "
                 "was said never to: set absorbing=true on the environment and on the data, or turn off its ending"
             )
 
@@ -363,7 +374,8 @@ class GymnasiumEnvironment(Environment):
         is_bad = ~np.isfinite(array).reshape(len(array), -1).all(1)
         if (is_bad & is_live).any():
             raise RolloutError(
-                f"environment {self.name} was given a non-finite action in episode {(is_bad & is_live).argmax()} at step "
+                f"environment {self.name} was given a non-finite action in episode {(is_bad & is_live).argmax()} at "
+                "step "
                 f"{time}; the policy's parameters are not finite, or its inputs are not"
             )
         return array.reshape(-1, *space.shape).clip(space.low, space.high).astype(space.dtype)
@@ -443,7 +455,9 @@ class EpisodeError(Exception):
 
 
 class _EnvPool:
-    """EnvPool's environments (1.0 to 1.2) under the names of gymnasium's vector environments; an episode is reset in the step after its end."""
+    """EnvPool's environments (1.0 to 1.2) under the names of gymnasium's vector environments; an episode is reset in
+    the step after its end.
+    """
 
     metadata = {"autoreset_mode": "NEXT_STEP"}  # noqa: RUF012
 
@@ -469,8 +483,8 @@ def _is_envpool(vector: Any) -> bool:
 class _Episode:
     """An environment that stays where it is once its episode has ended, until it is reset by a seed.
 
-    Vector environments of gymnasium reset an environment in the step after its end, without a seed: here that is the moment
-    to stand still. A step of one that stands still costs nothing, and never ends.
+    Vector environments of gymnasium reset an environment in the step after its end, without a seed: here that is the
+    moment to stand still. A step of one that stands still costs nothing, and never ends.
     """
 
     def __init__(self, environment: Any, index: int) -> None:

@@ -19,8 +19,9 @@ class LinearQuadratic(Environment):
     .. math:: s' = A s + B a + w, \quad w \sim N(0, W), \quad s_0 \sim N(m, M),
         \qquad r(s, a) = -\tfrac12 s^\top Q s - \tfrac12 a^\top R a
 
-    Observations (B, n) are the states; the reward is of the state before the step. Differentiable in the action. Constants are kept
-    in float64. By default a mass on a line with position and velocity, pushed for a tenth of a second at a time.
+    Observations (B, n) are the states; the reward is of the state before the step. Differentiable in the action.
+    Constants are kept in float64. By default a mass on a line with position and velocity, pushed for a tenth of a
+    second at a time.
 
     Args:
         state_matrix: A, (n, n); nested lists or a tensor.

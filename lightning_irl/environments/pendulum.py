@@ -21,8 +21,8 @@ class Pendulum(Environment):
 
     with g = 10, m = l = 1, dt = 0.05 s, u clipped to [-2, 2] Nm, v to [-8, 8] rad/s. Observations are
     :math:`(\cos\theta, \sin\theta, v)`, the reward :math:`-(\theta^2 + 0.1 v^2 + 0.001 u^2)` with the angle in
-    :math:`[-\pi, \pi]`, both of the state before the step. Differentiable in the action. A state is the tuple of angle (rad) and
-    velocity (rad/s), both (B,).
+    :math:`[-\pi, \pi]`, both of the state before the step. Differentiable in the action. A state is the tuple of angle
+    (rad) and velocity (rad/s), both (B,).
 
     Example:
         >>> upright = torch.zeros(1), torch.zeros(1)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from lightning_irl.environments.base import Environment, Step
 
-SIZE = 0.05  # metres between the centres of mass and wall in contact, the unit in which the maze's coordinates are integers
+# metres between the centres of mass and wall in contact, the unit in which the maze's coordinates are integers
+SIZE = 0.05
 TARGET, START = (6.0, 10.0), (6.0, 0.0)
 LOW, HIGH = -1.0, 11.0  # of the mass, in both coordinates
 BARRIER_HEIGHT, BARRIERS = 6.0, {"left": (4.0, 12.0), "right": (-2.0, 8.0), "both": (4.0, 8.0)}
@@ -22,28 +23,30 @@ CONTROL_COST = 0.001
 
 
 class PointMassMaze(Environment):
-    r"""Push a mass around a barrier to a target: the task on which rewards are moved to a changed world (Fu et al. 2018).
+    r"""Push a mass around a barrier to a target: rewards are moved to a changed world (Fu et al. 2018).
 
     .. code-block:: text
 
-        0.55 +-----------------+     Where the mass can be (m): from -0.05 to 0.55 in both coordinates, 0.05 away from the
-             |        x        |     barrier's line at height 0.3. It starts at (0.3, 0) and is to reach x at (0.3, 0.5).
-             |     ============|     The barrier's line goes from 0.2 to the right wall (gap "left"), from the left wall to
-             |                 |     0.4 (gap "right"), or from 0.2 to 0.4 (gap "both"): the way around is as long on both
-       -0.05 +--------o--------+     sides, and what has learnt to go left only is worth nothing when the gap is right.
+        0.55 +-----------------+   The mass can be from -0.05 to 0.55 in both coordinates (m), 0.05 away from the
+             |        x        |   barrier's line at height 0.3. It starts at (0.3, 0) and is to reach x at (0.3, 0.5).
+             |     ============|   The line goes from 0.2 to the right wall (gap "left"), from the left wall to 0.4
+             |                 |   (gap "right"), or from 0.2 to 0.4 (gap "both"). The way around is as long on both
+       -0.05 +--------o--------+   sides; what has learnt to go left only is worth nothing when the gap is right.
 
-    One step is 5 of 0.01 s of :math:`m \dot v = u - d v` (implicit in v), m = 0.113 kg, d = 1 N s/m, u clipped to [-1, 1] N: at
-    most 1.42 m/s, so that the 0.014 m of a substep cannot pass a barrier 0.1 m thick. Contacts are frictionless and
-    inelastic: a mass that would be inside a wall is put on its surface, and its velocity is what it moved. The reward is
-    :math:`-|x - x^*| - 0.001 |u|^2` of the state before the step. Differentiable in the action, along walls too.
+    One step is 5 of 0.01 s of :math:`m \dot v = u - d v` (implicit in v), m = 0.113 kg, d = 1 N s/m, u clipped to [-1,
+    1] N: at most 1.42 m/s, so that the 0.014 m of a substep cannot pass a barrier 0.1 m thick. Contacts are
+    frictionless and inelastic: a mass that would be inside a wall is put on its surface, and its velocity is what it
+    moved. The reward is :math:`-|x - x^*| - 0.001 |u|^2` of the state before the step. Differentiable in the action,
+    along walls too.
 
-    As in the original (github.com/justinjfu/inverse_rl, in MuJoCo; its PointMazeRight has the barrier on the right, so the gap
-    left): geometry, mass, damping, forces, time step, start, reward; and 100 steps, where the event says so. Different: contacts
-    are rigid, where MuJoCo's are soft and keep 3 mm more distance (MuJoCo 4.0; free motion is the same to rounding); the reward
-    sees the clipped force; observations (B, 4) are position (m) and velocity (m/s), so that the process is a Markov one. The
-    original's are the position alone (and a constant zero): ``observes_velocity=False`` gives these (B, 2). What is not seen
-    then is forgotten within 0.11 s, two steps. Returns over 100 steps are near -4.7 at best (a steered mass), -45 for random
-    forces, and -25 to -32 for going straight ahead or to where the gap was.
+    As in the original (github.com/justinjfu/inverse_rl, in MuJoCo; its PointMazeRight has the barrier on the right, so
+    the gap left): geometry, mass, damping, forces, time step, start, reward; and 100 steps, where the event says so.
+    Different: contacts are rigid, where MuJoCo's are soft and keep 3 mm more distance (MuJoCo 4.0; free motion is the
+    same to rounding); the reward sees the clipped force; observations (B, 4) are position (m) and velocity (m/s), so
+    that the process is a Markov one. The original's are the position alone (and a constant zero):
+    ``observes_velocity=False`` gives these (B, 2). What is not seen then is forgotten within 0.11 s, two steps. Returns
+    over 100 steps are near -4.7 at best (a steered mass), -45 for random forces, and -25 to -32 for going straight
+    ahead or to where the gap was.
 
     Args:
         gap: side on which the barrier can be passed: ``left`` (the paper's training), ``right`` (its test) or ``both``.
@@ -52,7 +55,8 @@ class PointMassMaze(Environment):
     Raises:
         ValueError: if ``gap`` is none of these.
 
-    Source: Fu, Luo and Levine 2018, Learning robust rewards with adversarial inverse reinforcement learning (arXiv 1710.11248),
+    Source: Fu, Luo and Levine 2018, Learning robust rewards with adversarial inverse reinforcement learning (arXiv
+        1710.11248),
     section 7.1.
 
     Example:
@@ -123,7 +127,8 @@ class PointMassMaze(Environment):
             position = before + torch.add(push, motion, alpha=KEPT)
             nearest = torch.clamp(position, first, last)  # of the barrier's line
             away = position - nearest
-            # out to 1 from it, where it is nearer; the upper bound is for a state on the line itself, which is out of reach
+            # out to 1 from it, where it is nearer; the upper bound is for a state on the line itself, which is out of
+            # reach
             scale = torch.hypot(*away.unbind()).reciprocal().clamp(1, 1e6)
             position = torch.addcmul(nearest, away, scale).clamp(low, high)
             motion = position - before

@@ -17,13 +17,14 @@ SUM_TOLERANCE = 1e-6
 class TabularMDP(Environment):
     r"""Draws the next state from a table of probabilities p(s' | s, a).
 
-    Observations are one-hot vectors of the state (B, S), which are also the states. Probabilities are kept in float64 and sum to 1
-    to its rounding. Episodes never end before the horizon, which is the event's.
+    Observations are one-hot vectors of the state (B, S), which are also the states. Probabilities are kept in float64
+    and sum to 1 to its rounding. Episodes never end before the horizon, which is the event's.
 
     Args:
         transitions: p(s' | s, a), (S, A, S); nested lists or a tensor.
         initial: p(s_0), (S,).
-        rewards: true reward (S,), (S, A) or (S, A, S); of the state that is left, the action, the state that is reached.
+        rewards: true reward (S,), (S, A) or (S, A, S); of the state that is left, the action, the state that is
+            reached.
 
     Attributes:
         transitions: (S, A, S), float64.
@@ -123,7 +124,8 @@ class GridWorld(TabularMDP):
     Args:
         height: rows.
         width: columns.
-        slip: probability that one of the four directions, chosen at random, takes the place of the action; 0 is deterministic.
+        slip: probability that one of the four directions, chosen at random, takes the place of the action; 0 is
+            deterministic.
         goals: reward of being in a cell, each as [row, column, reward]; by default 1 at the bottom right.
         step_reward: of every other cell.
         start: cell [row, column] of the start; by default any, at random.
@@ -168,10 +170,10 @@ class CliffWorld(TabularMDP):
 
     .. code-block:: text
 
-        S C C C C C G     Starts at S. Every step in a cell pays its reward: C -10, G 10, all others -1. Actions are diagonal:
-        . . . . . . .     up left (0), up right (1), down left (2), down right (3), held at the walls in each coordinate; with
-        . . . . . . .     the wind's probability one row further up. Episodes go on in G, where up right stays.
-        . . . . . . .
+        S C C C C C G     Starts at S. Every step in a cell pays its reward: C -10, G 10, all others -1. Actions are
+        diagonal: . . . . . . .     up left (0), up right (1), down left (2), down right (3), held at the walls in each
+        coordinate; with . . . . . . .     the wind's probability one row further up. Episodes go on in G, where up
+        right stays. . . . . . . .
 
     Args:
         height: rows, at least 2.
@@ -223,8 +225,9 @@ class RandomMDP(TabularMDP):
     """Random transitions from each state to a few others, a random start, and a normal reward of each state.
 
     The number of next states of a state and action is uniform from 1 to ``branching``, which they are is uniform, their
-    probabilities are uniform on the simplex; so is the start over ``num_starts`` states. Drawn from numpy's ``default_rng(seed)``
-    in the order of the RandomTransitionEnv of seals 0.2.1: the same world as its of that seed, but for its rounding to float32.
+    probabilities are uniform on the simplex; so is the start over ``num_starts`` states. Drawn from numpy's
+    ``default_rng(seed)`` in the order of the RandomTransitionEnv of seals 0.2.1: the same world as its of that seed,
+    but for its rounding to float32.
 
     Args:
         num_states: S.

@@ -17,8 +17,8 @@ Objective = Callable[..., Tensor]  # (samples, log q or None) -> values (B,)
 class Learner(nn.Module, abc.ABC):
     """Turns an objective per sample into a loss whose gradient descends its mean over the sampler's draws.
 
-    A learner is a module of the view: what it keeps (a value network, statistics) is saved as ``learner.*``, and the sampler's
-    optimizer owns its parameters.
+    A learner is a module of the view: what it keeps (a value network, statistics) is saved as ``learner.*``, and the
+    sampler's optimizer owns its parameters.
 
     Args:
         event: what one sample looks like.
@@ -51,8 +51,8 @@ class Learner(nn.Module, abc.ABC):
 
         Args:
             sampler: q.
-            objective: as of :meth:`loss`, without terms that are the same for every sample; for samplers of trajectories it is
-                called with transitions and the log pi of each, so that it says what each step costs.
+            objective: as of :meth:`loss`, without terms that are the same for every sample; for samplers of
+                trajectories it is called with transitions and the log pi of each, so that it says what each step costs.
             samples: draws of the sampler as it is now, made for the cost's step.
 
         Returns:
@@ -66,6 +66,7 @@ class Learner(nn.Module, abc.ABC):
 
         Args:
             sampler: q.
-            objective: maps samples (B, *shape) and their log q (B,), None without a density, to values (B,), lower is better.
+            objective: maps samples (B, *shape) and their log q (B,), None without a density, to values (B,), lower is
+                better.
             num_samples: draws, B.
         """

@@ -21,12 +21,12 @@ from lightning_irl.spaces.trajectory import Trajectory, cut
 class PPO(Learner):
     r"""Schulman et al. (2017, arXiv 1707.06347) with generalised advantages (Schulman et al. 2016, arXiv 1506.02438).
 
-    The reward of a step is minus the objective, :math:`-c/T - \log \pi`, so that the entropy term is the objective's own and
-    not a bonus beside it. Undiscounted by default; the critic sees the time left and nothing is bootstrapped at the horizon.
-    The value of an absorbed state is known, the cost of absorption times the time left: it is not learned, and of other states the
-    critic learns what living is worth beyond it. Advantages are divided by their standard deviation where that is above one nat.
-    Below, they are left as they are, since in nats an advantage is what log pi should change by: where the objective prefers no
-    action, noise is not made a preference.
+    The reward of a step is minus the objective, :math:`-c/T - \log \pi`, so that the entropy term is the objective's
+    own and not a bonus beside it. Undiscounted by default; the critic sees the time left and nothing is bootstrapped at
+    the horizon. The value of an absorbed state is known, the cost of absorption times the time left: it is not learned,
+    and of other states the critic learns what living is worth beyond it. Advantages are divided by their standard
+    deviation where that is above one nat. Below, they are left as they are, since in nats an advantage is what log pi
+    should change by: where the objective prefers no action, noise is not made a preference.
 
     Args:
         event: of the trajectories.
@@ -87,7 +87,8 @@ class PPO(Learner):
     def check(self, sampler: Sampler) -> None:
         if not isinstance(sampler, PolicySampler):
             raise ValueError(
-                f"PPO trains a PolicySampler, not {type(sampler).__name__}; set learner to Reparameterised or ScoreFunction"
+                f"PPO trains a PolicySampler, not {type(sampler).__name__}; set learner to Reparameterised or "
+                "ScoreFunction"
             )
 
     def departures(self) -> list[str]:
@@ -178,7 +179,8 @@ class PPO(Learner):
         clipped = ratio.clamp(1 - self.clip, 1 + self.clip)
         gain = torch.minimum(ratio * advantage, clipped * advantage)
         error = (self.value(observation, time) - target).square()
-        # The mean over all processes is the average of these, whose sizes are known: a descent exchanges nothing but the gradient.
+        # The mean over all processes is the average of these, whose sizes are known: a descent exchanges nothing but
+        # the gradient.
         spans = [self._part(size, part) for size in self._sizes]
         total = sum(span.stop - span.start for span in spans)
         return (self.value_weight * error / self.return_variance - gain).sum() * (len(spans) / total)

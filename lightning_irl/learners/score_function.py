@@ -14,8 +14,8 @@ class ScoreFunction(Learner):
 
     .. math:: \nabla E_q[f] = E_q[(f - b_{-i}) \nabla \log q] + E_q[\nabla f]
 
-    where the second term is the objective's own dependence on log q. Any sampler with a density will do, and the cost need not
-    be differentiable in the sample; the variance is higher than the pathwise gradient's.
+    where the second term is the objective's own dependence on log q. Any sampler with a density will do, and the cost
+    need not be differentiable in the sample; the variance is higher than the pathwise gradient's.
     """
 
     def check(self, sampler: Sampler) -> None:

@@ -20,16 +20,17 @@ BENT = 1e-3  # largest distance of its gradient there, as a share of the gradien
 
 
 class SoftRiccati(SolvedLearner):
-    r"""Gives the policy its optimum for the present cost, by the causal Riccati recursion of the known world: no draws, no step size.
+    r"""Gives the policy its optimum for the present cost, by the causal Riccati recursion of the known world: no draws,
+    no step size.
 
     .. math:: \min_\pi E_q[c/T] + E_q[\log q], \qquad \pi_t(a | s) = N(K_t s + k_t, \Sigma_t)
 
-    What a step costs is asked of the objective by its gradients, at every time, so any cost that is quadratic in state, action and
-    next state will do (of the latter, the mean is enough: noise adds a constant), and any positive entropy weight. The policy is
-    soft-optimal for the true world (see :mod:`~lightning_irl.dynamic_programming.riccati`).
+    What a step costs is asked of the objective by its gradients, at every time, so any cost that is quadratic in state,
+    action and next state will do (of the latter, the mean is enough: noise adds a constant), and any positive entropy
+    weight. The policy is soft-optimal for the true world (see :mod:`~lightning_irl.dynamic_programming.riccati`).
 
-    Source: Levine and Abbeel 2014, Learning neural network policies with guided policy search under unknown dynamics (NeurIPS), section
-    3: the maximum-entropy linear-quadratic regulator.
+    Source: Levine and Abbeel 2014, Learning neural network policies with guided policy search under unknown dynamics
+    (NeurIPS), section 3: the maximum-entropy linear-quadratic regulator.
     """
 
     _is_quadratic = False
@@ -97,7 +98,8 @@ class SoftRiccati(SolvedLearner):
         distance = float((expected - found).abs().max() / scale)
         if not distance <= BENT:
             raise ValueError(
-                f"SoftRiccati solves for costs that are quadratic in state and action; the gradient of this one is off a quadratic's by "
+                "SoftRiccati solves for costs that are quadratic in state and action; the gradient of this one is "
+                "off a quadratic's by "
                 f"{distance:.1%}: use QuadraticStepCost with hidden: [] and log_weight: 0, or set learner to PPO"
             )
         self._is_quadratic = True

@@ -17,17 +17,19 @@ from lightning_irl.spaces.trajectory import Trajectory
 
 
 class SoftValueIteration(SolvedLearner):
-    r"""Gives the policy its optimum for the present cost, by the causal backup of the known world: no draws, no step size.
+    r"""Gives the policy its optimum for the present cost, by the causal backup of the known world: no draws, no step
+    size.
 
     .. math:: \min_\pi E_q[c/T] + E_q[\log q], \qquad
         \pi_t(a | s) = \exp(Q_t(s, a) - V_t(s)), \quad Q_t(s, a) = E_{s' | s, a}[-c_t(s, a, s') / T + V_{t+1}(s')]
 
-    What a step costs and how much its log pi weighs is asked of the objective, for every state, action, next state and time, so any
-    cost will do, and any positive entropy weight. The policy is soft-optimal for the true world; p_theta itself is out of its reach
-    unless start and next states are certain (see :mod:`~lightning_irl.dynamic_programming.tabular`).
+    What a step costs and how much its log pi weighs is asked of the objective, for every state, action, next state and
+    time, so any cost will do, and any positive entropy weight. The policy is soft-optimal for the true world; p_theta
+    itself is out of its reach unless start and next states are certain (see
+    :mod:`~lightning_irl.dynamic_programming.tabular`).
 
-    Source: Ziebart 2010, Modeling purposeful adaptive behavior with the principle of maximum causal entropy (PhD thesis, Carnegie
-    Mellon), chapter 9.
+    Source: Ziebart 2010, Modeling purposeful adaptive behavior with the principle of maximum causal entropy (PhD
+    thesis, Carnegie Mellon), chapter 9.
     """
 
     def check(self, sampler: Sampler) -> None:
@@ -35,13 +37,15 @@ class SoftValueIteration(SolvedLearner):
             name = type(sampler).__name__
             place = f" in {type(sampler.environment).__name__}" if isinstance(sampler, PolicySampler) else ""
             raise ValueError(
-                f"SoftValueIteration needs a PolicySampler in a TabularMDP, whose probabilities are known, not {name}{place}; "
+                "SoftValueIteration needs a PolicySampler in a TabularMDP, whose probabilities are known, not "
+                f"{name}{place}; "
                 "set learner to PPO, ScoreFunction or Reparameterised"
             )
         if not isinstance(sampler.policy, TabularPolicy) or not sampler.policy.sees_time:
             sees_time = " with sees_time=false" if isinstance(sampler.policy, TabularPolicy) else ""
             raise ValueError(
-                "SoftValueIteration gives every state, action and step its own probability, which needs a TabularPolicy with "
+                "SoftValueIteration gives every state, action and step its own probability, which needs a "
+                "TabularPolicy with "
                 f"sees_time=true, not {type(sampler.policy).__name__}{sees_time}"
             )
 
@@ -63,7 +67,9 @@ class SoftValueIteration(SolvedLearner):
     def step_costs(
         self, world: TabularMDP, objective: Objective, horizon: int, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
-        """What an objective says a step costs, in the mean over next states (T, S, A), and its weight on log pi, a scalar; float64."""
+        """What an objective says a step costs, in the mean over next states (T, S, A), and its weight on log pi, a
+        scalar; float64.
+        """
         state, action, reached = world.possible.unbind(1)
         observations = torch.stack([world.observe(state, dtype), world.observe(reached, dtype)], 1)
         probability = world.transitions[state, action, reached]

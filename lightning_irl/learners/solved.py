@@ -34,7 +34,9 @@ class SolvedLearner(ScoreFunction):
         low, high = slope.min().item(), slope.max().item()
         if low <= 0 or high - low > SPREAD * high:
             raise ValueError(
-                f"{type(self).__name__} solves for an objective that is a cost plus a positive multiple of log pi; the multiple of "
-                f"this one is {low:.3g} to {high:.3g}: use generator_loss=sum, discriminator=density and an entropy_weight above 0"
+                f"{type(self).__name__} solves for an objective that is a cost plus a positive multiple of log pi; "
+                "the multiple of "
+                f"this one is {low:.3g} to {high:.3g}: use generator_loss=sum, discriminator=density and an "
+                "entropy_weight above 0"
             )
         self._is_linear = True

@@ -27,12 +27,13 @@ class Chains(nn.Module):
 
     - ``demonstrations``: contrastive divergence (Hinton 2002);
     - ``persistent``: from where earlier runs ended, kept in a buffer (Tieleman 2008); a share of them restarts;
-    - ``sampler``: from draws of q (cooperative learning, Xie and others 2018, arXiv 1609.09408, where these chains teach q);
+    - ``sampler``: from draws of q (cooperative learning, Xie and others 2018, arXiv 1609.09408, where these chains
+      teach q);
     - ``noise``: from a broad distribution (Nijkamp and others 2019, arXiv 1903.12370).
 
-    Step sizes of a kernel with a target are adapted from run to run. The cost's parameters are held constant throughout. What a
-    process keeps is its own: it is no registered buffer, which one process would hand to the others. It fills with the ends of the
-    first runs, which all start anew.
+    Step sizes of a kernel with a target are adapted from run to run. The cost's parameters are held constant
+    throughout. What a process keeps is its own: it is no registered buffer, which one process would hand to the others.
+    It fills with the ends of the first runs, which all start anew.
 
     Args:
         event: what one sample looks like.
@@ -42,8 +43,8 @@ class Chains(nn.Module):
         buffer_size: chains that are kept, of each process; for ``persistent``.
         restart_share: share of a run's chains that start anew; for ``persistent``.
         restart_from: where these start: ``sampler``, ``demonstrations`` or ``noise``.
-        coordinates: ``sample``: the sample's own, on a box through a sigmoid; ``base``: the base of a flow, the frozen one that
-            the cost is relative to if there is one, else the sampler.
+        coordinates: ``sample``: the sample's own, on a box through a sigmoid; ``base``: the base of a flow, the frozen
+            one that the cost is relative to if there is one, else the sampler.
         energy_bound: largest c/T, in absolute value, that a chain may end at; beyond it training stops.
 
     Attributes:
@@ -84,7 +85,8 @@ class Chains(nn.Module):
                 raise ValueError(f"chains: {name} is {given!r}; allowed: {', '.join(values)}")
         if steps < 1 or buffer_size < 1 or not 0 <= restart_share <= 1 or energy_bound <= 0:
             raise ValueError(
-                f"chains: steps is {steps}, buffer_size {buffer_size}, restart_share {restart_share}, energy_bound {energy_bound}; "
+                f"chains: steps is {steps}, buffer_size {buffer_size}, restart_share {restart_share}, energy_bound "
+                f"{energy_bound}; "
                 "steps and buffer_size are at least 1, restart_share from 0 to 1, energy_bound above 0"
             )
         self.event, self.kernel, self.steps, self.start = event, kernel or HMC(), steps, start
@@ -114,11 +116,13 @@ class Chains(nn.Module):
         """Run chains at exp(-c).
 
         Args:
-            cost: samples (B, *shape) -> (B,), already divided by the temperature, in nats; differentiable and deterministic.
+            cost: samples (B, *shape) -> (B,), already divided by the temperature, in nats; differentiable and
+                deterministic.
             sampler: the flow whose base gives the coordinates, if they are ``base``.
             demonstrations: (N, *shape), where a start may come from.
             draws: of the view's sampler (M, *shape), likewise.
-            num_chains: M; by default the number of draws, of which there may be none where :attr:`needs_draws` is False.
+            num_chains: M; by default the number of draws, of which there may be none where :attr:`needs_draws` is
+                False.
 
         Returns:
             Ends of the chains (M, *shape), constant.
@@ -151,7 +155,8 @@ class Chains(nn.Module):
         transport = getattr(cost, "reference", None) or sampler
         if not isinstance(transport, Transport):
             raise ValueError(
-                f"chains: coordinates is base, but {type(transport).__name__} has none; use coordinates=sample, or a flow"
+                f"chains: coordinates is base, but {type(transport).__name__} has none; use coordinates=sample, or a "
+                "flow"
             )
         return BaseTarget(cost, transport)
 
@@ -180,7 +185,9 @@ class Chains(nn.Module):
 
     @torch.no_grad()
     def note(self, cost: Tensor) -> None:
-        """Keep step size and acceptance for :meth:`advice`, unless c/T at the ends (M,) says that chains have exploded."""
+        """Keep step size and acceptance for :meth:`advice`, unless c/T at the ends (M,) says that
+        chains have exploded.
+        """
         if self._is_noted:
             is_good = (cost.abs() <= self.energy_bound).all()
             self.good.copy_(torch.where(is_good, torch.stack([self.step_size, self.acceptance]), self.good))
@@ -189,8 +196,10 @@ class Chains(nn.Module):
         """What to do about chains that exploded; waits for the device."""
         step_size, acceptance = self.good.tolist()
         return (
-            f"Chains left c/T = +-{self.energy_bound:g} at step size {step_size:.3g}, acceptance {acceptance:.2f}: lower the step size, or "
-            "target a higher acceptance (HMC, MALA), regularise the cost (EnergyMagnitude, spectral norm), or lower its learning rate"
+            f"Chains left c/T = +-{self.energy_bound:g} at step size {step_size:.3g}, acceptance {acceptance:.2f}: "
+            "lower the step size, or "
+            "target a higher acceptance (HMC, MALA), regularise the cost (EnergyMagnitude, spectral norm), or lower "
+            "its learning rate"
         )
 
     def departures(self) -> list[str]:

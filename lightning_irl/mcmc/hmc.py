@@ -41,7 +41,8 @@ def step(
         potential: U, the same for which the state was made.
         step_size: one number.
         leapfrog_steps: gradient evaluations of the move.
-        mass: (*shape) diagonal of the mass matrix, one per coordinate; the best is the curvature, 1 / variance. Default 1.
+        mass: (*shape) diagonal of the mass matrix, one per coordinate; the best is the curvature, 1 / variance. Default
+            1.
         jitter: each chain's step size is multiplied by a uniform draw from [1 - jitter, 1 + jitter], so that no
             trajectory closes on itself.
 

@@ -1,7 +1,8 @@
-"""The contract of a Markov kernel: moves of chains at exp(-U) for any differentiable U, as functions of an explicit state.
+"""The contract of a Markov kernel: moves of chains at exp(-U) for any differentiable U, as functions of an explicit
+state.
 
-A cost over its temperature is such a potential as it is. Its parameters are frozen: the gradient is taken with respect to positions only and
-nothing is accumulated in ``.grad``. Works inside ``torch.no_grad`` and ``torch.inference_mode``.
+A cost over its temperature is such a potential as it is. Its parameters are frozen: the gradient is taken with respect
+to positions only and nothing is accumulated in ``.grad``. Works inside ``torch.no_grad`` and ``torch.inference_mode``.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class MoveInfo(NamedTuple):
     """What one move did.
 
     Attributes:
-        acceptance: (B,) probability with which the proposal was accepted; of a move without a correction, with which it would have been.
+        acceptance: (B,) probability with which the proposal was accepted; of a move without a correction, with which it
+            would have been.
         accepted: (B,) bool.
         energy_error: (B,) minus log of the acceptance ratio, in nats; ``inf`` where the proposal is not usable.
     """
@@ -58,7 +60,9 @@ class Kernel(abc.ABC):
     target_acceptance: float | None = None
 
     def init(self, position: Tensor, potential: Potential) -> ChainState:
-        """State of chains at ``position`` (B, *shape) for the target exp(-U) with U the ``potential``, (B, *shape) -> (B,)."""
+        """State of chains at ``position`` (B, *shape) for the target exp(-U) with U the ``potential``, (B, *shape) ->
+        (B,).
+        """
         return init(position, potential)
 
     @abc.abstractmethod
@@ -84,7 +88,9 @@ class Kernel(abc.ABC):
 
 
 def init(position: Tensor, potential: Potential) -> ChainState:
-    """State of chains at ``position`` (B, *shape) for the target exp(-U) with U the ``potential``, (B, *shape) -> (B,)."""
+    """State of chains at ``position`` (B, *shape) for the target exp(-U) with U the ``potential``,
+    (B, *shape) -> (B,).
+    """
     value, gradient = value_and_gradient(potential, position)
     return ChainState(position.detach(), value, gradient)
 
@@ -107,7 +113,9 @@ def value_and_gradient(potential: Potential, position: Tensor) -> tuple[Tensor, 
 
 
 def gradient_at(value: Tensor, position: Tensor) -> Tensor:
-    """Gradient (B, *shape) of ``value`` (B,) in ``position`` alone; zero where the value does not depend on it (a flat cost)."""
+    """Gradient (B, *shape) of ``value`` (B,) in ``position`` alone; zero where the value does not depend on it (a flat
+    cost).
+    """
     if not value.requires_grad:
         return torch.zeros_like(position)
     (gradient,) = torch.autograd.grad(value.sum(), position, allow_unused=True)

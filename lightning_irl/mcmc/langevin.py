@@ -23,10 +23,10 @@ class Langevin(Kernel):
 
     .. math:: x' = x - \epsilon \, \nabla U(x) + s \sqrt{2 \epsilon T} \, \xi, \qquad \xi \sim N(0, 1)
 
-    For small steps its draws are those of :math:`e^{-U / (T s^2)}`: of the target only at T = s = 1. Both are factors on the noise and
-    are kept apart because they mean different things: a temperature is what one wants to draw from, a noise below 1 is the
-    short cut of many implementations, whose models are trained at a temperature that nobody wrote down. The step itself adds an error of the order of
-    :math:`\epsilon`: only a correction (:class:`MALA`) removes it.
+    For small steps its draws are those of :math:`e^{-U / (T s^2)}`: of the target only at T = s = 1. Both are factors
+    on the noise and are kept apart because they mean different things: a temperature is what one wants to draw from, a
+    noise below 1 is the short cut of many implementations, whose models are trained at a temperature that nobody wrote
+    down. The step itself adds an error of the order of :math:`\epsilon`: only a correction (:class:`MALA`) removes it.
 
     Args:
         step_size: epsilon, in squared units of the position.
@@ -36,7 +36,8 @@ class Langevin(Kernel):
     Raises:
         ValueError: if a value is not allowed.
 
-    Sources: Roberts and Tweedie, "Exponential convergence of Langevin distributions and their discrete approximations" (1996);
+    Sources: Roberts and Tweedie, "Exponential convergence of Langevin distributions and their discrete approximations"
+        (1996);
     Du and Mordatch, "Implicit generation and modeling with energy-based models" (2019), arXiv 1903.08689, for images.
     """
 

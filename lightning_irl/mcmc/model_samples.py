@@ -55,21 +55,24 @@ def sample_model(
 ) -> ModelSamples:
     """Draw from exp(-c)/Z by importance resampling of a sampler's draws, by chains started there, or by both.
 
-    Resampling alone repeats few draws where the effective sample size is small; chains alone have not forgotten the sampler after a
-    few moves; together each mends the other. Chains move in the base of the sampler if it has one. Their step size is adapted in the
-    first half of the moves and fixed in the second.
+    Resampling alone repeats few draws where the effective sample size is small; chains alone have not forgotten the
+    sampler after a few moves; together each mends the other. Chains move in the base of the sampler if it has one.
+    Their step size is adapted in the first half of the moves and fixed in the second.
 
     Args:
-        cost: samples (B, *shape) -> (B,), already divided by the temperature, in nats; differentiable if there are moves.
+        cost: samples (B, *shape) -> (B,), already divided by the temperature, in nats; differentiable if there are
+            moves.
         sampler: q, with a density.
         num_samples: draws, and chains.
         pool: draws of q to resample from; 0 to start the chains at draws of q as they are.
         moves: of each chain; 0 for none.
         kernel: of the moves; by default :class:`~lightning_irl.mcmc.hmc.HMC`.
-        temperature: the chains are at exp(-c/temperature). Below 1 they go to where the model is denser: typical of it, not drawn from it.
+        temperature: the chains are at exp(-c/temperature). Below 1 they go to where the model is denser: typical of it,
+            not drawn from it.
 
     Raises:
-        ValueError: if neither resampling nor moves were asked for, or the temperature is not above 0, or other than 1 without moves.
+        ValueError: if neither resampling nor moves were asked for, or the temperature is not above 0, or other than 1
+            without moves.
     """
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature is {temperature}; it is above 0, and 1 for draws of the model")

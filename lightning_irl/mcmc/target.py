@@ -20,7 +20,8 @@ CostFunction = Callable[..., Tensor]  # samples to (B,)
 def relative_cost(cost: CostFunction, samples: Tensor, sampler: Sampler, log_q: Tensor) -> Tensor:
     """Cost of samples (B, *shape) whose log q (B,) under a sampler is known; (B,).
 
-    A cost that is relative to that very sampler (:meth:`lightning_irl.costs.Cost.relative`) need not score the samples again.
+    A cost that is relative to that very sampler (:meth:`lightning_irl.costs.Cost.relative`) need not score the samples
+    again.
     """
     relative = getattr(cost, "relative", None)
     value: Tensor = cost(samples) if relative is None else relative(samples, sampler, log_q)
@@ -112,12 +113,12 @@ class BaseTarget(Target):
 
     .. math:: U(z) = c(g(z)) - \log \left|\tfrac{\partial g}{\partial z}\right|
 
-    Where the transport is near the model, this is near a standard normal, so that one step size fits every direction; modes that the
-    transport joins are joined for the chains.
+    Where the transport is near the model, this is near a standard normal, so that one step size fits every direction;
+    modes that the transport joins are joined for the chains.
 
-    Source: Hoffman and others, "NeuTra-lizing bad geometry in Hamiltonian Monte Carlo using neural transport" (2019), arXiv
-    1903.03704; Nijkamp and others, "MCMC should mix: learning energy-based model with neural transport latent space MCMC"
-    (2022), arXiv 2006.06897.
+    Source: Hoffman and others, "NeuTra-lizing bad geometry in Hamiltonian Monte Carlo using neural transport" (2019),
+    arXiv 1903.03704; Nijkamp and others, "MCMC should mix: learning energy-based model with neural transport latent
+    space MCMC" (2022), arXiv 2006.06897.
 
     Args:
         cost: samples (B, *shape) -> (B,), already divided by the temperature, in nats.
@@ -155,7 +156,9 @@ class BaseTarget(Target):
 
 
 def target_from(cost: CostFunction, start: Sampler, event: Event | None = None) -> Target:
-    """exp(-c) in the coordinates that suit chains from a sampler: its base where a draw takes one pass, else the sample's own."""
+    """exp(-c) in the coordinates that suit chains from a sampler: its base where a draw takes one pass, else the
+    sample's own.
+    """
     if isinstance(start, Transport) and start.is_one_pass:
         return BaseTarget(cost, start)
     return SampleTarget(cost, start.event if event is None else event)

@@ -12,9 +12,10 @@ from torchmetrics import Metric
 class BitsPerDim(Metric):
     r"""Mean of :math:`-(\log p(\text{served}) + \text{log\_det}) / (d \log 2)`.
 
-    With ``log_det`` = log |d served / d raw| and raw data in grey levels plus uniform noise, this is the convention of the
-    literature: an upper bound on the bits per dimension of the discrete data (Theis et al. 2016, arXiv 1511.01844). Where the
-    data is served discrete, ``log_prob`` is a log probability and ``log_det`` 0: the bits are then those of the data, exactly.
+    With ``log_det`` = log |d served / d raw| and raw data in grey levels plus uniform noise, this is the convention of
+    the literature: an upper bound on the bits per dimension of the discrete data (Theis et al. 2016, arXiv 1511.01844).
+    Where the data is served discrete, ``log_prob`` is a log probability and ``log_det`` 0: the bits are then those of
+    the data, exactly.
 
     Args:
         dimension: number of coordinates d.

@@ -73,8 +73,8 @@ def discrepancy(first: Tensor, second: Tensor, kernel: Kernel) -> Discrepancy:
 
     .. math:: E[k(x, x')] + E[k(y, y')] - 2 E[k(x, y)], \quad x \neq x', y \neq y'
 
-    The standard error is that of Hoeffding's decomposition to the second order, which alone is left where both sets have one
-    distribution.
+    The standard error is that of Hoeffding's decomposition to the second order, which alone is left where both sets
+    have one distribution.
 
     Args:
         first: (N, d).
@@ -86,7 +86,8 @@ def discrepancy(first: Tensor, second: Tensor, kernel: Kernel) -> Discrepancy:
 
     Example:
         >>> points = torch.tensor([[0.0], [2.0]])
-        >>> found = discrepancy(points, points + 1, lambda first, second: first @ second.T)  # the squared distance of means
+        >>> # with a linear kernel, the squared distance of means
+        >>> found = discrepancy(points, points + 1, lambda first, second: first @ second.T)
         >>> found.value.item() # 1, less the means' own spread
         -1.0
     """
@@ -114,7 +115,9 @@ def discrepancy(first: Tensor, second: Tensor, kernel: Kernel) -> Discrepancy:
 
 
 def _pair_variance(within: Tensor, rows: Tensor) -> Tensor:
-    """Variance of k(x, x') beyond what x and x' have each, from a matrix (N, N) with zeros on its diagonal, and its means (N,)."""
+    """Variance of k(x, x') beyond what x and x' have each, from a matrix (N, N) with zeros on its diagonal, and its
+    means (N,).
+    """
     centred = within - rows[:, None] - rows + rows.mean()
     centred.fill_diagonal_(0)
     return centred.square().sum() / (len(rows) * (len(rows) - 1))
@@ -161,7 +164,8 @@ def nearest(samples: Tensor, among: Tensor, skip: Tensor | None = None) -> Neigh
     Args:
         samples: (B, d).
         among: (N, d).
-        skip: for each sample the one of the set that does not count (B,), as when it is the sample itself; None for none.
+        skip: for each sample the one of the set that does not count (B,), as when it is the sample itself; None for
+            none.
 
     Example:
         >>> points = torch.tensor([[0.0], [1.0], [5.0]])
@@ -197,7 +201,8 @@ def separation(inside: Tensor, outside: Tensor) -> Tensor:
     scores = torch.cat([inside, outside]).double()
     if bool(scores.isnan().any()):
         return scores.new_tensor(torch.nan)
-    # Ranks, because torchmetrics squashes scores that are no probabilities by a sigmoid, which makes ties of large ones.
+    # Ranks, because torchmetrics squashes scores that are no probabilities by a sigmoid, which makes ties of large
+    # ones.
     ranks = torch.unique(scores, return_inverse=True)[1].double() / len(scores)
     target = torch.cat([torch.zeros(len(inside)), torch.ones(len(outside))]).long().to(scores.device)
     metric = BinaryAUROC(sync_on_compute=False).to(scores.device)

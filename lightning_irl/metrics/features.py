@@ -18,10 +18,12 @@ INCEPTION = "inception"
 
 
 class FeatureNetwork(nn.Module):
-    """A small convolutional classifier of images of grey levels or colours in [0, 1]; what comes before its last layer are features.
+    """A small convolutional classifier of images of grey levels or colours in [0, 1]; what comes before its last layer
+    are features.
 
-    A number that is made with it carries its name: a Frechet distance in its features is no FID, which is that in the features of
-    one Inception network. Its features are centred and scaled by the images it was trained on: their variances add up to F.
+    A number that is made with it carries its name: a Frechet distance in its features is no FID, which is that in the
+    features of one Inception network. Its features are centred and scaled by the images it was trained on: their
+    variances add up to F.
 
     Args:
         shape: of one image, [C, H, W].
@@ -50,7 +52,8 @@ class FeatureNetwork(nn.Module):
             raise ValueError(f"FeatureNetwork takes images of shape [C, H, W], not {list(shape)}")
         if not re.fullmatch(r"[a-z0-9.-]+", name) or name == INCEPTION:
             raise ValueError(
-                f"name of a feature network is {name!r}; use small letters, digits, dots and dashes, and not {INCEPTION}"
+                f"name of a feature network is {name!r}; use small letters, digits, dots and dashes, and not "
+                f"{INCEPTION}"
             )
         self.shape, self.num_classes, self.name = tuple(shape), num_classes, name
         self.num_features, self.width = num_features, width
@@ -108,7 +111,8 @@ class InceptionFeatures(nn.Module):
             ) from error
         except OSError as error:
             raise ValueError(
-                f"the weights of inception cannot be fetched ({error}); connect once, or use features: train, a network trained on "
+                f"the weights of inception cannot be fetched ({error}); connect once, or use features: train, a "
+                "network trained on "
                 "the data itself"
             ) from error
 
@@ -146,8 +150,8 @@ def train_features(
 ) -> FeatureNetwork:
     """Train a feature network: on labels where there are some, else on which way images are turned.
 
-    Images are shifted by up to a pixel in either direction. The caller's random numbers are left as they were. On the 1,397 training
-    digits of scikit-learn it takes a few seconds and is right on 98 % of the test images.
+    Images are shifted by up to a pixel in either direction. The caller's random numbers are left as they were. On the
+    1,397 training digits of scikit-learn it takes a few seconds and is right on 98 % of the test images.
 
     Args:
         images: (N, C, H, W) in [0, 1].
@@ -160,14 +164,16 @@ def train_features(
         learning_rate: the highest.
 
     Returns:
-        The network in eval mode, called ``<data>-<H>x<W>-cnn<F>-seed<seed>``, with ``-turns`` at the end where there are no labels.
+        The network in eval mode, called ``<data>-<H>x<W>-cnn<F>-seed<seed>``, with ``-turns`` at the end where there
+        are no labels.
 
     Raises:
         ValueError: if labels are not one class for each image, or there are none and images are not square.
     """
     if labels is None and images.shape[2] != images.shape[3]:
         raise ValueError(
-            f"images are {images.shape[2]}x{images.shape[3]} and have no labels: only square ones can be turned to train features "
+            f"images are {images.shape[2]}x{images.shape[3]} and have no labels: only square ones can be turned to "
+            "train features "
             "on; give labels, or features: inception"
         )
     if labels is not None and labels.shape != (len(images),):

@@ -15,7 +15,8 @@ RewardFunction = Callable[[Trajectory], Tensor]  # transitions (B segments of on
 
 
 def normalised_return(value: float, random: float, expert: float) -> float:
-    """How far a return is from the random policy's (0) to the expert's (1); NaN where the expert's is not above the random one's.
+    """How far a return is from the random policy's (0) to the expert's (1); NaN where the expert's is not above the
+    random one's.
 
     Example:
         >>> normalised_return(-100.0, -200.0, -50.0)
@@ -36,8 +37,8 @@ def epic_distance(
 ) -> Tensor:
     r"""EPIC distance (Gleave et al. 2021, arXiv 2006.13900): that of rewards up to shaping, shift and scale.
 
-    Rewards are made canonical by :math:`R(s,a,s') + E[\gamma R(s',A,S') - R(s,A,S') - \gamma R(S,A,S')]` with (S, A, S') from the
-    given transitions, then compared by :math:`\sqrt{(1 - \rho)/2}` with Pearson's correlation.
+    Rewards are made canonical by :math:`R(s,a,s') + E[\gamma R(s',A,S') - R(s,A,S') - \gamma R(S,A,S')]` with (S, A,
+    S') from the given transitions, then compared by :math:`\sqrt{(1 - \rho)/2}` with Pearson's correlation.
 
     Args:
         first: a reward.
@@ -71,7 +72,9 @@ def _canonical(reward: RewardFunction, transitions: Trajectory, at: Tensor, over
 
 
 def trajectory_features(trajectory: Trajectory, num_actions: int, has_actions: bool = True) -> Tensor:
-    """Means over each trajectory's steps of observations, their squares and, where known, of actions (and squares); (B, K)."""
+    """Means over each trajectory's steps of observations, their squares and, where known, of actions (and squares); (B,
+    K).
+    """
     kept = trajectory.mask[..., None]
     observations = trajectory.observations[:, :-1].flatten(2)
     if not has_actions:
@@ -127,7 +130,8 @@ def transitions_of(trajectory: Trajectory) -> Trajectory:
 
 
 def visitation_distance(first: Tensor, second: Tensor, cells: int = 12) -> Tensor:
-    """Total variation between where two sets of states are in a plane: 0 for the same shares of a grid's cells, 1 for none in common.
+    """Total variation between where two sets of states are in a plane: 0 for the same shares of a grid's cells, 1 for
+    none in common.
 
     Args:
         first: coordinates (N, 2).

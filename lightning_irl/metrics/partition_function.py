@@ -17,8 +17,8 @@ def log_sum(values: Tensor) -> Tensor:
 class PartitionFunction(Metric):
     r"""Importance estimate :math:`\log E_q[e^{-c}/q]` of log Z, with its effective sample size.
 
-    The log of a mean is not a mean of logs: what is kept, and reduced over processes before the logarithm, are the log sums of
-    the weights and of their squares.
+    The log of a mean is not a mean of logs: what is kept, and reduced over processes before the logarithm, are the log
+    sums of the weights and of their squares.
 
     Example:
         >>> metric = PartitionFunction()

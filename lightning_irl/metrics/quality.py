@@ -24,16 +24,16 @@ HELD_OUT = "held_out"  # what the demonstrations that nothing was trained on are
 class ImageJudge:
     """Compares sets of images with training images, and says what held-out images score: the floor for draws.
 
-    A Frechet distance is biased by the number of samples. Here every set is cut into groups of one size, so that its mean over groups
-    compares with that of held-out images. The other distances are without bias. Errors are those of independent images: among draws
-    that were resampled, or that are neighbours in a chain, they are too small.
+    A Frechet distance is biased by the number of samples. Here every set is cut into groups of one size, so that its
+    mean over groups compares with that of held-out images. The other distances are without bias. Errors are those of
+    independent images: among draws that were resampled, or that are neighbours in a chain, they are too small.
 
     Args:
         network: whose features are compared; its name is part of the keys.
         training: images (N, C, H, W) in [0, 1].
         held_out: images (M, C, H, W) in [0, 1].
-        labels: classes of the held-out images (M,), where there are some; then class shares and confidence are judged too, if the
-            network tells these classes apart.
+        labels: classes of the held-out images (M,), where there are some; then class shares and confidence are judged
+            too, if the network tells these classes apart.
         group: images in a group for the Frechet distance; at most M.
 
     Attributes:
@@ -72,7 +72,9 @@ class ImageJudge:
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor | None:
-        """What the network makes of images (B, C, H, W): a probability for each class (B, K); None without classes of the data."""
+        """What the network makes of images (B, C, H, W): a probability for each class (B, K); None without classes of
+        the data.
+        """
         if self.labels is None or not isinstance(self.network, FeatureNetwork):
             return None
         return torch.cat([self.network.logits(part).softmax(1) for part in images.split(PIECE)])
@@ -81,8 +83,8 @@ class ImageJudge:
         """Measure named sets of images (B, C, H, W) in [0, 1], and the held-out ones under the name ``held_out``.
 
         Returns:
-            Numbers by key, as in docs/keys.md without ``quality/``: ``frechet_NETWORK/SOURCE`` and so on, ``nearest_of_training``,
-            and where there are classes ``accuracy`` of the network on held-out images.
+            Numbers by key, as in docs/keys.md without ``quality/``: ``frechet_NETWORK/SOURCE`` and so on,
+            ``nearest_of_training``, and where there are classes ``accuracy`` of the network on held-out images.
         """
         found: dict[str, Tensor | float] = {}
         for source, images in {HELD_OUT: self.held_out, **samples}.items():

@@ -13,8 +13,8 @@ from torch.optim import Optimizer
 class MuonAdam(Optimizer):
     """Muon for the matrices between hidden layers, Adam for all else: first and last layers, biases, convolutions.
 
-    Muon gives an update of a matrix equal singular values, so that directions in which the gradient is small are learned as well; an
-    energy has many (the shape of a mode, next to the depth of all modes). Both are PyTorch's own.
+    Muon gives an update of a matrix equal singular values, so that directions in which the gradient is small are
+    learned as well; an energy has many (the shape of a mode, next to the depth of all modes). Both are PyTorch's own.
 
     Args:
         params: what to train.

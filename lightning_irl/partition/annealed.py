@@ -34,7 +34,8 @@ MIN_ACCEPTANCE = 0.3
 
 @dataclass(frozen=True)
 class AnnealedRun:
-    """Everything one annealing run leaves behind: the estimate by the chains of all processes, and this one's own chains.
+    """Everything one annealing run leaves behind: the estimate by the chains of all processes, and this one's own
+    chains.
 
     Attributes:
         estimate: of log Z.

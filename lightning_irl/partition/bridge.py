@@ -73,7 +73,9 @@ def bridge(
 def model_log_ratios(
     cost: CostFunction, sampler: Sampler, draws: ModelDraws, batch_size: int = 4096
 ) -> tuple[Tensor, ModelDraws]:
-    """-c - log q at the chains of all processes (C, T), float64, in nats; and the draws with the weights (C,) of these chains."""
+    """-c - log q at the chains of all processes (C, T), float64, in nats; and the draws with the weights (C,) of these
+    chains.
+    """
     own = log_ratios(cost, sampler, draws.samples.flatten(0, 1), batch_size).reshape(draws.samples.shape[:2])
     return gather(own), draws._replace(log_weights=gather(draws.log_weights))
 

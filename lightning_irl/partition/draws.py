@@ -25,8 +25,8 @@ class ModelDraws(NamedTuple):
         log_weights: (C,) log weight of each whole chain, in nats; zeros if all count alike. With the weights of
             annealing the draws are right on average even where the chains do not mix.
         acceptance: mean over moves.
-        r_hat: split R-hat of the cost, of all processes' chains; nan with fewer than four draws a chain. Informative only for long
-            chains.
+        r_hat: split R-hat of the cost, of all processes' chains; nan with fewer than four draws a chain. Informative
+            only for long chains.
         ess: effective number of chains by their weights, of all processes'.
     """
 

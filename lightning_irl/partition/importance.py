@@ -48,7 +48,9 @@ def importance(
 def importance_log_weights(
     cost: CostFunction, sampler: Sampler, num_samples: int = 4096, batch_size: int = 4096
 ) -> Tensor:
-    """log weights -c - log q of ``num_samples`` fresh draws of q in each process, those of all processes, float64, in nats."""
+    """log weights -c - log q of ``num_samples`` fresh draws of q in each process, those of all processes, float64, in
+    nats.
+    """
     require_density(sampler)
     batches = []
     for done in range(0, num_samples, batch_size):

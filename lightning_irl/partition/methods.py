@@ -46,7 +46,9 @@ def applicable(methods: Sequence[str], event: Event) -> list[str]:
 
 
 def left_out(methods: Sequence[str], event: Event) -> Iterator[str]:
-    """A line for each method of a choice that would not be run; of the default choice nothing, which is all that applies."""
+    """A line for each method of a choice that would not be run; of the default choice nothing, which is all that
+    applies.
+    """
     if tuple(methods) == DEFAULT_METHODS:
         return
     kind = "trajectories" if event["kind"] == "trajectory" else "discrete levels"

@@ -16,9 +16,9 @@ class GeometricPath:
 
     .. math:: \log \pi_\beta(x) = (1 - \beta) \log q(x) - \beta c(x)
 
-    Chains live on R^d (:mod:`lightning_irl.mcmc.target`), and densities carry the log-determinant, so that integrals are the
-    same: in the base of q where a draw of it takes one pass (:class:`~lightning_irl.mcmc.target.BaseTarget`), else in the sample's
-    own coordinates.
+    Chains live on R^d (:mod:`lightning_irl.mcmc.target`), and densities carry the log-determinant, so that integrals
+    are the same: in the base of q where a draw of it takes one pass (:class:`~lightning_irl.mcmc.target.BaseTarget`),
+    else in the sample's own coordinates.
 
     Args:
         cost: samples (B, *shape) -> (B,), already divided by the temperature, in nats.

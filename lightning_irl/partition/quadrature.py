@@ -116,7 +116,8 @@ def _sum_over_states(cost: CostFunction, event: Event, batch_size: int) -> Parti
     lattice = Lattice(event)
     if lattice.num_states > MOST_STATES:
         raise ValueError(
-            f"quadrature sums over at most {MOST_STATES} states and the event has {lattice.levels}^{lattice.dimension}; "
+            f"quadrature sums over at most {MOST_STATES} states and the event has "
+            f"{lattice.levels}^{lattice.dimension}; "
             "use importance"
         )
     like = next(_parameters(cost), torch.empty(0))
@@ -169,7 +170,9 @@ def _integrate(cost: CostFunction, event: Event, centre: Tensor, half: Tensor, p
 
 
 def _parameters(cost: CostFunction) -> Iterator[Tensor]:
-    """Parameters and floating buffers of the module that ``cost`` is, whose method it is, or that it divides by a temperature."""
+    """Parameters and floating buffers of the module that ``cost`` is, whose method it is, or that it divides by a
+    temperature.
+    """
     owner = getattr(cost, "__self__", cost)
     if not isinstance(owner, torch.nn.Module):
         inside = getattr(owner, "cost", None)

@@ -60,12 +60,12 @@ def estimate_all(
 ) -> list[PartitionEstimate]:
     """Estimate log Z in every way that applies, and reconcile the results.
 
-    For trajectories: ``importance`` and the training quantities. For images and points of discrete levels: the same, and as
-    ``quadrature`` the exact sum over at most 2^20 states. Else ``quadrature`` for one or two coordinates; ``annealed`` from the
-    sampler and ``annealed_broad`` from a broad start; ``annealed_reverse`` back to the sampler from where the chains of
-    ``annealed`` have moved on to; ``bridge`` between the sampler and the model draws in which either annealing ended (the broad one, unless that
-    failed); ``importance``; and, with demonstrations, ``discriminator`` and ``mixture`` (with the current model as
-    p_hat).
+    For trajectories: ``importance`` and the training quantities. For images and points of discrete levels: the same,
+    and as ``quadrature`` the exact sum over at most 2^20 states. Else ``quadrature`` for one or two coordinates;
+    ``annealed`` from the sampler and ``annealed_broad`` from a broad start; ``annealed_reverse`` back to the sampler
+    from where the chains of ``annealed`` have moved on to; ``bridge`` between the sampler and the model draws in which
+    either annealing ended (the broad one, unless that failed); ``importance``; and, with demonstrations,
+    ``discriminator`` and ``mixture`` (with the current model as p_hat).
 
     Args:
         cost: samples (B, *shape) -> (B,), already divided by the temperature, in nats; differentiable and
@@ -83,8 +83,8 @@ def estimate_all(
         batch_size: samples evaluated at once.
         methods: which to run; the bridge needs one of the annealed ones. What finds a mode that the sampler misses is
             ``annealed_broad`` or ``quadrature``: without them the rest can only be judged by what the sampler sees.
-        repetitions: of everything, with fresh draws, chains and schedules; :func:`pool` makes one estimate a method of them, whose
-            error is no less than what repeating shows.
+        repetitions: of everything, with fresh draws, chains and schedules; :func:`pool` makes one estimate a method of
+            them, whose error is no less than what repeating shows.
 
     Returns:
         Estimates in the order of ``METHODS``.
@@ -169,9 +169,9 @@ def _reversed(
 def pool(repeated: Sequence[PartitionEstimate]) -> PartitionEstimate:
     r"""One estimate of independent repetitions: the log of the mean of their Z.
 
-    Its standard error is the larger of what the repetitions' own errors make and what their spread makes, the latter by the
-    delta method. Where they spread by more than their own errors allow (a chi-square's 99.9 %), those errors did not know
-    something and the estimate is not reliable.
+    Its standard error is the larger of what the repetitions' own errors make and what their spread makes, the latter by
+    the delta method. Where they spread by more than their own errors allow (a chi-square's 99.9 %), those errors did
+    not know something and the estimate is not reliable.
 
     Args:
         repeated: estimates by one method.
@@ -293,8 +293,8 @@ def _check_unseen(
 ) -> PartitionEstimate:
     """Doubt an estimate when model draws from elsewhere have weights beyond all those of the sampler's own draws.
 
-    With a share u of the model's mass out of sight, the estimate is low by -log(1 - u) nats, which its own error does not
-    know. Annealed chains may get there, but an error that rests on a few of them knows no better.
+    With a share u of the model's mass out of sight, the estimate is low by -log(1 - u) nats, which its own error does
+    not know. Annealed chains may get there, but an error that rests on a few of them knows no better.
 
     Args:
         estimate: made from draws of the sampler.

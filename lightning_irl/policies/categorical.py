@@ -12,8 +12,8 @@ from lightning_irl.spaces.event import Event
 
 
 def draw_categorical(logits: Tensor) -> Tensor:
-    """Classes (...), long, with probabilities by a softmax of logits (..., A); by Gumbel's trick, which checks nothing and so
-    waits for no device."""
+    """Classes (...), long, with probabilities by a softmax of logits (..., A); by Gumbel's trick, which checks nothing
+    and so waits for no device."""
     noise = torch.empty_like(logits).exponential_().log_()
     return (logits - noise).argmax(-1)
 

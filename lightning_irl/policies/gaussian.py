@@ -16,11 +16,13 @@ LOG_SQRT_2_PI = 0.5 * math.log(2 * math.pi)
 
 
 class GaussianPolicy(NetworkPolicy):
-    """Independent Gaussian coordinates; the standard deviation is learned, the same for all observations unless asked otherwise.
+    """Independent Gaussian coordinates; the standard deviation is learned, the same for all observations unless asked
+    otherwise.
 
     Args:
         event: of the trajectories, without atoms at bounds.
-        initial_std: standard deviation at the start, in units of half the range between the bounds; of the action without bounds.
+        initial_std: standard deviation at the start, in units of half the range between the bounds; of the action
+            without bounds.
         std_sees_observation: let the network give the standard deviation too.
         **network: of :class:`~lightning_irl.policies.network.NetworkPolicy`.
 
@@ -90,7 +92,9 @@ class GaussianPolicy(NetworkPolicy):
 
 
 def nearly_one(event: Event) -> Tensor:
-    """Per coordinate (d,), what counts as a bound in coordinates in which bounds are -1 and 1: they round in single precision."""
+    """Per coordinate (d,), what counts as a bound in coordinates in which bounds are -1 and 1: they round in single
+    precision.
+    """
     centre, reach, *_ = action_units(event, len(event["action_low"]))
     bounds = zip((centre - reach).tolist(), (centre + reach).tolist(), strict=True)
     if has_bounds(event):
@@ -102,15 +106,16 @@ def nearly_one(event: Event) -> Tensor:
 class ClippedGaussianPolicy(GaussianPolicy):
     r"""A Gaussian whose draws are clipped to the bounds, as environments do: a density inside, an atom at each bound.
 
-    A coordinate may have one bound, or none. What lies beyond a bound b has the tail's probability :math:`P_b`, in log by ``log_ndtr``, exact far out.
+    A coordinate may have one bound, or none. What lies beyond a bound b has the tail's probability :math:`P_b`, in log
+    by ``log_ndtr``, exact far out.
 
-    The path of a draw stops at the bound, which is right for the expectation of anything continuous in the action. log pi is not:
-    it jumps there from the density's logarithm to the atom's, and with :math:`F(a) = \log \pi(a)`
+    The path of a draw stops at the bound, which is right for the expectation of anything continuous in the action. log
+    pi is not: it jumps there from the density's logarithm to the atom's, and with :math:`F(a) = \log \pi(a)`
 
     .. math:: \nabla E[F] = E[\nabla F] + \sum_b (\log P_b - \log \pi(b^-)) \nabla P_b.
 
-    :meth:`rsample` adds the sum's gradient to that of log pi, and nothing to its value. So its gradient is that of any objective
-    linear in log pi with a cost that is continuous in the action, such as E[c] + E[log pi].
+    :meth:`rsample` adds the sum's gradient to that of log pi, and nothing to its value. So its gradient is that of any
+    objective linear in log pi with a cost that is continuous in the action, such as E[c] + E[log pi].
 
     Args:
         event: of the trajectories, with base measure ``clipped``.
@@ -171,16 +176,16 @@ class ClippedGaussianPolicy(GaussianPolicy):
 class TanhGaussianPolicy(GaussianPolicy):
     """A Gaussian squashed by tanh into the open box between the bounds (Haarnoja et al. 2018, arXiv 1801.01290).
 
-    An action on a bound would have an infinite logit, and has log pi = -inf. Draws stop short of the bounds by what single precision
-    can tell, some 1e-6 of the range. The mode is that of the Gaussian before squashing.
+    An action on a bound would have an infinite logit, and has log pi = -inf. Draws stop short of the bounds by what
+    single precision can tell, some 1e-6 of the range. The mode is that of the Gaussian before squashing.
 
     Args:
         event: of the trajectories, with bounds and base measure ``lebesgue``.
         **options: of :class:`GaussianPolicy`.
 
     Raises:
-        ValueError: if the event has no bounds; on scoring actions on a bound, where all steps have an action (horizons are fixed)
-            and the count needs no wait for a device.
+        ValueError: if the event has no bounds; on scoring actions on a bound, where all steps have an action (horizons
+            are fixed) and the count needs no wait for a device.
     """
 
     edge: Tensor
@@ -209,7 +214,8 @@ class TanhGaussianPolicy(GaussianPolicy):
         is_outside = (standard.abs() > (1 + self.edge) / 2).any(-1)
         if is_outside.device.type == "cpu" and not self.event["absorbing"] and is_outside.any():
             raise ValueError(
-                f"{int(is_outside.sum())} of {is_outside.numel()} actions lie on a bound or beyond, where TanhGaussianPolicy has no "
+                f"{int(is_outside.sum())} of {is_outside.numel()} actions lie on a bound or beyond, where "
+                "TanhGaussianPolicy has no "
                 "density; set base_measure=clipped and use ClippedGaussianPolicy"
             )
         free = standard.clamp(-self.edge, self.edge).atanh()

@@ -12,14 +12,17 @@ from lightning_irl.spaces.event import Event
 
 
 class TimeVaryingLinearGaussianPolicy(Policy):
-    r"""a = K_t s + k_t + noise, with covariance Sigma_t of its own at each step; in the units of observations and actions.
+    r"""a = K_t s + k_t + noise, with covariance Sigma_t of its own at each step; in the units of observations and
+    actions.
 
-    The maximum-entropy policy of linear dynamics under a quadratic cost is one, and the controller of guided cost learning (Finn
-    et al. 2016, ICML, arXiv 1603.00448, section 4.2). Learned are K_t, k_t and the Cholesky factor of Sigma_t.
+    The maximum-entropy policy of linear dynamics under a quadratic cost is one, and the controller of guided cost
+    learning (Finn et al. 2016, ICML, arXiv 1603.00448, section 4.2). Learned are K_t, k_t and the Cholesky factor of
+    Sigma_t.
 
     Args:
         event: of the trajectories; continuous actions without atoms.
-        initial_std: standard deviation of each coordinate at the start, in units of the action; gains and offsets start at zero.
+        initial_std: standard deviation of each coordinate at the start, in units of the action; gains and offsets start
+            at zero.
 
     Raises:
         ValueError: if ``initial_std`` is not above 0.

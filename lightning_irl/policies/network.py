@@ -24,8 +24,8 @@ class NetworkPolicy(Policy):
         hidden: sizes of the hidden layers.
         activation: between them.
         sees_time: give the network the share of the horizon that is left.
-        network: a network of your own, called with the number of inputs and of outputs, in place of the perceptron; it takes
-            flattened standardised observations (..., inputs).
+        network: a network of your own, called with the number of inputs and of outputs, in place of the perceptron; it
+            takes flattened standardised observations (..., inputs).
     """
 
     location: Tensor

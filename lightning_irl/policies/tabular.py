@@ -13,7 +13,8 @@ from lightning_irl.spaces.event import Event
 class TabularPolicy(Policy):
     """pi(a | s, t) by a softmax over a table's row, counted; every policy of a tabular environment is one.
 
-    The observation of a tabular environment is the one-hot vector of its state, (S,) float; the state is its largest coordinate.
+    The observation of a tabular environment is the one-hot vector of its state, (S,) float; the state is its largest
+    coordinate.
 
     Args:
         event: of the trajectories; discrete actions, observations of shape [S].

@@ -15,7 +15,9 @@ Energy = Callable[[Samples], Tensor]  # samples (B, *shape) -> c/T (B,), in nats
 
 
 def learned(energy: Energy, samples: Samples) -> Tensor:
-    """What of an energy of samples (B, *shape) learns, as the energy says it (:meth:`lightning_irl.costs.Cost.learned`), else all of it; (B,), in nats."""
+    """What of an energy of samples (B, *shape) learns, as the energy says it
+    (:meth:`lightning_irl.costs.Cost.learned`), else all of it; (B,), in nats.
+    """
     value: Tensor = getattr(energy, "learned", energy)(samples)
     return value
 
@@ -60,7 +62,8 @@ class Regulariser(nn.Module, abc.ABC):
         Args:
             energy: c/T of samples, differentiable.
             demonstrations: (N, *shape).
-            samples: negative samples (M, *shape), constant: draws of the sampler, or ends of the chains that stand for the model.
+            samples: negative samples (M, *shape), constant: draws of the sampler, or ends of the chains that stand for
+                the model.
         """
 
     def forward(self, energy: Energy, demonstrations: Samples, samples: Samples) -> Tensor:

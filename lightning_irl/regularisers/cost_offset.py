@@ -14,11 +14,12 @@ class CostOffset(Regulariser):
 
     The second mean is over the negative samples: draws of q, or ends of chains.
 
-    exp(-c)/Z is the same for c and c + a, so nothing in a loss of the model holds a, and the noise of its gradient carries it away. That
-    costs nothing until it meets a bound: of a :class:`~lightning_irl.costs.TiltedCost`, where its slope is zero and the cost stops
-    learning; of chains' energies; of floating point. Unlike :class:`~lightning_irl.regularisers.EnergyMagnitude` it does not
-    flatten the cost: where a constant of f is free its minimum is 0 at every model, so the model that is learned is the same.
-    This library's own; what it measured is in docs/measured.md.
+    exp(-c)/Z is the same for c and c + a, so nothing in a loss of the model holds a, and the noise of its gradient
+    carries it away. That costs nothing until it meets a bound: of a :class:`~lightning_irl.costs.TiltedCost`, where its
+    slope is zero and the cost stops learning; of chains' energies; of floating point. Unlike
+    :class:`~lightning_irl.regularisers.EnergyMagnitude` it does not flatten the cost: where a constant of f is free its
+    minimum is 0 at every model, so the model that is learned is the same. This library's own; what it measured is in
+    docs/measured.md.
 
     Args:
         event: what one sample looks like; any kind.

@@ -10,12 +10,13 @@ from lightning_irl.spaces.samples import Samples, count, join
 
 
 class EnergyMagnitude(Regulariser):
-    r"""E_p[f^2] + E_-[f^2], f being what of c/T learns: all of it, of a tilted cost the tilt (Du and Mordatch 2019, arXiv 1903.08689).
+    r"""E_p[f^2] + E_-[f^2], f being what of c/T learns: all of it, of a tilted cost the tilt (Du and Mordatch 2019,
+    arXiv 1903.08689).
 
     The second mean is over the negative samples: draws of q, or ends of chains, as in the source.
 
-    Draws costs to zero, in particular the constant of a cost that nothing else holds: of losses that see only differences of
-    costs, or log Z beside them.
+    Draws costs to zero, in particular the constant of a cost that nothing else holds: of losses that see only
+    differences of costs, or log Z beside them.
 
     Args:
         event: what one sample looks like; any kind.

@@ -33,11 +33,11 @@ PLACES = {
 class GradientPenalty(Regulariser):
     r"""E[(|grad_x c| - target)^2], c over the temperature.
 
-    At demonstrations with target 0 it is R1 with half its gamma as ``weight``, at draws R2 (Mescheder, Geiger and Nowozin 2018, arXiv
-    1801.04406); in between with target 1 that of Gulrajani et al. (2017, arXiv 1704.00028).
+    At demonstrations with target 0 it is R1 with half its gamma as ``weight``, at draws R2 (Mescheder, Geiger and
+    Nowozin 2018, arXiv 1801.04406); in between with target 1 that of Gulrajani et al. (2017, arXiv 1704.00028).
 
-    Of a discriminator that knows log q it slopes the cost's part alone. It costs a second derivative of the cost. The gradient is in the
-    coordinates of the data as served, so that its scale goes as one over theirs.
+    Of a discriminator that knows log q it slopes the cost's part alone. It costs a second derivative of the cost. The
+    gradient is in the coordinates of the data as served, so that its scale goes as one over theirs.
 
     Args:
         event: what one sample looks like; points or images.
@@ -46,14 +46,15 @@ class GradientPenalty(Regulariser):
         target: the norm that gradients are drawn to, 0 or 1.
 
     Raises:
-        ValueError: on trajectories, where actions may be discrete and what follows them is not the cost's to move; or if an option is not
-            allowed.
+        ValueError: on trajectories, where actions may be discrete and what follows them is not the cost's to move; or
+            if an option is not allowed.
 
     Example:
         >>> import torch
         >>> from lightning_irl.spaces.event import make_event
         >>> regulariser = GradientPenalty(make_event("point", [2]), weight=0.5)
-        >>> regulariser(lambda x: x.square().sum(-1), torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)).detach()  # |2 x|^2 / 2
+        >>> points = torch.tensor([[3.0, 4.0]])
+        >>> regulariser(lambda x: x.square().sum(-1), points, torch.zeros(1, 2)).detach()  # |2 x|^2 / 2
         tensor(50.)
     """
 

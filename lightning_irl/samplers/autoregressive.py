@@ -27,18 +27,20 @@ class AutoregressiveSampler(Sampler):
     is an exact log probability, at most 0: one of the tractable samplers of the paper's section 4. A draw takes as
     many steps as there are pixels, each of that pixel alone; draws have no gradient, so the learner is ScoreFunction.
 
-    van den Oord et al. 2016 (arXiv 1601.06759, 1606.05328); the mixture of logistics Salimans et al. 2017 (arXiv 1701.05517).
+    van den Oord et al. 2016 (arXiv 1601.06759, 1606.05328); the mixture of logistics Salimans et al. 2017 (arXiv
+    1701.05517).
 
     Args:
         event: what one image looks like; shape [C, H, W], base measure counting.
-        likelihood: of one pixel's level: ``categorical`` (a probability for each; the default up to 32 levels) or ``logistics``
-            (a discretised mixture, which knows that levels are ordered; the default above).
+        likelihood: of one pixel's level: ``categorical`` (a probability for each; the default up to 32 levels) or
+            ``logistics`` (a discretised mixture, which knows that levels are ordered; the default above).
         features: channels of the network.
-        blocks: its gated blocks; a pixel's distribution depends on ``kernel // 2 + blocks`` rows above it, and in its own row on
-            ``kernel // 2 + 2 * blocks`` pixels.
+        blocks: its gated blocks; a pixel's distribution depends on ``kernel // 2 + blocks`` rows above it, and in its
+            own row on ``kernel // 2 + 2 * blocks`` pixels.
         kernel: side of its first convolutions, odd and at least 3.
         components: of the mixture of logistics.
-        dropout: share of units dropped while the sampler is in training mode, which views use for likelihood terms alone.
+        dropout: share of units dropped while the sampler is in training mode, which views use for likelihood terms
+            alone.
 
     Raises:
         ValueError: if the event is no counted image of three dimensions, or an argument is not allowed.
@@ -66,7 +68,8 @@ class AutoregressiveSampler(Sampler):
         super().__init__(event)
         if event["kind"] != "image" or len(self.shape) != 3 or not is_counted(event):
             raise ValueError(
-                f"AutoregressiveSampler draws images [C, H, W] of discrete levels; the event is of kind {event['kind']}, shape "
+                "AutoregressiveSampler draws images [C, H, W] of discrete levels; the event is of kind "
+                f"{event['kind']}, shape "
                 f"{event['shape']} and base measure {event['base_measure']}: serve counted images, as "
                 "DigitsDataModule does with transform=discrete, or use FlowSampler"
             )
@@ -87,7 +90,9 @@ class AutoregressiveSampler(Sampler):
         self.heads = nn.ModuleList(self._head(features, channel, dropout) for channel in range(self.shape[0]))
 
     def _head(self, features: int, channel: int, dropout: float) -> nn.Sequential:
-        """From features of the past and the pixel's own earlier channels to the parameters of a channel's distribution."""
+        """From features of the past and the pixel's own earlier channels to the parameters of a
+        channel's distribution.
+        """
         last = nn.Conv2d(features, self.likelihood.outputs, 1)
         with torch.no_grad():
             last.weight.mul_(START_NEAR_CONSTANT)
@@ -95,8 +100,8 @@ class AutoregressiveSampler(Sampler):
         return nn.Sequential(nn.Conv2d(features + channel, features, 1), nn.SiLU(), nn.Dropout(dropout), last)
 
     def _parameters_of(self, channel: int, features: Tensor, pixels: Tensor) -> Tensor:
-        """Parameters (B, R, W, outputs) of a channel's distributions, given features of the past and the pixels themselves,
-        of which only earlier channels are looked at."""
+        """Parameters (B, R, W, outputs) of a channel's distributions, given features of the past and the pixels
+        themselves, of which only earlier channels are looked at."""
         parameters: Tensor = self.heads[channel](torch.cat([silu(features), pixels[:, :channel]], 1))
         return parameters.movedim(1, -1)
 
@@ -130,7 +135,9 @@ class AutoregressiveSampler(Sampler):
         return self.lattice.to_samples(levels, images.dtype), log_q
 
     def log_prob(self, samples: Tensor) -> Tensor:
-        """log probability of samples (B, C, H, W), (B,), in nats; -inf off the lattice. It has no gradient in the samples."""
+        """log probability of samples (B, C, H, W), (B,), in nats; -inf off the lattice. It has no gradient in the
+        samples.
+        """
         levels, is_on_lattice = self.lattice.to_levels(samples)
         images = self._centred(levels, self.network.place.dtype)
         features = self.network(images)

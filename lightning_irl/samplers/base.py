@@ -17,7 +17,8 @@ class Sampler(nn.Module, abc.ABC):
     """Draws samples of an event and, where it has a density, scores them.
 
     Densities are in nats, with respect to the event's base measure and to the data as served. Every draw uses torch's
-    global random state of the device on which the parameters are. Samples are a tensor (B, *shape), or a Trajectory of B.
+    global random state of the device on which the parameters are. Samples are a tensor (B, *shape), or a Trajectory of
+    B.
 
     Attributes:
         event: what one sample looks like.
@@ -53,8 +54,8 @@ class Sampler(nn.Module, abc.ABC):
         """Draw with a gradient in the sampler's parameters, as ``torch.distributions`` does.
 
         Returns:
-            Samples (num_samples, *shape) and their log q (num_samples,), ``None`` without a density. Use this log q: where a draw can
-            be an atom, its gradient holds a term that :meth:`log_prob` of the draw has not.
+            Samples (num_samples, *shape) and their log q (num_samples,), ``None`` without a density. Use this log q:
+            where a draw can be an atom, its gradient holds a term that :meth:`log_prob` of the draw has not.
 
         Raises:
             NotImplementedError: if ``has_rsample`` is False.
@@ -79,5 +80,7 @@ class Sampler(nn.Module, abc.ABC):
         return copy.deepcopy(self).requires_grad_(False).eval()
 
     def learned_log_prob(self, samples: Any) -> Tensor:
-        """Score samples (B, *shape) by the part that learns, which likelihood terms train; :meth:`log_prob` unless it says else."""
+        """Score samples (B, *shape) by the part that learns, which likelihood terms train; :meth:`log_prob` unless it
+        says else.
+        """
         return self.log_prob(samples)

@@ -13,7 +13,8 @@ from lightning_irl.spaces.lattice import Lattice
 
 
 class BroadSampler(Sampler):
-    """Nothing to learn: a Gaussian around the training data on a real support, uniform on a box, or over the levels of one.
+    """Nothing to learn: a Gaussian around the training data on a real support, uniform on a box, or over the levels of
+    one.
 
     Of n levels in each of d coordinates every sample has the probability n^-d.
 

@@ -16,8 +16,9 @@ from lightning_irl.spaces.support import support_of
 class ConvGenerator(Sampler):
     """x = g(z), g an upsampling network and z standard normal; its density is intractable.
 
-    After DCGAN (Radford, Metz and Chintala 2016, arXiv 1511.06434), with doubling by nearest neighbours in place of transposed
-    convolutions, and no normalisation over the batch, so that draws are independent. On a box g ends in its sigmoid.
+    After DCGAN (Radford, Metz and Chintala 2016, arXiv 1511.06434), with doubling by nearest neighbours in place of
+    transposed convolutions, and no normalisation over the batch, so that draws are independent. On a box g ends in its
+    sigmoid.
 
     Args:
         event: what one image looks like; shape [C, H, W].

@@ -16,8 +16,8 @@ from lightning_irl.spaces.event import Event
 class DefensiveSampler(Sampler):
     r"""q = (1 - a) q_learned + a q_broad (defensive importance sampling, Hesterberg 1995), with its exact density.
 
-    The cost is then trained everywhere the broad part goes, and importance weights are bounded by it: without it, mass of
-    exp(-c) where neither data nor sampler goes is invisible. The share is fixed, so that draws stay differentiable.
+    The cost is then trained everywhere the broad part goes, and importance weights are bounded by it: without it, mass
+    of exp(-c) where neither data nor sampler goes is invisible. The share is fixed, so that draws stay differentiable.
 
     Args:
         event: what one sample looks like.
@@ -60,11 +60,13 @@ class DefensiveSampler(Sampler):
         return torch.logaddexp(learned, self.broad.log_prob(samples) + math.log(self.share))
 
     def learned_log_prob(self, samples: Tensor) -> Tensor:
-        # Where the learned part has no mass, the mixture's likelihood is the broad part's and has no gradient to bring it there.
+        # Where the learned part has no mass, the mixture's likelihood is the broad part's and has no gradient to bring
+        # it there.
         return self.learned.learned_log_prob(samples)
 
     def _mix(self, learned: Tensor) -> Tensor:
-        # One uniform shifts a regular comb: the count of broad draws is the share's, up to one, and every place in the batch
+        # One uniform shifts a regular comb: the count of broad draws is the share's, up to one, and every place in the
+        # batch
         # is broad with the share's probability, so that a part of the batch is draws of q too.
         comb = torch.arange(len(learned), device=learned.device) * self.share + torch.rand((), device=learned.device)
         is_broad = (comb.frac() < self.share).view(-1, *[1] * len(self.shape))

@@ -25,21 +25,23 @@ START_NEAR_IDENTITY = 0.1  # factor on the last layer of every transform's netwo
 
 
 class FlowSampler(Transport):
-    r"""q is the density of x = T^{-1}(z), T a stack of masked autoregressive or coupling transforms (layers by zuko), z standard normal.
+    r"""q is the density of x = T^{-1}(z), T a stack of masked autoregressive or coupling transforms (layers by zuko), z
+    standard normal.
 
-    On a real support x is standardised by the training data. On a box either x is the sigmoid of such a flow, or (``native``)
-    splines map the box to itself, on which the normal distribution function makes z uniform first.
+    On a real support x is standardised by the training data. On a box either x is the sigmoid of such a flow, or
+    (``native``) splines map the box to itself, on which the normal distribution function makes z uniform first.
 
     Args:
         event: what one sample looks like.
         transform: ``spline`` (rational-quadratic, Durkan et al. 2019, arXiv 1906.04032) or ``affine``
             (Dinh et al. 2017, arXiv 1605.08803; Papamakarios et al. 2017, arXiv 1705.07057).
-        coupling: transform half of the coordinates given the other half, so that a draw takes one pass instead of d; by default
-            from 5 dimensions up. Images are halved by checkerboard, rows and columns in turn.
+        coupling: transform half of the coordinates given the other half, so that a draw takes one pass instead of d; by
+            default from 5 dimensions up. Images are halved by checkerboard, rows and columns in turn.
         transforms: number of transforms.
         hidden: sizes of the hidden layers of each transform's network.
         bins: pieces of each spline.
-        dropout: share of hidden units dropped while the sampler is in training mode, which views use for likelihood terms alone.
+        dropout: share of hidden units dropped while the sampler is in training mode, which views use for likelihood
+            terms alone.
         native: on a box, spline the box itself instead of going through a sigmoid.
 
     Raises:
@@ -146,7 +148,9 @@ def _uniform_of_normal(base: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _normal_of_uniform(uniform: Tensor) -> Tensor:
-    """The inverse; an edge is moved inward by one rounding, so that its normal coordinate is finite (5.4 in single precision)."""
+    """The inverse; an edge is moved inward by one rounding, so that its normal coordinate is finite (5.4 in single
+    precision).
+    """
     edge = 1 - torch.finfo(uniform.dtype).eps / 2
     return math.sqrt(2) * torch.erfinv(uniform.clamp(-edge, edge))
 

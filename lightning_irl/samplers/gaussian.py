@@ -18,7 +18,8 @@ BOX_SCALE = 1.7  # a logistic variable with this standard deviation of its logit
 class GaussianSampler(Transport):
     r"""x = m + L z with z standard normal; on a box, its sigmoid.
 
-    Starts at the training data's location with ``width`` times its scale. L is lower-triangular with a positive diagonal.
+    Starts at the training data's location with ``width`` times its scale. L is lower-triangular with a positive
+    diagonal.
 
     Args:
         event: what one sample looks like.
@@ -58,7 +59,8 @@ class GaussianSampler(Transport):
 
 @torch.no_grad()
 def matched_log_prob(event: Event, samples: Tensor) -> Callable[[Tensor], Tensor]:
-    """log density of the Gaussian with the mean and covariance of ``samples`` (N, *shape), in free coordinates on a box.
+    """log density of the Gaussian with the mean and covariance of ``samples`` (N, *shape), in free coordinates on a
+    box.
 
     A ridge of 0.1 d/N times the mean variance makes the covariance invertible however small N is.
 

@@ -18,8 +18,8 @@ class GaussianMixtureSampler(Sampler):
     r"""q(x) = sum_k w_k N(x; m_k, diag(s_k^2)); on a box, its sigmoid.
 
     A draw with its component held fixed has no gradient in the weights, so :meth:`rsample` differentiates implicitly
-    (Figurnov, Mohamed and Mnih 2018, arXiv 1805.08498): with S(x) the conditional distribution functions of the coordinates
-    in order, S(x) is uniform whatever the parameters, hence
+    (Figurnov, Mohamed and Mnih 2018, arXiv 1805.08498): with S(x) the conditional distribution functions of the
+    coordinates in order, S(x) is uniform whatever the parameters, hence
 
     .. math:: dx/d\phi = -(\partial S/\partial x)^{-1} \, \partial S/\partial\phi.
 

@@ -23,23 +23,25 @@ START_NEAR_IDENTITY = 0.1  # factor on the last layer of every conditioner at th
 class MultiscaleFlow(Transport):
     r"""q is the density of x = T^{-1}(z), T the multi-scale coupling flow of images, z standard normal.
 
-    At each scale the image is squeezed (each 2 x 2 square of pixels becomes 4 channels), and coupling steps transform half of the
-    channels given the other half, with halves that are checkerboards, rows and columns of the squares. Half of the channels is then
-    done; the rest goes to the next scale. On a box x is the sigmoid of such a flow.
+    At each scale the image is squeezed (each 2 x 2 square of pixels becomes 4 channels), and coupling steps transform
+    half of the channels given the other half, with halves that are checkerboards, rows and columns of the squares. Half
+    of the channels is then done; the rest goes to the next scale. On a box x is the sigmoid of such a flow.
 
     Args:
         event: what one sample looks like, of shape [C, H, W].
-        transform: ``spline`` (an affine transform, then a rational-quadratic spline; Durkan et al. 2019, arXiv 1906.04032) or
-            ``affine`` (Dinh et al. 2017, arXiv 1605.08803).
-        steps: coupling steps at each scale, the finest first; H and W must be divisible by 2 as often as there are scales.
+        transform: ``spline`` (an affine transform, then a rational-quadratic spline; Durkan et al. 2019, arXiv
+            1906.04032) or ``affine`` (Dinh et al. 2017, arXiv 1605.08803).
+        steps: coupling steps at each scale, the finest first; H and W must be divisible by 2 as often as there are
+            scales.
         hidden: channels inside the conditioners of each scale, the finest first.
         blocks: residual blocks of each conditioner.
         bins: pieces of each spline.
-        dropout: share of hidden units dropped while the sampler is in training mode, which views use for likelihood terms alone.
+        dropout: share of hidden units dropped while the sampler is in training mode, which views use for likelihood
+            terms alone.
 
     Raises:
-        ValueError: if ``transform`` is neither, ``bins`` is below 1, the event is no image, its sides are not divisible as often
-            as there are scales, or ``steps`` and ``hidden`` are not one positive number per scale.
+        ValueError: if ``transform`` is neither, ``bins`` is below 1, the event is no image, its sides are not divisible
+            as often as there are scales, or ``steps`` and ``hidden`` are not one positive number per scale.
 
     Source:
         Dinh et al. 2017, arXiv 1605.08803; Kingma and Dhariwal 2018, arXiv 1807.03039.
@@ -74,7 +76,8 @@ class MultiscaleFlow(Transport):
         pieces = bins if transform == "spline" else 0
         if len(steps) != len(hidden) or min([*steps, *hidden], default=0) < 1:
             raise ValueError(
-                f"MultiscaleFlow steps is {list(steps)} and hidden {list(hidden)}; give each a positive number per scale"
+                f"MultiscaleFlow steps is {list(steps)} and hidden {list(hidden)}; give each a positive number per "
+                "scale"
             )
         self.shapes = _scale_shapes(self.shape, len(steps))
         self.scales = nn.ModuleList(
@@ -84,7 +87,9 @@ class MultiscaleFlow(Transport):
         self._standardise(event)
 
     def _standardise(self, event: Event) -> None:
-        """One location and scale per channel: with one per pixel, a convolution would see a value mean something else at each."""
+        """One location and scale per channel: with one per pixel, a convolution would see a value mean something else
+        at each.
+        """
         channels = per_coordinate(event["location"], event).view(self.shape[0], -1)
         scales = per_coordinate(event["scale"], event).view(self.shape[0], -1)
         location, variance = channels.mean(1, keepdim=True), scales.square().mean(1, keepdim=True)
@@ -131,7 +136,8 @@ def _scale_shapes(shape: tuple[int, ...], scales: int) -> list[tuple[int, int, i
     channels, height, width = shape
     if height % 2**scales or width % 2**scales:
         raise ValueError(
-            f"MultiscaleFlow has {scales} scales for images of {height} x {width}; both sides must be divisible by {2**scales}: "
+            f"MultiscaleFlow has {scales} scales for images of {height} x {width}; both sides must be divisible by "
+            f"{2**scales}: "
             "give steps and hidden for fewer scales"
         )
     return [(channels * 2 ** (2 + index), height >> (1 + index), width >> (1 + index)) for index in range(scales)]
@@ -157,8 +163,8 @@ class _Scale(nn.Module):
 class _Coupling(nn.Module):
     """Transforms half of the channels given the other half, elementwise.
 
-    The channels are those of squeezed images, of which every four are a square of pixels: halves are checkerboards, rows and
-    columns, each in both directions before the next.
+    The channels are those of squeezed images, of which every four are a square of pixels: halves are checkerboards,
+    rows and columns, each in both directions before the next.
     """
 
     halves: Tensor

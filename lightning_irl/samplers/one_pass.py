@@ -1,7 +1,7 @@
 """zuko's transforms with an inverse whose density comes from the same pass.
 
-zuko inverts first and then transforms what it found for the density, which is a second pass of every network and spline, and a third of
-the graph to differentiate.
+zuko inverts first and then transforms what it found for the density, which is a second pass of every network and
+spline, and a third of the graph to differentiate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from lightning_irl.samplers.spline import rational_quadratic_spline
 
 
 class BothWays(Transform):
-    """A transform of which either direction is a call of :meth:`call_and_ladj`; its inverse is itself, turned around."""
+    """A transform of which either direction is a call of :meth:`call_and_ladj`; its inverse is
+    itself, turned around.
+    """
 
     is_inverse = False
 
@@ -76,7 +78,9 @@ class _Coupling(BothWays):
 
 
 class _Autoregressive(BothWays):
-    """Backwards, the networks of the last pass have already seen all that they depend on, so that its slopes are the inverse's."""
+    """Backwards, the networks of the last pass have already seen all that they depend on, so that its slopes are the
+    inverse's.
+    """
 
     domain = codomain = constraints.real_vector
     bijective = True
@@ -97,7 +101,9 @@ class _Autoregressive(BothWays):
 
 
 class CouplingLayer(GeneralCouplingTransform):  # type: ignore[misc]
-    """zuko's coupling layer, whose transform goes :class:`BothWays`; where the halves are is found once, not in every call."""
+    """zuko's coupling layer, whose transform goes :class:`BothWays`; where the halves are is found once, not in every
+    call.
+    """
 
     halves: Tensor
     order: Tensor

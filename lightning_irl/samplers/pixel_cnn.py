@@ -42,12 +42,12 @@ class GatedBlock(nn.Module):
 class PixelCNN(nn.Module):
     r"""Features of each pixel's past, in raster order: all rows above, and what is left of it in its own row.
 
-    Gated PixelCNN (van den Oord et al. 2016, arXiv 1606.05328): a stack of convolutions over the rows above feeds one along the
-    row, so that nothing within reach stays out of sight, as it does behind one masked convolution (arXiv 1601.06759). A learned
-    map of ``place`` tells pixels apart.
+    Gated PixelCNN (van den Oord et al. 2016, arXiv 1606.05328): a stack of convolutions over the rows above feeds one
+    along the row, so that nothing within reach stays out of sight, as it does behind one masked convolution (arXiv
+    1601.06759). A learned map of ``place`` tells pixels apart.
 
-    :meth:`forward` looks at whole images; :meth:`next_row` and :meth:`next_pixel` compute the same one pixel at a time, each
-    layer once a pixel.
+    :meth:`forward` looks at whole images; :meth:`next_row` and :meth:`next_pixel` compute the same one pixel at a time,
+    each layer once a pixel.
 
     Args:
         shape: [C, H, W] of an image.

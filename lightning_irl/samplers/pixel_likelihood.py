@@ -70,8 +70,8 @@ class Categorical(PixelLikelihood):
 class DiscretisedLogistics(PixelLikelihood):
     r"""A mixture of logistic distributions on the line, each level's probability being the mass of its part of [-1, 1].
 
-    Salimans et al. 2017 (PixelCNN++, arXiv 1701.05517). The first level also has all mass below, the last all mass above. With
-    a and b the standardised edges of a level,
+    Salimans et al. 2017 (PixelCNN++, arXiv 1701.05517). The first level also has all mass below, the last all mass
+    above. With a and b the standardised edges of a level,
 
     .. math:: \sigma(b) - \sigma(a) = \sigma(b) \, \sigma(-a) \, (1 - e^{a - b}),
 

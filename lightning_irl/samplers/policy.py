@@ -37,8 +37,8 @@ class Rollout(NamedTuple):
 class PolicySampler(Sampler):
     r"""q(tau) by rolling out a policy.
 
-    The probabilities of start and transitions are the model's too and cancel in every ratio, so log q(tau) means the sum over
-    the steps of :math:`\log \pi(a_t | s_t, t)` (Finn et al. 2016, section 2.3).
+    The probabilities of start and transitions are the model's too and cancel in every ratio, so log q(tau) means the
+    sum over the steps of :math:`\log \pi(a_t | s_t, t)` (Finn et al. 2016, section 2.3).
 
     Args:
         event: of the trajectories; what it leaves open of actions is taken from the environment.

@@ -21,8 +21,9 @@ def rational_quadratic_spline(
 ) -> tuple[Tensor, Tensor]:
     r"""A monotonic spline of [-bound, bound] onto itself, of slope 1 at its ends and the identity beyond.
 
-    Knots lie along a middle dimension, so that every step is over long contiguous rows, and both directions take their slope from the
-    same piece: faster than with knots last and an inverse that is then evaluated forwards (benchmarks/flow_speed.py).
+    Knots lie along a middle dimension, so that every step is over long contiguous rows, and both directions take their
+    slope from the same piece: faster than with knots last and an inverse that is then evaluated forwards
+    (benchmarks/flow_speed.py).
 
     Args:
         inputs: (C, N).

@@ -1,4 +1,6 @@
-"""What a sample is: the event that describes it, samples of any structure, trajectories, and the support they live on."""
+"""What a sample is: the event that describes it, samples of any structure, trajectories, and the
+support they live on.
+"""
 
 from lightning_irl.spaces.batch import Batch
 from lightning_irl.spaces.event import Event, make_event, make_trajectory_event

@@ -12,8 +12,8 @@ class Batch(NamedTuple):
 
     Attributes:
         samples: B demonstrations as served, (B, *shape) or a Trajectory.
-        log_det: log |d served / d raw| of each (B,), in nats: what scaling and logit transforms did to the density. The density
-            of the raw (dequantised) data is that of the served data times exp(log_det).
+        log_det: log |d served / d raw| of each (B,), in nats: what scaling and logit transforms did to the density. The
+            density of the raw (dequantised) data is that of the served data times exp(log_det).
     """
 
     samples: Any

@@ -35,9 +35,9 @@ def make_event(
 ) -> Event:
     """Describe one sample.
 
-    A counted sample (``base_measure`` ``counting``) has a probability, not a density: each coordinate is one of n ``levels``,
-    served as the middle of the n equal parts of the box, low + (high - low) (k + 1/2) / n with k = 0 .. n - 1. It is thereby
-    a point of the box, which every cost takes as it is.
+    A counted sample (``base_measure`` ``counting``) has a probability, not a density: each coordinate is one of n
+    ``levels``, served as the middle of the n equal parts of the box, low + (high - low) (k + 1/2) / n with k = 0 .. n -
+    1. It is thereby a point of the box, which every cost takes as it is.
 
     Args:
         kind: ``point`` or ``image``; trajectories have :func:`make_trajectory_event`.
@@ -98,10 +98,12 @@ def make_trajectory_event(
         observation_shape: shape of one observation.
         num_actions: number of discrete actions; 0 for continuous ones.
         action_shape: shape of one action; empty for discrete ones.
-        action_low: lower bound of each coordinate of an action (flattened), which may be infinite; empty where none has any.
+        action_low: lower bound of each coordinate of an action (flattened), which may be infinite; empty where none has
+            any.
         action_high: upper bound; empty where none has any.
-        base_measure: what log pi is with respect to: ``counting`` for discrete actions; for continuous ones ``clipped`` (interior
-            density and an atom at each bound, the default where there are bounds) or ``lebesgue`` (the default without).
+        base_measure: what log pi is with respect to: ``counting`` for discrete actions; for continuous ones ``clipped``
+            (interior density and an atom at each bound, the default where there are bounds) or ``lebesgue`` (the
+            default without).
         absorbing: whether an episode can end early; the steps after its end are then spent in an absorbing state.
         observation_location: mean of the training observations, one value or one per coordinate (flattened).
         observation_scale: their standard deviation, one value or one per coordinate (flattened).
@@ -172,13 +174,15 @@ def _validate_levels(event: Event) -> None:
     if not is_counted(event):
         if levels is not None:
             raise ValueError(
-                f"event has {levels} levels, kind {event['kind']} and base measure {event['base_measure']}; only points and "
+                f"event has {levels} levels, kind {event['kind']} and base measure {event['base_measure']}; only "
+                "points and "
                 "images with base_measure=counting have levels"
             )
         return
     if not isinstance(levels, int) or isinstance(levels, bool) or levels < 2:
         raise ValueError(
-            f"event counts {event['kind']}s and its levels is {levels!r}; give the number of values of a coordinate, an int of "
+            f"event counts {event['kind']}s and its levels is {levels!r}; give the number of values of a coordinate, "
+            "an int of "
             "at least 2, such as levels=256"
         )
     if event["support"] != "box":
@@ -272,8 +276,8 @@ def per_observation(values: Sequence[float], event: Event) -> Tensor:
 def grey_levels(images: Tensor, event: Event) -> Tensor:
     """Images as served (B, C, H, W) as grey levels or colours in [0, 1].
 
-    From the edges of a box; on all of R^d from the event's ``grey_range``, beyond which all is black or white. Where it has none,
-    images are taken for logits of grey levels.
+    From the edges of a box; on all of R^d from the event's ``grey_range``, beyond which all is black or white. Where it
+    has none, images are taken for logits of grey levels.
 
     Example:
         >>> grey_levels(torch.zeros(1, 1, 1, 1), make_event("image", [1, 1, 1])).item()
@@ -350,7 +354,8 @@ def action_units(event: Event, size: int) -> ActionUnits:
 
 
 def log_action_mass(event: Event) -> float:
-    """log of all actions' mass under a trajectory event's base measure: the largest entropy of a policy, in nats; inf if unbounded.
+    """log of all actions' mass under a trajectory event's base measure: the largest entropy of a policy, in nats; inf
+    if unbounded.
 
     Example:
         >>> log_action_mass(make_trajectory_event(5, [4], num_actions=2)) == math.log(2)

@@ -43,7 +43,9 @@ class Lattice:
         return self.low + self.width * (levels.to(dtype) + 0.5) / self.levels
 
     def to_levels(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """The nearest levels of samples (B, *shape), long, of the same shape; and whether a sample is on the lattice (B,)."""
+        """The nearest levels of samples (B, *shape), long, of the same shape; and whether a sample is on the lattice
+        (B,).
+        """
         exact = (samples - self.low) * (self.levels / self.width) - 0.5
         nearest = exact.nan_to_num().round().clamp(0, self.levels - 1)
         return nearest.long(), ((exact - nearest).abs() <= OFF_LATTICE).flatten(1).all(-1)

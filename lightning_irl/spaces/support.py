@@ -1,7 +1,7 @@
 """Change of coordinates between the support of an event and all of R^d, with its log-determinant.
 
-Samplers with a Gaussian core and Hamiltonian chains work on R^d. On a box they go through a scaled sigmoid, so that draws
-and chains live on the box and densities stay with respect to the data as served.
+Samplers with a Gaussian core and Hamiltonian chains work on R^d. On a box they go through a scaled sigmoid, so that
+draws and chains live on the box and densities stay with respect to the data as served.
 """
 
 from __future__ import annotations
@@ -50,11 +50,12 @@ class RealSupport(Support):
 class BoxSupport(Support):
     """The box [low, high]^d through a scaled sigmoid.
 
-    A draw is never on an edge: where rounding would put it there, it is the nearest number inside. A sample on an edge is moved
-    inward by one part in 1e6 (float32) or 1e12 (float64) of the width, so that its free coordinate is finite.
+    A draw is never on an edge: where rounding would put it there, it is the nearest number inside. A sample on an edge
+    is moved inward by one part in 1e6 (float32) or 1e12 (float64) of the width, so that its free coordinate is finite.
 
-    What a draw loses is its rounding. Numbers near an edge other than 0 lie apart by eps times that edge, so the free coordinate of a
-    draw at distance d from it differs from what it was drawn from by up to eps * edge / d: 0.01 at 1e-5 of a box [0, 1] in float32.
+    What a draw loses is its rounding. Numbers near an edge other than 0 lie apart by eps times that edge, so the free
+    coordinate of a draw at distance d from it differs from what it was drawn from by up to eps * edge / d: 0.01 at 1e-5
+    of a box [0, 1] in float32.
     """
 
     def __init__(self, low: float, high: float) -> None:
@@ -92,7 +93,9 @@ def _edge(dtype: torch.dtype) -> float:
 
 
 def _inside(low: float, high: float, dtype: torch.dtype) -> tuple[float, float]:
-    """The smallest and the largest number between the edges; beside 0 the smallest normal one, as devices flush others to 0."""
+    """The smallest and the largest number between the edges; beside 0 the smallest normal one, as devices flush others
+    to 0.
+    """
     number = np.float32 if dtype == torch.float32 else np.float64
     first, last, tiny = number(low), number(high), np.finfo(number).tiny
     smallest, largest = np.nextafter(first, last), np.nextafter(last, first)

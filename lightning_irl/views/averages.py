@@ -1,4 +1,6 @@
-"""Averages of weights under a view: reports see them whatever the order of callbacks, and one that never began is not used."""
+"""Averages of weights under a view: reports see them whatever the order of callbacks, and one that never began is not
+used.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from pytorch_lightning.utilities import rank_zero_warn
 def put_in_place(trainer: Trainer) -> None:
     """Let averages be in place while a report looks at the view, and only once they were updated.
 
-    Lightning's own takes its first weights for the average until then, and swaps back before reports that come after validation.
+    Lightning's own takes its first weights for the average until then, and swaps back before reports that come after
+    validation.
     """
     trainer.callbacks.sort(key=lambda one: not isinstance(one, WeightAveraging))  # type: ignore[attr-defined]
     ours: dict[str, Callable[..., Any]] = {
@@ -56,7 +59,8 @@ def _keep(callback: Any, trainer: Trainer, module: LightningModule) -> None:
         type(callback).on_train_end(callback, trainer, module)
         return
     rank_zero_warn(
-        f"{type(callback).__name__} was never updated, so the weights are those that were trained; train longer, or let it start "
+        f"{type(callback).__name__} was never updated, so the weights are those that were trained; train longer, or "
+        "let it start "
         "earlier and more often (update_starting_at_step, update_starting_at_epoch, update_every_n_steps)"
     )
 

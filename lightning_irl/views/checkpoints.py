@@ -22,8 +22,9 @@ _SAVED: WeakKeyDictionary[ModelCheckpoint, int] = WeakKeyDictionary()  # batches
 def save_by_batches(trainer: Trainer) -> None:
     """Let ModelCheckpoint count batches, keep its time, and save what a fit ends with.
 
-    Lightning's own counts the steps of every optimizer, does not look at ``train_time_interval`` where a module steps its optimizers
-    itself, saves nothing where no optimizer steps, and leaves the end of a fit unsaved where nothing falls due there.
+    Lightning's own counts the steps of every optimizer, does not look at ``train_time_interval`` where a module steps
+    its optimizers itself, saves nothing where no optimizer steps, and leaves the end of a fit unsaved where nothing
+    falls due there.
     """
     ours: dict[str, Callable[..., Any]] = {
         "on_train_batch_end": _after_batch,
@@ -78,7 +79,9 @@ def _validates(trainer: Trainer) -> bool:
 
 
 def _after_epoch(callback: ModelCheckpoint, trainer: Trainer, view: View) -> None:
-    """Save as Lightning does, and the last weights of a fit, whatever was due; a choice by a metric is left as it is."""
+    """Save as Lightning does, and the last weights of a fit, whatever was due; a choice by a metric
+    is left as it is.
+    """
     if callback._defer_save_until_validation and callback._should_save_on_train_epoch_end(trainer):
         candidates = callback._monitor_candidates(trainer)
         if callback.monitor in candidates and not callback._should_skip_saving_checkpoint(trainer):
@@ -107,8 +110,8 @@ def _is_ending(trainer: Trainer) -> bool:
 def mark_place_in_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     """Write into a checkpoint where in an epoch it is, as Lightning understands it when the run goes on.
 
-    Lightning takes an epoch that ``max_steps`` or ``max_time`` cut short for a whole one, and the end of an epoch's last batch
-    for the start of the next, whose batches the loader then must not leave out.
+    Lightning takes an epoch that ``max_steps`` or ``max_time`` cut short for a whole one, and the end of an epoch's
+    last batch for the start of the next, whose batches the loader then must not leave out.
     """
     loops = checkpoint.get("loops", {}).get("fit_loop")
     if trainer.state.fn != "fit" or loops is None:
@@ -126,7 +129,9 @@ def mark_place_in_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
 
 
 def newest(trainer: Trainer) -> str | None:
-    """The checkpoint that a fit wrote last, else the one that it goes on from, where it is there; None where there is none."""
+    """The checkpoint that a fit wrote last, else the one that it goes on from, where it is there; None where there is
+    none.
+    """
     ours = [callback for callback in trainer.checkpoint_callbacks if callback in _SAVED]
     paths = [callback._last_checkpoint_saved for callback in sorted(ours, key=lambda one: -_SAVED[one])]  # type: ignore[index,attr-defined]
     return next((str(path) for path in [*paths, trainer.ckpt_path] if path and Path(path).is_file()), None)
@@ -147,7 +152,10 @@ def say_what_is_missing(trainer: Trainer, view: View) -> None:
 def _reason(callback: Checkpoint) -> str:
     name = type(callback).__name__
     if isinstance(callback, ModelCheckpoint) and callback.monitor is not None and callback.best_model_path:
-        return f"{name} keeps the best by {callback.monitor}, which is {callback.best_model_path}; save_last: true keeps the last ones too"
+        return (
+            f"{name} keeps the best by {callback.monitor}, which is {callback.best_model_path}; save_last: true "
+            "keeps the last ones too"
+        )
     if isinstance(callback, ModelCheckpoint) and not callback.save_top_k:
         return f"save_top_k of {name} is 0"
     return f"{name} did not save them"

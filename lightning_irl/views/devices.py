@@ -13,17 +13,22 @@ from lightning_irl.errors import UserError
 
 
 def default_devices() -> int | str:
-    """One, however many there are; ``auto`` where torchrun or SLURM started several processes, each of which has its own."""
+    """One, however many there are; ``auto`` where torchrun or SLURM started several processes, each of which has its
+    own.
+    """
     started = (os.environ.get(name, "1") for name in ("WORLD_SIZE", "SLURM_NTASKS"))
     return "auto" if any(number.isdecimal() and int(number) > 1 for number in started) else 1
 
 
 def chosen_accelerator(given: object) -> object:
-    """``cpu`` in place of ``auto`` where Lightning would take a device without float64, with a line; else what was given."""
+    """``cpu`` in place of ``auto`` where Lightning would take a device without float64, with a line; else what was
+    given.
+    """
     if given != "auto" or not MPSAccelerator.is_available():
         return given
     rank_zero_info(
-        "trainer.accelerator auto is cpu here: log Z is found in float64, which this machine's device (mps) does not have"
+        "trainer.accelerator auto is cpu here: log Z is found in float64, which this machine's device (mps) does not "
+        "have"
     )
     return "cpu"
 
@@ -47,7 +52,8 @@ def check_device(trainer: Trainer, view: LightningModule) -> None:
     if reports or parts:
         without = f", or leave out {', '.join(reports)}" if not parts else ""
         raise UserError(
-            f"device {device.type} has no float64, used by {', '.join([*parts, *reports])}; set trainer.accelerator=cpu{without}"
+            f"device {device.type} has no float64, used by {', '.join([*parts, *reports])}; set "
+            f"trainer.accelerator=cpu{without}"
         )
 
 

@@ -55,7 +55,8 @@ class Discriminator(abc.ABC):
         """
         if entropy_weight != 1:
             raise ValueError(
-                f"entropy_weight is {entropy_weight}, but a {type(self).__name__} has no entropy term (plain and margin "
+                f"entropy_weight is {entropy_weight}, but a {type(self).__name__} has no entropy term (plain and "
+                "margin "
                 "have none); remove it or set discriminator=density"
             )
 
@@ -88,7 +89,8 @@ class DensityDiscriminator(PlainDiscriminator):
 
 
 class MarginDiscriminator(Discriminator):
-    """EBGAN's, which has no D: c/T low on demonstrations, and on draws at least ``margin`` (Zhao et al. 2016, arXiv 1609.03126).
+    """EBGAN's, which has no D: c/T low on demonstrations, and on draws at least ``margin`` (Zhao et al. 2016, arXiv
+    1609.03126).
 
     Args:
         margin: m, in nats.
@@ -104,7 +106,8 @@ class MarginDiscriminator(Discriminator):
         if margin is None or margin <= 0:
             given = "not given" if margin is None else f"{margin}"
             raise ValueError(
-                f"margin is {given}; discriminator=margin needs one above 0, in nats: the cost/temperature that draws are to "
+                f"margin is {given}; discriminator=margin needs one above 0, in nats: the cost/temperature that draws "
+                "are to "
                 "have, such as half of what demonstrations have before training"
             )
         self.margin = margin
@@ -113,7 +116,8 @@ class MarginDiscriminator(Discriminator):
         super().check(cost, sampler, entropy_weight)
         if not cost.is_nonnegative:
             raise ValueError(
-                f"cost {type(cost).__name__} is not known to be at least 0; without a bound discriminator=margin lowers the cost of "
+                f"cost {type(cost).__name__} is not known to be at least 0; without a bound discriminator=margin "
+                "lowers the cost of "
                 "demonstrations for ever: use AutoencoderCost, or set is_nonnegative = True on a cost of yours that is"
             )
 

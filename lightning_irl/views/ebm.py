@@ -27,8 +27,9 @@ class EBM(View):
     - ``importance``: from draws of q alone, log E_q[exp(-c/T)/q];
     - ``mixture``: from demonstrations and draws, log E_mu[exp(-c/T) / (1/2 p_hat + 1/2 q)];
     - ``uniform``: every draw has the same weight (Kim and Bengio 2016), biased unless q is the model; needs no density;
-    - ``mcmc``: from ends of Markov chains at the model, whose start says what it is (contrastive divergence, persistent,
-      cooperative: :class:`~lightning_irl.mcmc.Chains`); needs no density. The gradient is E_p[grad c/T] - E_chains[grad c/T].
+    - ``mcmc``: from ends of Markov chains at the model, whose start says what it is (contrastive divergence,
+      persistent, cooperative: :class:`~lightning_irl.mcmc.Chains`); needs no density. The gradient is E_p[grad c/T] -
+      E_chains[grad c/T].
 
     The sampler descends E_q[c/T] + E_q[log q]; or it is taught by the chains, descending -E_chains[log q].
 
@@ -38,11 +39,11 @@ class EBM(View):
         sampler: factory of the sampler, called with the event.
         negative_phase: ``importance``, ``mixture``, ``uniform`` or ``mcmc``.
         p_hat: rough density of the demonstrations for ``mixture``: ``current`` (the model itself, exp(-c/T)/Z at the
-            discriminator's optimum; the GAN's gradient), ``fitted`` (a Gaussian with each batch's mean and covariance), or a
-            factory of a sampler whose density is held fixed.
+            discriminator's optimum; the GAN's gradient), ``fitted`` (a Gaussian with each batch's mean and covariance),
+            or a factory of a sampler whose density is held fixed.
         chains: factory of the chains of ``mcmc``, called with the event.
-        sampler_learns_from: ``cost`` (the paper's loss, through its own draws) or ``chains`` (maximum likelihood of where they end:
-            cooperative learning).
+        sampler_learns_from: ``cost`` (the paper's loss, through its own draws) or ``chains`` (maximum likelihood of
+            where they end: cooperative learning).
         **options: of :class:`~lightning_irl.views.view.View`.
 
     Raises:
@@ -73,11 +74,13 @@ class EBM(View):
             raise ValueError(f"sampler_learns_from is {sampler_learns_from!r}; allowed: cost, chains")
         if sampler_learns_from == "chains" and not (self.chains and self.sampler.has_density):
             raise ValueError(
-                "sampler_learns_from is chains: it needs negative_phase=mcmc, and a sampler with a density, such as FlowSampler"
+                "sampler_learns_from is chains: it needs negative_phase=mcmc, and a sampler with a density, such as "
+                "FlowSampler"
             )
         if sampler_learns_from == "chains" and self.sampler_steps and not self.cost_steps:
             raise ValueError(
-                "sampler_learns_from is chains, but cost_steps is 0, and chains run in the cost's step; raise cost_steps, or set "
+                "sampler_learns_from is chains, but cost_steps is 0, and chains run in the cost's step; raise "
+                "cost_steps, or set "
                 "sampler_learns_from=cost"
             )
         self.sampler_learns_from = sampler_learns_from
@@ -98,7 +101,8 @@ class EBM(View):
         if self.chains is None:
             return found + self.guided_cost.departures()
         found.append(
-            f"negative_phase is mcmc, from {self.chains.start}: exact only once {self.chains.steps} moves have forgotten their start"
+            f"negative_phase is mcmc, from {self.chains.start}: exact only once {self.chains.steps} moves have "
+            "forgotten their start"
         )
         if self.sampler_learns_from == "chains":
             found.append("sampler_learns_from is chains: cooperative learning in place of L_sampler")
@@ -141,9 +145,11 @@ class EBM(View):
     def run_chains(
         self, chains: Chains, demonstrations: Tensor, draws: Tensor, log_q: Tensor | None, num_chains: int
     ) -> Tensor:
-        """Ends (M, *shape) of chains at the model, in eval mode and held constant, so that what they target is one function.
+        """Ends (M, *shape) of chains at the model, in eval mode and held constant, so that what they target is one
+        function.
 
-        ``log_z`` becomes the draws' importance estimate, at the start and at the logging interval: no step needs it here.
+        ``log_z`` becomes the draws' importance estimate, at the start and at the logging interval: no step needs it
+        here.
         """
         with evaluating(self.cost):
             with frozen(trainable(self.cost)):

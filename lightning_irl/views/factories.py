@@ -1,4 +1,6 @@
-"""What a checkpoint cannot hold of how a view was built: code. It keeps the words for it, so that who loads it hears what is missing."""
+"""What a checkpoint cannot hold of how a view was built: code. It keeps the words for it, so that who loads it hears
+what is missing.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,12 @@ class NotPlainError(TypeError):
 
 
 def set_aside(view: LightningModule) -> dict[str, str]:
-    """Leave only plain data in a view's hyper-parameters, which its checkpoints hold and ``load_from_checkpoint`` gives back.
+    """Leave only plain data in a view's hyper-parameters, which its checkpoints hold and ``load_from_checkpoint`` gives
+    back.
 
     Returns:
-        The options that were taken out and are not the default, with words for their values; none for a view made from a config,
-        whose hyper-parameters are that config.
+        The options that were taken out and are not the default, with words for their values; none for a view made from
+        a config, whose hyper-parameters are that config.
     """
     ours = defaults(type(view))
     taken: dict[str, str] = {}
@@ -75,7 +78,8 @@ def say_missing(theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
         names = [text.partition("=")[0] for text in missing]
         rank_zero_warn(
             f"not restored: {'; '.join(missing)}. A checkpoint holds no code, so this view has the default. Give "
-            f"{'it' if len(names) == 1 else 'each'} again: load_from_checkpoint(path, {', '.join(f'{name}=...' for name in names)})"
+            f"{'it' if len(names) == 1 else 'each'} again: load_from_checkpoint(path, "
+            f"{', '.join(f'{name}=...' for name in names)})"
         )
 
 

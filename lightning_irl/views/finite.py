@@ -1,4 +1,6 @@
-"""A record of losses, gradients and draws, looked at every so many batches so that no training step waits for the device."""
+"""A record of losses, gradients and draws, looked at every so many batches so that no training step waits for the
+device.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ class NonFiniteError(RuntimeError):
 
 
 class FiniteMonitor:
-    """Finds for what is watched the first batch, and there the first term, at which it was not finite, or beyond its bound.
+    """Finds for what is watched the first batch, and there the first term, at which it was not finite, or beyond its
+    bound.
 
     A value is kept as it is, a scalar on its device, until the next :meth:`check`.
 
@@ -63,7 +66,9 @@ class FiniteMonitor:
             self._kept.append((batch, self.terms[term], largest, bound, place))
 
     def watch_draws(self, samples: Samples, batch: int) -> None:
-        """The same for draws of a sampler, under the name ``draws``; of trajectories with the first bad episode and its step."""
+        """The same for draws of a sampler, under the name ``draws``; of trajectories with the first bad episode and its
+        step.
+        """
         if isinstance(samples, Tensor):
             self.watch("draws", samples, batch)
             return

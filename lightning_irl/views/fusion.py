@@ -14,10 +14,11 @@ from lightning_irl.spaces.trajectory import Trajectory
 
 
 class Fusion:
-    r"""The last rounds' samplers, frozen, with their draws (Finn et al. 2016, section 2.3, and guided cost learning's own practice).
+    r"""The last rounds' samplers, frozen, with their draws (Finn et al. 2016, section 2.3, and guided cost learning's
+    own practice).
 
-    With K rounds kept beside the current one, all draws together come from :math:`\frac{1}{K+1} \sum_k q_k`, the fusion distribution;
-    that is every draw's density, under whichever sampler it was made.
+    With K rounds kept beside the current one, all draws together come from :math:`\frac{1}{K+1} \sum_k q_k`, the fusion
+    distribution; that is every draw's density, under whichever sampler it was made.
 
     Args:
         rounds: kept beside the current one, K; 0 for none.

@@ -30,11 +30,11 @@ class GAN(View):
         event: what one sample looks like; linked from the data module.
         cost: factory of the cost, called with the event.
         sampler: factory of the sampler, called with the event.
-        discriminator: ``density`` (the paper's), ``plain`` (logit D = -c/T, the ordinary GAN: no density, no log Z) or ``margin``
-            (EBGAN: the cost of draws is raised up to a margin; no D, no density, no log Z).
+        discriminator: ``density`` (the paper's), ``plain`` (logit D = -c/T, the ordinary GAN: no density, no log Z) or
+            ``margin`` (EBGAN: the cost of draws is raised up to a margin; no D, no density, no log Z).
         margin: in nats of c/T, for ``margin``, which needs it.
-        generator_loss: ``sum`` of both usual losses (the paper's), ``saturating`` or ``non_saturating``; with ``margin`` the sum
-            alone, which is there the cost.
+        generator_loss: ``sum`` of both usual losses (the paper's), ``saturating`` or ``non_saturating``; with
+            ``margin`` the sum alone, which is there the cost.
         log_z_by: ``optimal`` (solved for each batch) or ``learned`` (a parameter, started by one solved batch).
         **options: of :class:`~lightning_irl.views.view.View`.
 
@@ -73,7 +73,8 @@ class GAN(View):
             )
         if self.learner.is_stepwise and generator_loss != "sum" and self.segment_length != 1:
             raise ValueError(
-                f"generator_loss is {generator_loss}, which is no sum over steps, and learner {type(self.learner).__name__} "
+                f"generator_loss is {generator_loss}, which is no sum over steps, and learner "
+                f"{type(self.learner).__name__} "
                 "descends step by step: use generator_loss=sum, or level=transition"
             )
         self.generator_loss, self.log_z_by = generator_loss, log_z_by
@@ -97,7 +98,9 @@ class GAN(View):
         return found
 
     def scores(self, cost: Tensor, log_q: Tensor | None, log_z: Tensor) -> Tensor:
-        """What the discriminator tells samples apart by, given their c/T (B,) and log q (B,); (B,), high on demonstrations."""
+        """What the discriminator tells samples apart by, given their c/T (B,) and log q (B,); (B,), high on
+        demonstrations.
+        """
         if log_q is None or not self.discriminator.is_dense:
             return -cost
         return objectives.discriminator_logits(cost, log_q, log_z)

@@ -44,7 +44,8 @@ class GuidedCost(nn.Module):
             raise ValueError(f"p_hat is {p_hat!r}; allowed: current, fitted, or the class_path of a sampler")
         if p_hat == "fitted" and event["kind"] == "trajectory":
             raise ValueError(
-                "p_hat is fitted, a Gaussian, but the samples are trajectories; use p_hat=current or the class_path of a sampler"
+                "p_hat is fitted, a Gaussian, but the samples are trajectories; use p_hat=current or the class_path "
+                "of a sampler"
             )
         if p_hat == "fitted":
             require_continuous(event, "p_hat=fitted, a Gaussian,")
@@ -111,7 +112,9 @@ class GuidedCost(nn.Module):
         sample_cost: Tensor,
         log_q: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """log p_hat at all processes' demonstrations and draws, whose costs and log q these are; the samples are this one's."""
+        """log p_hat at all processes' demonstrations and draws, whose costs and log q these are; the samples are this
+        one's.
+        """
         if self.p_hat == "current":
             log_z = objectives.optimal_log_z(demo_cost, demo_log_q, sample_cost, log_q)
             return -demo_cost - log_z, -sample_cost - log_z

@@ -21,22 +21,24 @@ from lightning_irl.views.guided_cost import GuidedCost
 class IRL(GAN):
     r"""Sample-based maximum-entropy IRL (section 2.3); with trajectories as samples, guided cost learning.
 
-    A batch is a round: the sampler draws once, the cost descends ``cost_steps`` times on parts of these draws and of the
-    demonstrations, then the sampler descends E_q[c/T] + E_q[log q], with the same draws where its learner can use them.
+    A batch is a round: the sampler draws once, the cost descends ``cost_steps`` times on parts of these draws and of
+    the demonstrations, then the sampler descends E_q[c/T] + E_q[log q], with the same draws where its learner can use
+    them.
 
     Args:
         event: what one sample looks like; linked from the data module.
         cost: factory of the cost, called with the event.
         sampler: factory of the sampler, called with the event.
-        objective: ``discriminator`` (the loss of the GAN view, whose options apply) or ``guided_cost`` (E_p[c/T] + log Z, the loss
-            of the EBM view, with its negative phase).
+        objective: ``discriminator`` (the loss of the GAN view, whose options apply) or ``guided_cost`` (E_p[c/T] + log
+            Z, the loss of the EBM view, with its negative phase).
         negative_phase: of ``guided_cost``: ``importance``, ``mixture`` or ``uniform``, as of the EBM view.
         p_hat: of the ``mixture``, as of the EBM view.
-        cost_batch: demonstrations and draws in each step of the cost, over all processes, at this view's level; all of them by
-            default.
-        keep_rounds: earlier rounds whose draws the cost still sees, each with the density of the fusion of all kept samplers.
-        **options: of :class:`~lightning_irl.views.gan.GAN` and :class:`~lightning_irl.views.view.View`; ``cost_steps`` are here
-            steps within each round.
+        cost_batch: demonstrations and draws in each step of the cost, over all processes, at this view's level; all of
+            them by default.
+        keep_rounds: earlier rounds whose draws the cost still sees, each with the density of the fusion of all kept
+            samplers.
+        **options: of :class:`~lightning_irl.views.gan.GAN` and :class:`~lightning_irl.views.view.View`; ``cost_steps``
+            are here steps within each round.
 
     Raises:
         ValueError: if an option is not allowed, or the negative phase needs a density that the sampler does not have.

@@ -1,4 +1,6 @@
-"""What comes back from processes that Lightning starts from this one (``ddp_notebook``, ``ddp_spawn``, ``ddp_fork``)."""
+"""What comes back from processes that Lightning starts from this one (``ddp_notebook``,
+``ddp_spawn``, ``ddp_fork``).
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,10 @@ def is_launched(trainer: Trainer) -> bool:
 def say_what_comes_back(trainer: Trainer) -> None:
     """Say in one line what the process that called ``fit`` will have, and what not."""
     rank_zero_info(
-        "The view was trained in processes of their own: weights, log_z, batches and logged metrics come back; what callbacks keep, "
-        f"such as LogPartition.estimates, does not, and is in the reports (partition_val.json, ...) in {trainer.default_root_dir}"
+        "The view was trained in processes of their own: weights, log_z, batches and logged metrics come back; what "
+        "callbacks keep, "
+        "such as LogPartition.estimates, does not, and is in the reports (partition_val.json, ...) in "
+        f"{trainer.default_root_dir}"
     )
 
 

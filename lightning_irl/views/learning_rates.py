@@ -10,7 +10,8 @@ from pytorch_lightning.callbacks import LearningRateMonitor
 
 
 def name_learning_rates(trainer: Trainer, names: Callable[[], list[str]]) -> None:
-    """Let ``LearningRateMonitor`` log ``lr-cost`` and ``lr-sampler``, where it would name rates by classes: ``lr-Adam``, ``lr-Adam-1``.
+    """Let ``LearningRateMonitor`` log ``lr-cost`` and ``lr-sampler``, where it would name rates by classes:
+    ``lr-Adam``, ``lr-Adam-1``.
 
     Not by names of parameter groups or by schedules, which a checkpoint would keep.
 

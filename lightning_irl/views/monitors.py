@@ -46,7 +46,8 @@ def check_monitors(trainer: Trainer) -> None:
         when = next((when for pattern, when in PUBLISHED.items() if fnmatch(str(key), pattern)), "")
         if when:
             raise UserError(
-                f"{type(callback).__name__} monitors {key}, which is logged {when} and cannot be monitored; what can: with validation "
+                f"{type(callback).__name__} monitors {key}, which is logged {when} and cannot be monitored; what can: "
+                "with validation "
                 f"{', '.join(WITH_VALIDATION)}; every trainer.log_every_n_steps batches {', '.join(IN_TRAINING)}"
             )
 

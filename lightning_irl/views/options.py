@@ -124,7 +124,8 @@ def of_view(view: Any, values: Mapping[str, Any]) -> Iterator[str]:
     learns = view.cost_steps or view.sampler_steps
     if view.warm_start and learns and trainer_limits.batches_of("cost", view.trainer, view.warm_start) == 0:
         yield (
-            f"the run ends within its warm start of {view.warm_start} batches, so the cost learns nothing: raise trainer.max_epochs, or "
+            f"the run ends within its warm start of {view.warm_start} batches, so the cost learns nothing: raise "
+            "trainer.max_epochs, or "
             "lower warm_start"
         )
 
@@ -144,4 +145,7 @@ def moot(owner: object, values: Mapping[str, Any], rules: Iterable[Rule] = RULES
         names = [name for name in names if name not in named]
         if names and rule.when(owner, given):
             named.update(names)
-            yield f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} no effect: {rule.because}; {rule.instead}"
+            yield (
+                f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} no effect: {rule.because}; "
+                f"{rule.instead}"
+            )

@@ -16,7 +16,8 @@ def check_states_alone(view: View, datamodule: Any) -> bool:
     """Whether the demonstrations hold no actions.
 
     Raises:
-        UserError: if they do not, and the view needs them: for a cost that sees actions, or for log q of a demonstration.
+        UserError: if they do not, and the view needs them: for a cost that sees actions, or for log q of a
+            demonstration.
     """
     if getattr(datamodule, "has_actions", True):
         return False

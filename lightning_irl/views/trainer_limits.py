@@ -26,21 +26,30 @@ from lightning_irl.errors import UserError
 from lightning_irl.views.monitors import check_monitors
 
 WITHIN_A_STEP = (
-    "saves at an exception, which is within a step: a run cannot go on from there exactly, and of several processes the others do "
+    "saves at an exception, which is within a step: a run cannot go on from there exactly, and of several processes "
+    "the others do "
     "not take part; use ModelCheckpoint with every_n_train_steps or train_time_interval, and without save_on_exception"
 )
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")
 INSTEAD = {
-    GradientAccumulationScheduler: "changes accumulate_grad_batches, which a view with several optimizers does not have; set "
+    GradientAccumulationScheduler: "changes accumulate_grad_batches, which a view with several optimizers does not "
+    "have; set "
     "model.accumulate",
-    LearningRateFinder: "searches the rate of one optimizer that Lightning steps, and a view steps its own; try rates by "
+    LearningRateFinder: "searches the rate of one optimizer that Lightning steps, and a view steps its own; try rates "
+    "by "
     "model.cost_optimizer and model.sampler_optimizer",
     BatchSizeFinder: "changes the data module's batch_size while it runs, and log Z depends on it; set data.batch_size",
-    BackboneFinetuning: "wants a module called backbone and one optimizer; a view's modules are cost and sampler, and sampler_steps or "
+    BackboneFinetuning: "wants a module called backbone and one optimizer; a view's modules are cost and sampler, and "
+    "sampler_steps or "
     "cost_steps 0 holds one of them fixed",
-    SpikeDetection: "wants the loss that training_step returns, and a view descends several; it stops by itself where one is not finite",
+    SpikeDetection: (
+        "wants the loss that training_step returns, and a view descends several; it stops by itself where "
+        "one is not finite"
+    ),
     OnExceptionCheckpoint: WITHIN_A_STEP,
-    StochasticWeightAveraging: "averages the weights of one optimizer; use the callback WeightAverage, which counts batches",
+    StochasticWeightAveraging: (
+        "averages the weights of one optimizer; use the callback WeightAverage, which counts batches"
+    ),
 }
 
 
@@ -51,7 +60,8 @@ def check_trainer(
 
     Args:
         trainer: any.
-        steps_of_round: of the cost, one a batch, and then of the sampler, all of which Lightning's ``global_step`` counts.
+        steps_of_round: of the cost, one a batch, and then of the sampler, all of which Lightning's ``global_step``
+            counts.
         steps_per_epoch: batches in an epoch; None where it is not known.
         warm_start: batches at the start, each with one step.
 
@@ -60,14 +70,16 @@ def check_trainer(
     """
     if trainer.precision not in PRECISIONS:
         raise UserError(
-            f"trainer.precision is {trainer.precision}; a view takes {', '.join(PRECISIONS)}: in half precision log q and log Z lose "
+            f"trainer.precision is {trainer.precision}; a view takes {', '.join(PRECISIONS)}: in half precision log q "
+            "and log Z lose "
             "their digits, and 16-mixed skips steps of which the two optimizers would have to know"
         )
     if (
         clip := getattr(trainer, "gradient_clip_algorithm", None)
     ) is not None:  # Lightning refuses the value, and ignores this
         raise UserError(
-            f"trainer.gradient_clip_algorithm is {clip.value}, which does nothing here: a view has several optimizers and clips by norm; "
+            f"trainer.gradient_clip_algorithm is {clip.value}, which does nothing here: a view has several optimizers "
+            "and clips by norm; "
             "use model.clip_norm instead"
         )
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -86,8 +98,10 @@ def check_trainer(
         ):
             raise UserError(
                 f"callback {name} counts the steps of every optimizer: with update_every_n_steps {every} and rounds of "
-                f"{steps_of_round[0]} steps of the cost and {steps_of_round[1]} of the sampler it never updates but in a warm start, and "
-                "the run would end with its first weights; use the callback WeightAverage, which has the same options and counts batches"
+                f"{steps_of_round[0]} steps of the cost and {steps_of_round[1]} of the sampler it never updates but "
+                "in a warm start, and "
+                "the run would end with its first weights; use the callback WeightAverage, which has the same options "
+                "and counts batches"
             )
         if isinstance(callback, DeviceStatsMonitor) and importlib.util.find_spec("psutil") is None:
             raise UserError(f"callback {name} needs psutil, which is not installed: pip install psutil")
@@ -102,7 +116,9 @@ def check_trainer(
 
 
 def _goes_on(every: int, steps_of_round: tuple[int, int], before: int) -> bool:
-    """Whether a batch ever ends one step after a multiple of ``every`` steps, ``before`` rounds; what one period lacks, all lack."""
+    """Whether a batch ever ends one step after a multiple of ``every`` steps, ``before`` rounds; what one period lacks,
+    all lack.
+    """
     of_cost, of_sampler = steps_of_round
     if not (of_cost or of_sampler):
         return True  # all is warm start, or no optimizer steps
@@ -119,13 +135,16 @@ def count_batches(trainer: Trainer, num_optimizers: int) -> None:
         )  # else Lightning stops after N steps of all optimizers, before validation
     elif trainer.max_steps > 0 and num_optimizers > 1:
         rank_zero_info(
-            f"trainer.max_steps {trainer.max_steps} counts the steps of every optimizer, of which there are {num_optimizers}, not "
+            f"trainer.max_steps {trainer.max_steps} counts the steps of every optimizer, of which there are "
+            f"{num_optimizers}, not "
             "batches; trainer.max_epochs times data.steps_per_epoch counts batches"
         )
 
 
 def log_at(trainer: Trainer, batches: int) -> None:
-    """Let Lightning log what comes now at a number of batches, as reports do; it would count from 0, and from there in a test."""
+    """Let Lightning log what comes now at a number of batches, as reports do; it would count from 0, and from there in
+    a test.
+    """
     trainer.fit_loop.epoch_loop._batches_that_stepped = batches
 
 
@@ -169,12 +188,14 @@ def check_descent(name: str, optimizer: Optimizer, scheduler: Any, batches: int 
         )
     if isinstance(scheduler, ReduceLROnPlateau):
         raise UserError(
-            f"{name}_scheduler is {type(scheduler).__name__}, which needs a metric at every step; schedules here are stepped once a "
+            f"{name}_scheduler is {type(scheduler).__name__}, which needs a metric at every step; schedules here are "
+            "stepped once a "
             "batch, without one: use CosineAnnealingLR, StepLR or another"
         )
     total = getattr(scheduler, "total_steps", None)
     if total is not None and batches is not None and total < batches:
         raise UserError(
-            f"{name}_scheduler {type(scheduler).__name__} has total_steps {total}, but is stepped once a batch, {batches} times; give "
+            f"{name}_scheduler {type(scheduler).__name__} has total_steps {total}, but is stepped once a batch, "
+            f"{batches} times; give "
             f"total_steps {batches}"
         )

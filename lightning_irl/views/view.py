@@ -43,10 +43,13 @@ SHAPED = "step_cost.cost."  # where a shaped cost of trajectories keeps its g
 CHECK_EVERY = 50  # batches between two looks at the record of losses and gradients
 STANDSTILL = {
     "cost": (
-        "Its values may all lie at a bound (of a TiltedCost: hold its constant by regulariser CostOffset, or raise the bound), or "
+        "Its values may all lie at a bound (of a TiltedCost: hold its constant by regulariser CostOffset, or raise "
+        "the bound), or "
         "its loss be satisfied everywhere: lower the learning rate, or start anew"
     ),
-    "sampler": "Its draws may all lie where the cost is flat, or its loss be saturated: lower the learning rate, or start anew",
+    "sampler": (
+        "Its draws may all lie where the cost is flat, or its loss be saturated: lower the learning rate, or start anew"
+    ),
     "warm_start": "Its likelihood may not depend on its parameters: look at the sampler",
 }
 
@@ -149,8 +152,8 @@ class View(pl.LightningModule, abc.ABC):
         cost: factory of the cost, called with the event.
         sampler: factory of the sampler, called with the event.
         learner: factory of how the sampler descends, called with the event.
-        regularisers: factories of terms that are added to the cost's loss, each called with the event; with any it is no longer the
-            paper's objective.
+        regularisers: factories of terms that are added to the cost's loss, each called with the event; with any it is
+            no longer the paper's objective.
         temperature: T; the model is exp(-c/T)/Z and the sampler minimises E_q[c] + T E_q[log q].
         entropy_weight: over the paper's weight on E_q[log q]; anything but 1 is no longer the paper's objective.
         likelihood_weight: weight of -E_p[log q] added to the sampler's loss (Flow-GAN's hybrid, Grover et al. 2018,
@@ -158,27 +161,30 @@ class View(pl.LightningModule, abc.ABC):
         warm_start: batches at the start in which the sampler alone is trained, by maximum likelihood.
         warm_start_optimizer: factory of the sampler's optimizer in the warm start; by default ``sampler_optimizer``.
         warm_start_scheduler: factory of its learning-rate schedule.
-        level: what a sample is where the data is trajectories: the whole ``trajectory``, each ``transition``, or segments of so many
-            steps.
-        num_samples: draws of the sampler in each step, over all processes, whole trajectories whatever the level; by default as
-            many as demonstrations.
+        level: what a sample is where the data is trajectories: the whole ``trajectory``, each ``transition``, or
+            segments of so many steps.
+        num_samples: draws of the sampler in each step, over all processes, whole trajectories whatever the level; by
+            default as many as demonstrations.
         cost_steps: batches, each with one step of the cost, in a round; 0 holds the cost fixed (the sampler learns it).
-        sampler_steps: steps of the sampler in a round; 0 holds the sampler fixed (noise-contrastive estimation). With both 0 the warm
-            start is all there is: maximum likelihood of the sampler alone.
+        sampler_steps: steps of the sampler in a round; 0 holds the sampler fixed (noise-contrastive estimation). With
+            both 0 the warm start is all there is: maximum likelihood of the sampler alone.
         cost_optimizer: factory of the cost's optimizer, called with its parameters.
         sampler_optimizer: factory of the sampler's optimizer.
-        cost_scheduler: factory of the cost's learning-rate schedule, called with the optimizer. Schedules are stepped once a batch:
-            the warm start's during it, the others after it.
+        cost_scheduler: factory of the cost's learning-rate schedule, called with the optimizer. Schedules are stepped
+            once a batch: the warm start's during it, the others after it.
         sampler_scheduler: factory of the sampler's learning-rate schedule.
         clip_norm: largest norm of the gradient of cost and of sampler; None for no clipping.
-        accumulate: batches whose gradients are averaged into one step. log Z is found per batch, so this is not one larger batch.
+        accumulate: batches whose gradients are averaged into one step. log Z is found per batch, so this is not one
+            larger batch.
         compile: compile the cost with ``torch.compile``.
 
     Attributes:
         cost: the cost c.
         sampler: the sampler q.
-        log_z: log of the partition function as this view knows it, a scalar; NaN before the first batch and where there is none.
-        environment_steps: that this process has acted in training, over resumes too (then the first one has those of all).
+        log_z: log of the partition function as this view knows it, a scalar; NaN before the first batch and where there
+            is none.
+        environment_steps: that this process has acted in training, over resumes too (then the first one has those of
+            all).
     """
 
     FIXED_SAMPLER = ""  # what training with a fixed sampler is called
@@ -218,7 +224,8 @@ class View(pl.LightningModule, abc.ABC):
             raise ValueError("cost_steps, sampler_steps, warm_start and likelihood_weight must not be negative")
         if not (cost_steps or sampler_steps or warm_start):
             raise ValueError(
-                "cost_steps, sampler_steps and warm_start are 0, so nothing learns; for maximum likelihood of the sampler alone set "
+                "cost_steps, sampler_steps and warm_start are 0, so nothing learns; for maximum likelihood of the "
+                "sampler alone set "
                 "warm_start to the number of batches"
             )
         if accumulate > 1 and sampler_steps > 1:
@@ -290,7 +297,8 @@ class View(pl.LightningModule, abc.ABC):
         slopes = [regulariser.name for regulariser in self._regularisers() if regulariser.needs_sample_gradient]
         if slopes and is_compiled:
             raise ValueError(
-                f"regulariser {slopes[0]} takes a second derivative of the cost, which torch.compile does not have; remove compile"
+                f"regulariser {slopes[0]} takes a second derivative of the cost, which torch.compile does not have; "
+                "remove compile"
             )
 
     def _regularisers(self) -> list[Regulariser]:
@@ -311,7 +319,8 @@ class View(pl.LightningModule, abc.ABC):
     def cost_from(self, path: str) -> None:
         """Take another view's ``cost`` alone, for a fresh sampler, perhaps in another environment.
 
-        Where the cost there is a shaped one and here it is not, its g is taken: what does not depend on the dynamics (Fu et al. 2018).
+        Where the cost there is a shaped one and here it is not, its g is taken: what does not depend on the dynamics
+        (Fu et al. 2018).
 
         Raises:
             ValueError: if the file is no checkpoint, or its cost has another architecture.
@@ -366,7 +375,8 @@ class View(pl.LightningModule, abc.ABC):
             found.append(f"likelihood_weight is {self.likelihood_weight}: the sampler also learns by likelihood")
         if not (self.cost_steps or self.sampler_steps):
             found.append(
-                "cost_steps and sampler_steps are 0: the sampler learns by likelihood alone (of a policy, behavioural cloning)"
+                "cost_steps and sampler_steps are 0: the sampler learns by likelihood alone (of a policy, behavioural "
+                "cloning)"
             )
         elif not self.cost_steps:
             found.append("cost_steps is 0: the cost is fixed, and the sampler learns what it asks for")
@@ -376,7 +386,9 @@ class View(pl.LightningModule, abc.ABC):
         return found + self.learner.departures()
 
     def standstills(self) -> list[str]:
-        """What of the pair has not learned for :data:`CHECK_EVERY` batches or more, a line each: its gradient is exactly zero."""
+        """What of the pair has not learned for :data:`CHECK_EVERY` batches or more, a line each: its gradient is
+        exactly zero.
+        """
         return [
             f"the {name}'s gradient has been exactly 0 since batch {since}: it learns nothing. {STANDSTILL[name]}"
             for name in OPTIMIZERS
@@ -385,7 +397,9 @@ class View(pl.LightningModule, abc.ABC):
 
     @property
     def level_name(self) -> str:
-        """What goes before the name of a quantity that is not the whole samples': ``transition_``, ``segment_`` or nothing."""
+        """What goes before the name of a quantity that is not the whole samples': ``transition_``, ``segment_`` or
+        nothing.
+        """
         return {None: "", 1: "transition_"}.get(self.segment_length, "segment_")
 
     def at_level(self, samples: Samples) -> Samples:
@@ -395,7 +409,9 @@ class View(pl.LightningModule, abc.ABC):
         return cut(samples, self.segment_length)
 
     def draw(self, num: int) -> tuple[Samples, Tensor | None]:
-        """``num`` draws of the sampler, without gradient, at this view's level, with their log q where there is a density."""
+        """``num`` draws of the sampler, without gradient, at this view's level, with their log q where there is a
+        density.
+        """
         drawn, log_q = self.sampler.sample(num)
         samples = self.at_level(drawn)
         return samples, log_q if samples is drawn or log_q is None else self.log_density(samples)
@@ -407,8 +423,8 @@ class View(pl.LightningModule, abc.ABC):
 
     @property
     def known_sampler(self) -> Sampler:
-        """The sampler that estimates of log Z start from: the frozen one to which the cost is relative, where this view's own is
-        frozen too; else this view's own."""
+        """The sampler that estimates of log Z start from: the frozen one to which the cost is relative, where this
+        view's own is frozen too; else this view's own."""
         return self.sampler if self.sampler_steps or self.cost.reference is None else self.cost.reference
 
     def energies(self, demonstrations: Samples, samples: Samples) -> tuple[Tensor, Tensor]:
@@ -420,7 +436,9 @@ class View(pl.LightningModule, abc.ABC):
     def guided_cost_loss(
         self, guided_cost: GuidedCost, demonstrations: Samples, samples: Samples, log_q: Tensor | None
     ) -> Tensor:
-        """L_cost (section 2.3) by a negative phase, whose log Z becomes this view's ``log_z``; arguments as :meth:`cost_loss`."""
+        """L_cost (section 2.3) by a negative phase, whose log Z becomes this view's ``log_z``; arguments as
+        :meth:`cost_loss`.
+        """
         demo_cost, sample_cost = self.energies(demonstrations, samples)
         loss, log_z = guided_cost(demonstrations, demo_cost, samples, sample_cost, log_q, self.log_density)
         if log_z is not None:
@@ -435,7 +453,9 @@ class View(pl.LightningModule, abc.ABC):
         return log_q if log_q.dtype == torch.float64 else log_q.float()
 
     def likelihood_loss(self, demonstrations: Samples) -> Tensor:
-        """-E_p[log q] of the part of q that learns, in nats; the one term in which the sampler is in training mode, with its dropout."""
+        """-E_p[log q] of the part of q that learns, in nats; the one term in which the sampler is in training mode,
+        with its dropout.
+        """
         counts = processes.counts_later([count(demonstrations)])
         self.sampler.train()
         loss = -processes.mean(self.sampler.learned_log_prob(demonstrations), counts)
@@ -556,7 +576,9 @@ class View(pl.LightningModule, abc.ABC):
         self.descend("cost", loss)
 
     def negatives(self, samples: Samples) -> Samples:
-        """The samples whose cost the loss has just raised (M, *shape), given the sampler's draws, which they are unless a view says otherwise."""
+        """The samples whose cost the loss has just raised (M, *shape), given the sampler's draws, which they are unless
+        a view says otherwise.
+        """
         return samples
 
     def penalties(self, demonstrations: Samples, samples: Samples) -> dict[str, Tensor]:
@@ -572,7 +594,9 @@ class View(pl.LightningModule, abc.ABC):
                 self.descend("sampler", lambda: self.sampler_loss(demonstrations))
 
     def descend(self, name: str, loss_of: Callable[[], Tensor]) -> None:
-        """Descend a loss by the optimizer ``name`` (``cost``, ``sampler`` or ``warm_start``), the other module held constant."""
+        """Descend a loss by the optimizer ``name`` (``cost``, ``sampler`` or ``warm_start``), the other module held
+        constant.
+        """
         with frozen(self._held[name]):
             loss = loss_of()
             self._leave_gradients_to_us()
@@ -585,14 +609,15 @@ class View(pl.LightningModule, abc.ABC):
             processes.average_gradients([one for group in optimizer.param_groups for one in group["params"]])
             optimizer.step()
             optimizer.zero_grad()
-            # not logged where it is found: in an epoch's first batch Lightning drops what another hook has logged before
+            # not logged where it is found: in an epoch's first batch Lightning drops what another hook has logged
+            # before
             self.record(f"gradient/{name}_norm", self._norm)
 
     def _leave_gradients_to_us(self) -> None:
         """Keep DistributedDataParallel, if it wraps this, from averaging in the backward pass.
 
-        It would exchange both modules' gradients in each of their descents, look for the unused ones, and do so in every
-        batch that accumulates.
+        It would exchange both modules' gradients in each of their descents, look for the unused ones, and do so in
+        every batch that accumulates.
         """
         wrapper = None if self._trainer is None else self._trainer.strategy.model
         if isinstance(wrapper, DistributedDataParallel):
@@ -608,7 +633,8 @@ class View(pl.LightningModule, abc.ABC):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Show the losses of a batch that was logged in the progress bar, from the host.
 
-        Lightning reads what the bar shows after every batch, whether or not it is new, and would wait for the device each time.
+        Lightning reads what the bar shows after every batch, whether or not it is new, and would wait for the device
+        each time.
         """
         if self._shown and self.trainer.progress_bar_callback is not None:
             values = torch.stack(list(self._shown.values())).cpu()
@@ -709,7 +735,9 @@ class View(pl.LightningModule, abc.ABC):
             launched.say_what_comes_back(self.trainer)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """The weights; after a fit in a process that Lightning started with the counters, for :meth:`load_state_dict` in the one that asked."""
+        """The weights; after a fit in a process that Lightning started with the counters, for :meth:`load_state_dict`
+        in the one that asked.
+        """
         state: dict[str, Any] = super().state_dict(*args, **kwargs)
         return {**state, launched.COUNTERS: launched.counters(self)} if self._hands_back else state
 
@@ -732,7 +760,9 @@ class View(pl.LightningModule, abc.ABC):
         checkpoint[factories.KEY] = self._factories
 
     def process_state(self) -> dict[str, Any]:
-        """What this process alone knows and a run that continues needs, as plain data: a checkpoint keeps every process's."""
+        """What this process alone knows and a run that continues needs, as plain data: a checkpoint keeps every
+        process's.
+        """
         state: dict[str, Any] = {"random": processes.random_state(self.device)}
         if self._is_accumulating:
             gradients = {name: parameter.grad for name, parameter in self.named_parameters()}
@@ -753,7 +783,8 @@ class View(pl.LightningModule, abc.ABC):
         for name, parameter in self.named_parameters():
             if name != "log_z" and not bool(torch.isfinite(parameter).all()):
                 raise NonFiniteError(
-                    f"{name} is not finite after batch {self._batch - 1}, though every gradient was; nothing is saved from "
+                    f"{name} is not finite after batch {self._batch - 1}, though every gradient was; nothing is saved "
+                    "from "
                     f"here on. {self._saved()}Lower the learning rate"
                 )
 
@@ -772,7 +803,8 @@ class View(pl.LightningModule, abc.ABC):
             self.restore_process(states[processes.process_index()])
         elif self._trainer is not None and self._trainer.state.fn == "fit":
             rank_zero_warn(
-                f"the checkpoint is of {len(states)} processes, {processes.num_processes()} continue it: weights, optimizers and log_z "
+                f"the checkpoint is of {len(states)} processes, {processes.num_processes()} continue it: weights, "
+                "optimizers and log_z "
                 "go on, random numbers and what each process kept for itself (chains, earlier rounds) start anew"
             )
 
@@ -783,7 +815,9 @@ class View(pl.LightningModule, abc.ABC):
         self._evaluate(batch, "test")
 
     def held_out(self, batch: Batch) -> dict[str, Tensor]:
-        """What is averaged over held-out demonstrations, each (B,), in nats: c/T, the log-determinant, and -log q where it exists."""
+        """What is averaged over held-out demonstrations, each (B,), in nats: c/T, the log-determinant, and -log q where
+        it exists.
+        """
         found = {"cost": self.energy(batch.samples), "log_det": batch.log_det}
         if self.scores_demonstrations:
             found["nll_sampler"] = -self.sampler.log_prob(batch.samples)
@@ -799,8 +833,8 @@ class View(pl.LightningModule, abc.ABC):
             self.log(f"{stage}/{name}", mean, on_step=False, on_epoch=True, batch_size=len(values))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Samples]:
-        """Samples, and their cost over temperature (B,); where there is a density, log q (B,), and where there is a model the
-        logit of the discriminator that it makes.
+        """Samples, and their cost over temperature (B,); where there is a density, log q (B,), and where there is a
+        model the logit of the discriminator that it makes.
 
         The logit is that of whole samples (B,), or of each trajectory's segments (B, K) where the view trains on these.
         """

@@ -1,4 +1,6 @@
-"""A report, a picture or a logger that fails costs itself and a line; never the run, its checkpoint or the other processes."""
+"""A report, a picture or a logger that fails costs itself and a line; never the run, its checkpoint or the other
+processes.
+"""
 
 from __future__ import annotations
 

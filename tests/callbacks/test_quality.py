@@ -92,7 +92,8 @@ def test_two_epochs_on_digits_leave_documented_numbers_and_figures(tmp_path, cap
     said = capsys.readouterr().out
     assert f"features by {name}" in said
     assert "area under the ROC curve" in said
-    # draws of a sampler after four batches are far from digits, and a perfect sampler scores the held-out images' number
+    # draws of a sampler after four batches are far from digits, and a perfect sampler scores the held-out images'
+    # number
     assert values[f"quality/frechet_{name}/sampler"][-1] > 5 * values[f"quality/frechet_{name}/held_out"][-1]
     trainer.test(trainer.lightning_module, data, verbose=False)
     assert json.loads((tmp_path / "quality_test.json").read_text())["network"] == name

@@ -146,7 +146,9 @@ def test_nothing_is_made_on_another_device(factory, kind):
 
 
 def grid_log_z(cost, half_width, num):
-    """log Z by the trapezoid rule, to ``half_width`` times the data's scale; spectrally exact for what decays at both ends."""
+    """log Z by the trapezoid rule, to ``half_width`` times the data's scale; spectrally exact for what decays at both
+    ends.
+    """
     axis = torch.linspace(-half_width, half_width, num, dtype=torch.float64)
     x = LOCATION[0] + SCALE[0] * axis[:, None].expand(num, num)
     y = LOCATION[1] + SCALE[1] * axis[None, :].expand(num, num)
@@ -253,7 +255,9 @@ def test_an_autoencoders_cost_is_half_the_squared_error_in_standard_coordinates(
 
 
 def test_an_autoencoders_cost_grows_like_an_anchor_far_away():
-    """Its code is bounded and so is what it is decoded to: c over |x|^2 / 2 tends to 1 in every direction, in standard coordinates."""
+    """Its code is bounded and so is what it is decoded to: c over |x|^2 / 2 tends to 1 in every direction, in standard
+    coordinates.
+    """
     cost = build(AutoencoderCost, "point", spread=1.0)
     far = 1e6 * torch.nn.functional.normalize(torch.randn(50, 2, dtype=torch.float64), dim=-1)
     samples = torch.tensor(LOCATION) + torch.tensor(SCALE) * far

@@ -274,7 +274,9 @@ def test_shaping_telescopes(sees_time):
 
 
 def test_shaping_lowers_the_cost_of_steps_to_better_states():
-    """The sign: h is a cost to go, so minus h is the potential of Ng, Harada and Russell and c is minus the reward f."""
+    """The sign: h is a cost to go, so minus h is the potential of Ng, Harada and Russell and c is
+    minus the reward f.
+    """
     cost = build("shaped", "discrete", factory=partial(shaped, discount=0.9))
     observation, action, following, time = parts(draw("discrete"))
     reward = -cost.cost(observation, action, following, time)
@@ -420,8 +422,8 @@ def test_a_table_is_looked_up():
 
 
 def test_unbounded_actions_have_a_finite_integral():
-    """exp(-c) of a network on all of R: as wide again, the integral stands still; without the anchor it grows. The network is
-    steep, with slopes that would let the cost fall."""
+    """exp(-c) of a network on all of R: as wide again, the integral stands still; without the anchor it grows. The
+    network is steep, with slopes that would let the cost fall."""
     event = make_trajectory_event(HORIZON, [3], action_shape=[1])
     totals = {}
     for anchor in (True, False):

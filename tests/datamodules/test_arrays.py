@@ -1,4 +1,6 @@
-"""Arrays of one's own: whatever file or object they come in, declared grey levels, and what single precision or a lattice costs."""
+"""Arrays of one's own: whatever file or object they come in, declared grey levels, and what single precision or a
+lattice costs.
+"""
 
 import importlib
 import io

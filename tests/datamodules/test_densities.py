@@ -1,4 +1,6 @@
-"""Toy densities: the draws, the log density and the box say the same; a new density is covered by its name in DENSITIES."""
+"""Toy densities: the draws, the log density and the box say the same; a new density is covered by its name in
+DENSITIES.
+"""
 
 import math
 
@@ -33,7 +35,9 @@ def grid(name):
 
 @pytest.mark.parametrize("name", DENSITIES)
 def test_integrates_to_one_and_draws_have_its_entropy(name):
-    """The mean of log p over 20,000 draws against the grid's; 4 standard errors. And the draws are where the density is."""
+    """The mean of log p over 20,000 draws against the grid's; 4 standard errors. And the draws are where the density
+    is.
+    """
     density, points, log_area = grid(name)
     log_prob = density.log_prob(points)
     mass = (log_prob + log_area).exp()

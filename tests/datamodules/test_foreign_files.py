@@ -270,7 +270,8 @@ def test_rewards_that_are_not_known_refuse_nothing(said):
     found = demos(rewards=[np.full(3, np.nan)] * 4)
     assert found.returns is None
     assert said == [
-        "demonstrations: rewards of 4 of 4 trajectories are NaN, taken as not known; without them there is no expert return, and "
+        "demonstrations: rewards of 4 of 4 trajectories are NaN, taken as not known; without them there is no expert "
+        "return, and "
         "reports give no normalised return"
     ]
     data = TrajectoryDataModule(demos(rewards=[np.ones(3), np.ones(3), None, [1, None, 1]]), fractions=(0.25, 0.25))

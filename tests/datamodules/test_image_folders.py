@@ -1,4 +1,6 @@
-"""A folder of one's own images: what is served is what a person sees, and one line says what was read and what was not."""
+"""A folder of one's own images: what is served is what a person sees, and one line says what was
+read and what was not.
+"""
 
 import logging
 import shutil

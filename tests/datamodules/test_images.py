@@ -577,7 +577,8 @@ if __name__ == "__main__":
         levels = torch.zeros(number, 1, 28, 28, dtype=torch.uint8)
         files = ImageFiles("/", [f"{name:0200d}.png" for name in range(number)], [1, 28, 28], True)
         SHARE
-        loader = DataLoader(Everything(levels, files), 4, num_workers=1, multiprocessing_context=method, collate_fn=list)
+        everything = Everything(levels, files)
+        loader = DataLoader(everything, 4, num_workers=1, multiprocessing_context=method, collate_fn=list)
         before, after = next(iter(loader))
         grown[method] = after - before
     print(json.dumps(grown))

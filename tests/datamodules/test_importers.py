@@ -1,4 +1,6 @@
-"""Data sets of Minari and of ``imitation``; readers that are not installed are skipped, what is said without them is not."""
+"""Data sets of Minari and of ``imitation``; readers that are not installed are skipped, what is said without them is
+not.
+"""
 
 import json
 import sys

@@ -480,7 +480,8 @@ def test_what_is_not_finite_is_named(part, value):
         (
             episodes(discrete=False),
             {"action_low": [-0.5], "action_high": [0.5], "base_measure": "lebesgue"},
-            r"trajectory 0, step 0: action \[-0.5\]; 8 of 20 actions lie on or beyond the bounds, .* set base_measure=clipped",
+            r"trajectory 0, step 0: action \[-0.5\]; 8 of 20 actions lie on or beyond the bounds, .* set "
+            r"base_measure=clipped",
         ),
         (episodes(), {"fractions": (0.0, 0.1)}, "fractions"),
         (episodes(), {"batch_size": 50}, "batch_size is 50"),

@@ -1,14 +1,16 @@
 """A CUDA device made of CPU memory: real numbers, real control flow, and CUDA's rules about devices.
 
-A tensor of it holds a CPU tensor and says that it is on ``cuda:0``. Operations that mix it with a CPU tensor of one dimension or more
-raise as CUDA does, ``numpy()`` raises, and whatever makes the host wait for the device is recorded with its place:
+A tensor of it holds a CPU tensor and says that it is on ``cuda:0``. Operations that mix it with a CPU tensor of one
+dimension or more raise as CUDA does, ``numpy()`` raises, and whatever makes the host wait for the device is recorded
+with its place:
 
     with EmulatedCUDA() as device:
         main(["fit", "--config", "gan/digits", "--trainer.accelerator=gpu", "--trainer.inference_mode=false"])
     print(device.waits)
 
-It knows device rules and the waits it lists, nothing else: no streams, no memory, no numerics of a device; random numbers are the
-CPU's. Lightning's inference mode it does not support. By hand: ``python tests/device/emulated_cuda.py fit --config gan/digits``.
+It knows device rules and the waits it lists, nothing else: no streams, no memory, no numerics of a device; random
+numbers are the CPU's. Lightning's inference mode it does not support. By hand: ``python tests/device/emulated_cuda.py
+fit --config gan/digits``.
 """
 
 from __future__ import annotations
@@ -158,7 +160,9 @@ def _wrapped(value: Any) -> Any:
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    """Those within what an operation takes or gives: tensors, lists, tuples and dicts of them (torch's own trees take most of the time)."""
+    """Those within what an operation takes or gives: tensors, lists, tuples and dicts of them (torch's own trees take
+    most of the time).
+    """
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, (tuple, list, dict)) and value:

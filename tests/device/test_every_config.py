@@ -1,8 +1,10 @@
-"""Every config that ships runs on a device: on an emulated one here, on a real one where there is one (``make test-gpu``).
+"""Every config that ships runs on a device: on an emulated one here, on a real one where there is one (``make
+test-gpu``).
 
-An emulated fit is an order slower than one on the CPU. So here every config fits, and its trainer then validates, tests and predicts
-without reports; those of :data:`WHOLE` run every verb by the command line, those of :data:`ALL_METHODS` estimate log Z by every method,
-and both, with :data:`DRAWN`, draw what there is of figures; on a real device every config does all of it.
+An emulated fit is an order slower than one on the CPU. So here every config fits, and its trainer then validates, tests
+and predicts without reports; those of :data:`WHOLE` run every verb by the command line, those of :data:`ALL_METHODS`
+estimate log Z by every method, and both, with :data:`DRAWN`, draw what there is of figures; on a real device every
+config does all of it.
 """
 
 import ast

@@ -1,4 +1,6 @@
-"""A device without float64, as Apple's: refused before training where float64 is needed, and not what ``auto`` takes."""
+"""A device without float64, as Apple's: refused before training where float64 is needed, and not
+what ``auto`` takes.
+"""
 
 import pytest
 import pytorch_lightning as pl

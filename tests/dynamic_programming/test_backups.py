@@ -63,7 +63,9 @@ class Everything(NamedTuple):
         return log_policy[torch.arange(HORIZON), self.states[:, :-1], self.actions].sum(1)
 
     def visits(self, probabilities: Tensor) -> Tensor:
-        """Probability of states, actions and next states at each step (T, S, A, S'), from those of trajectories (N,)."""
+        """Probability of states, actions and next states at each step (T, S, A, S'), from those of
+        trajectories (N,).
+        """
         found = torch.zeros(HORIZON, STATES, ACTIONS, STATES).double()
         for step in range(HORIZON):
             place = self.states[:, step], self.actions[:, step], self.states[:, step + 1]

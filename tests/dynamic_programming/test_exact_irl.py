@@ -1,4 +1,6 @@
-"""IRL solved exactly: experts whose occupancies are known, derivatives against autograd, and demonstrations without a solution."""
+"""IRL solved exactly: experts whose occupancies are known, derivatives against autograd, and demonstrations without a
+solution.
+"""
 
 import time
 from functools import partial
@@ -195,7 +197,9 @@ def test_few_demonstrations_that_no_policy_can_match_are_told_at_once(name):
 
 
 def test_few_demonstrations_that_a_policy_can_match_are_matched():
-    """Where nothing is left to chance, any trajectories are some policy's; what they never do costs ever more, within the tolerance."""
+    """Where nothing is left to chance, any trajectories are some policy's; what they never do costs ever more, within
+    the tolerance.
+    """
     world = WORLDS["certain"]
     found = maximum_causal_entropy(world, demonstrations_of(world, 3))
     assert found.is_converged
@@ -256,7 +260,9 @@ def test_trajectories_of_another_kind_are_refused():
 
 
 def test_the_issues_target():
-    """100 states x 4 actions, 20 steps: occupancies within 1e-6, in at most a CPU second (with room for a busy machine)."""
+    """100 states x 4 actions, 20 steps: occupancies within 1e-6, in at most a CPU second (with room for a busy
+    machine).
+    """
     for world, horizon in ((RandomMDP(100, 4, branching=4, seed=42), 20), (CliffWorld(4, 7), 40)):
         goal = occupancy(world, causal_backup(world, -world.rewards, horizon).log_policy)
         begin = time.process_time()

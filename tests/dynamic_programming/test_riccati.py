@@ -53,7 +53,9 @@ def random_steps(world, seed=1, horizon=HORIZON):
 
 
 def trajectory_cost(world, steps, x):
-    """Cost of a trajectory as a function of all that is free: start noise, then action and noise of each step; and |noise|^2 / 2."""
+    """Cost of a trajectory as a function of all that is free: start noise, then action and noise of each step; and
+    |noise|^2 / 2.
+    """
     size, actions = world.observation_shape[0], world.action_shape[0]
     state, total, at = world.initial_mean + world.initial_root @ x[:size], x[:size].square().sum() / 2, size
     for hessian, slope, constant in zip(*steps, strict=True):
@@ -128,7 +130,9 @@ def test_a_constant_and_a_temperature():
 
 
 def test_draws_attain_what_is_said():
-    """-E_q[c] - E_q[log q] by the sampler that is trained, within five standard errors; and so is log Z by importance."""
+    """-E_q[c] - E_q[log q] by the sampler that is trained, within five standard errors; and so is
+    log Z by importance.
+    """
     world = random_world(noise=0.1)
     steps = true_steps(world, HORIZON)
     event = make_trajectory_event(HORIZON, [2], action_shape=[2])

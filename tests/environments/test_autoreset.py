@@ -1,4 +1,6 @@
-"""Vector environments that reset in the same step, and observations that running statistics change: taken rightly, or refused."""
+"""Vector environments that reset in the same step, and observations that running statistics change: taken rightly, or
+refused.
+"""
 
 import gymnasium
 import numpy as np

@@ -80,8 +80,8 @@ def test_cartpole_steps_as_gymnasium_does(dtype):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_whole_cartpole_episode_is_gymnasiums(seed):
-    """Pushed under the pole as it leans, until it falls. A difference grows by 1.08 a step, for the upright pole falls at a rate of
-    sqrt(9.8 / (0.5 (4/3 - 1/11))) = 4 a second: from rounding to 1e-12 in 80 steps."""
+    """Pushed under the pole as it leans, until it falls. A difference grows by 1.08 a step, for the upright pole falls
+    at a rate of sqrt(9.8 / (0.5 (4/3 - 1/11))) = 4 a second: from rounding to 1e-12 in 80 steps."""
     theirs, ours = gymnasium.make("CartPole-v1").unwrapped, CartPole()
     theirs.reset(seed=seed)
     state, steps, terminal = torch.as_tensor(theirs.state)[None], 0, False

@@ -25,8 +25,8 @@ NORMAL, RAISE, NAN_OBSERVATION, NAN_REWARD, END, TRUNCATE, DIE, END_AT_LIMIT = r
 
 
 class Obedient(gymnasium.Env):
-    """Does what it is told: the way to make one episode of a round go wrong at one step. Observes a number drawn at the start, its
-    steps, and the last action."""
+    """Does what it is told: the way to make one episode of a round go wrong at one step. Observes a number drawn at the
+    start, its steps, and the last action."""
 
     def __init__(self, observation_space=None, action_space=None, fails_at_reset=False):
         self.observation_space = observation_space or spaces.Box(-np.inf, np.inf, (3,), np.float64)
@@ -180,7 +180,9 @@ MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLE
 
 @pytest.mark.parametrize("mode", MODES, ids=[mode.name for mode in MODES])
 def test_a_factorys_environments_may_reset_themselves_as_they_like(mode):
-    """The last observation is the episode's own; what comes after the end is not looked at, not even a failing number."""
+    """The last observation is the episode's own; what comes after the end is not looked at, not
+    even a failing number.
+    """
     environment = GymnasiumEnvironment(factory=made_by(mode), absorbing=True)
     state, start = environment.reset(3)
     assert len(start[:, 0].unique()) == 3

@@ -1,4 +1,6 @@
-"""Linear-quadratic worlds against their own equations: one step by hand, moments of many, the marginals of a controlled state."""
+"""Linear-quadratic worlds against their own equations: one step by hand, moments of many, the marginals of a controlled
+state.
+"""
 
 import math
 
@@ -67,7 +69,9 @@ def test_the_reward_is_of_the_state_before():
 
 
 def test_a_controlled_state_has_the_moments_of_the_recursion():
-    """m' = (A + B K) m + B k and S' = (A + B K) S (A + B K)^T + B Sigma B^T + W, through the sampler that is trained."""
+    """m' = (A + B K) m + B k and S' = (A + B K) S (A + B K)^T + B Sigma B^T + W, through the
+    sampler that is trained.
+    """
     horizon, world = 4, build()
     sampler = PolicySampler(
         make_trajectory_event(horizon, [2], action_shape=[2]), world, TimeVaryingLinearGaussianPolicy

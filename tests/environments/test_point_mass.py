@@ -60,7 +60,9 @@ def test_free_motion_has_a_closed_form():
 
 @pytest.mark.parametrize(("gap", "side"), [("left", -1), ("right", 1)])
 def test_the_way_around_the_barrier_is_mujocos_up_to_the_softness_of_its_contacts(gap, side):
-    """Up against the barrier, along it, around its end, along the upper wall. MuJoCo's contacts keep 2.7 mm more distance."""
+    """Up against the barrier, along it, around its end, along the upper wall. MuJoCo's contacts keep 2.7 mm more
+    distance.
+    """
     script = [[0, 1]] * 12 + [[side, 0.2]] * 6 + [[-side, 1]] * 10
     found, _ = run(PointMassMaze(gap), script)
     expected = [
@@ -139,7 +141,9 @@ def steered_return(gap, way):
 
 
 def test_what_has_learnt_one_way_fails_when_the_gap_moves():
-    """In the paper too: returns near -8 for learning anew by the true reward, near -30 where what was learnt leads the old way."""
+    """In the paper too: returns near -8 for learning anew by the true reward, near -30 where what was learnt leads the
+    old way.
+    """
     for gap, way in (("left", 0.12), ("right", 0.48), ("both", 0.12), ("both", 0.48)):
         assert ((steered_return(gap, way) > -5) & (steered_return(gap, way) < -4)).all()
     for gap, way in (("left", 0.48), ("right", 0.12)):
@@ -168,8 +172,8 @@ def distance_to_barrier(position, gap):
 @GAPS
 @DTYPES
 def test_nothing_passes_a_wall(gap, dtype):
-    """400 masses under forces that change seldom, half of them drawn to the target: every one of them stays in the free space, and
-    who gets above the barrier's line crosses it in the gap. Some do, and many are at walls."""
+    """400 masses under forces that change seldom, half of them drawn to the target: every one of them stays in the free
+    space, and who gets above the barrier's line crosses it in the gap. Some do, and many are at walls."""
     torch.manual_seed(0)
     environment, num = PointMassMaze(gap), 400
     state, observation = environment.reset(num, dtype=dtype)

@@ -24,7 +24,9 @@ def event_of(world, horizon=4):
 
 
 def chi_square(counts, expected):
-    """Probability of counts at least that far from what is expected of them; those that nothing is expected of must be empty."""
+    """Probability of counts at least that far from what is expected of them; those that nothing is expected of must be
+    empty.
+    """
     assert (counts[expected == 0] == 0).all()
     counts, expected = counts[expected > 0], expected[expected > 0]
     return chi2.sf(float(((counts - expected).square() / expected).sum()), len(counts) - 1) if len(counts) > 1 else 1.0
@@ -154,7 +156,8 @@ def test_a_random_world_is_its_seeds_own():
     assert not torch.equal(world.transitions, other.transitions)
     assert (world.transitions > 0).sum(-1).unique().tolist() == [1, 2, 3, 4]
     assert (world.initial > 0).sum() == 4
-    # the first probabilities of RandomTransitionEnv(n_states=20, n_actions=3, branch_factor=4, generator_seed=5) of seals 0.2.1
+    # the first probabilities of RandomTransitionEnv(n_states=20, n_actions=3, branch_factor=4, generator_seed=5) of
+    # seals 0.2.1
     found = {int(cell): float(world.transitions[0, 0, cell]) for cell in world.transitions[0, 0].nonzero()}
     assert found == pytest.approx({0: 0.43676159, 14: 0.53288865, 16: 0.03034978}, rel=1e-6)
 

@@ -53,7 +53,9 @@ def gradients(learner, sampler, objective, batches, num_samples):
 
 @pytest.mark.parametrize(("num_samples", "batches"), [(2, 4000), (500, 160)])
 def test_both_learners_descend_the_same_gradient(num_samples, batches):
-    """Within 4 standard errors of the difference; also of 2 draws, where a baseline of the draws' own mean would halve it."""
+    """Within 4 standard errors of the difference; also of 2 draws, where a baseline of the draws' own mean would halve
+    it.
+    """
     sampler = gaussian()
     pathwise, pathwise_error = gradients(Reparameterised(EVENT), sampler, skewed, batches // 4, num_samples)
     score, score_error = gradients(ScoreFunction(EVENT), sampler, skewed, batches, num_samples)

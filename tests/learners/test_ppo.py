@@ -64,7 +64,9 @@ def absorbed_returns(costs, trajectory, discount):
 
 @pytest.mark.parametrize(("discount", "decay"), [(1.0, 0.0), (1.0, 0.95), (0.9, 0.5), (0.9, 1.0)])
 def test_values_that_are_right_leave_no_advantage(discount, decay):
-    """With the true returns for values of the living, and PPO's own for the absorbed, every error is zero: so its own are exact."""
+    """With the true returns for values of the living, and PPO's own for the absorbed, every error is zero: so its own
+    are exact.
+    """
     sampler = PolicySampler(ABSORBING, CartPole(), CategoricalPolicy).double()
     learner = PPO(ABSORBING, decay=decay, discount=discount).double()
     trajectory, _ = sampler.sample(20)
@@ -236,7 +238,9 @@ def test_losses_of_a_round_reach_policy_and_critic_alone():
 
 
 def test_the_critic_learns_the_time_that_is_left():
-    """Where each step costs 1, the value is minus the number of steps left, whatever the state. Within 5 % of the horizon."""
+    """Where each step costs 1, the value is minus the number of steps left, whatever the state. Within 5 % of the
+    horizon.
+    """
     sampler, learner = PolicySampler(EVENT, Pendulum(), ClippedGaussianPolicy), PPO(EVENT, value_weight=1.0)
     optimizer = torch.optim.Adam(learner.parameters(), lr=3e-3)
     for _ in range(10):
@@ -252,7 +256,9 @@ def test_the_critic_learns_the_time_that_is_left():
 
 
 def test_running_moments_of_the_returns():
-    """The first round's own; after it what ``statistics_decay`` keeps of them; of steps with an action alone, beyond absorption."""
+    """The first round's own; after it what ``statistics_decay`` keeps of them; of steps with an action alone, beyond
+    absorption.
+    """
     sampler, learner, _, _ = started(ABSORBING, statistics_decay=0.75, decay=1.0)
     learner.rounds.zero_()
     means, variances = [], []
@@ -287,8 +293,8 @@ def train(sampler, learner, objective, rounds, num):
 def test_a_constant_cost_teaches_nothing():
     """What the entropy term pays is the same for living and for absorption, and noise is not made a preference.
 
-    With a uniform policy every return is the same. Fifty starts: episodes under actions at random last 22 steps, sd 12, so their
-    mean has a standard error of 1.7.
+    With a uniform policy every return is the same. Fifty starts: episodes under actions at random last 22 steps, sd 12,
+    so their mean has a standard error of 1.7.
     """
     event = make_trajectory_event(200, [4], num_actions=2, absorbing=True, observation_scale=[0.5, 0.5, 0.05, 0.5])
     sampler, learner = PolicySampler(event, CartPole(), CategoricalPolicy), PPO(event)
@@ -353,7 +359,9 @@ def test_nothing_is_made_on_another_device():
 
 
 def test_nothing_waits_for_a_device():
-    """On ``meta`` a value that is looked at is an error. Absorbing states are exempt: how many steps were lived is a shape."""
+    """On ``meta`` a value that is looked at is an error. Absorbing states are exempt: how many steps were lived is a
+    shape.
+    """
     sampler, learner = PolicySampler(EVENT, Pendulum(), ClippedGaussianPolicy).to("meta"), PPO(EVENT).to("meta")
     trajectory, _ = sampler.sample(5)
     learner.begin(sampler, lambda steps, log_pi: log_pi, trajectory)

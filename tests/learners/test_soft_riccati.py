@@ -1,4 +1,6 @@
-"""The policy that it leaves behind is the Riccati recursion's for the cost as it is now, whatever the view makes of that cost."""
+"""The policy that it leaves behind is the Riccati recursion's for the cost as it is now, whatever the view makes of
+that cost.
+"""
 
 from functools import partial
 
@@ -64,7 +66,9 @@ def test_the_true_reward_is_solved_for(world, options):
 @pytest.mark.parametrize("view", [EBM, IRL])
 @pytest.mark.parametrize("step_cost", [AFFINE, NextState], ids=["affine", "next state"])
 def test_nothing_that_is_near_is_better(world, view, step_cost):
-    """By the sampler's own objective, at common random numbers: its pathwise gradient vanishes within its standard error."""
+    """By the sampler's own objective, at common random numbers: its pathwise gradient vanishes within its standard
+    error.
+    """
     view = build(world, view, step_cost=step_cost)
     solve(view)
     parameters = list(view.sampler.policy.parameters())

@@ -1,4 +1,6 @@
-"""The policy that it leaves behind is the causal backup's of the cost as it is now, whatever the view makes of that cost."""
+"""The policy that it leaves behind is the causal backup's of the cost as it is now, whatever the view makes of that
+cost.
+"""
 
 from functools import partial
 
@@ -99,7 +101,8 @@ def test_what_it_leaves_behind_attains_the_soft_value(world):
     policy, costs = solve(view), table_of(view, world) / 0.7
     loss = expected_cost(world, costs, policy) - causal_entropy(world, policy)
     torch.testing.assert_close(-loss, soft_value(world, costs, HORIZON), rtol=0, atol=1e-12)
-    # and so the score function, whose loss it has, finds nothing to descend: within 5 standard errors of nothing, and 10 / n for what
+    # and so the score function, whose loss it has, finds nothing to descend: within 5 standard errors of nothing, and
+    # 10 / n for what
     # is too rare for a standard error (a step of probability p is in none of n draws with probability exp(-n p))
     gradients = []
     for _ in range(100):
@@ -200,7 +203,9 @@ def test_other_samplers_are_refused(sampler, message):
 
 
 def test_ppo_wants_to_go_where_it_is():
-    """The two learners agree on what is to be descended: from the solved policy, PPO's own pay leaves no state better than its value."""
+    """The two learners agree on what is to be descended: from the solved policy, PPO's own pay leaves no state better
+    than its value.
+    """
     world = WORLDS["certain"]
     view = build(world, temperature=0.7)
     policy = solve(view)

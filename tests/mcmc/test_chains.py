@@ -71,7 +71,8 @@ def test_a_share_restarts():
 
 @pytest.mark.parametrize("kernel", [HMC(step_size=3.0), MALA(step_size=3.0)], ids=["HMC", "MALA"])
 def test_step_sizes_are_adapted_to_the_target(kernel):
-    # 400 runs at rate 0.1: the last hundred runs' mean acceptance is the target within a few of its own errors (64 chains a run).
+    # 400 runs at rate 0.1: the last hundred runs' mean acceptance is the target within a few of its own errors (64
+    # chains a run).
     chains, cost, found = Chains(EVENT, kernel, steps=2, start="noise"), Pull(EVENT), []
     for _ in range(400):
         chains(cost, BroadSampler(EVENT), torch.zeros(4, 3), torch.zeros(64, 3))

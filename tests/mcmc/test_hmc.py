@@ -22,7 +22,8 @@ def _run(potential, position, steps, **options):
 
 def test_stationary_moments_of_a_skewed_target():
     # log x for x ~ gamma(2): mean digamma(2), variance trigamma(2), third central moment polygamma(2, 2).
-    # Starts are exact draws, so every step must stay: moments of 4000 chains x 2 coordinates at the last step, with errors
+    # Starts are exact draws, so every step must stay: moments of 4000 chains x 2 coordinates at the last step, with
+    # errors
     # from their own spread.
     start = torch.distributions.Gamma(2.0, 1.0).sample((4000, 2)).log()
     kept, info = _run(lambda x: (x.exp() - 2 * x).sum(-1), start, 10, step_size=0.9, leapfrog_steps=3)
@@ -54,7 +55,8 @@ def test_mass_equals_a_change_of_scale():
 
 
 def test_kinetic_energy_is_summed_over_coordinates():
-    # With exact draws, E[exp(-energy error)] = 1 whatever the step; a kinetic energy that forgets coordinates breaks it.
+    # With exact draws, E[exp(-energy error)] = 1 whatever the step; a kinetic energy that forgets coordinates breaks
+    # it.
     x = torch.randn(20_000, 8, dtype=torch.float64)
     state = init(x, lambda x: x.square().sum(-1) / 2)
     _, info = hmc.step(state, lambda x: x.square().sum(-1) / 2, 0.5, 3)

@@ -11,7 +11,8 @@ from torch import nn
 from lightning_irl.mcmc import HMC, MALA, Kernel, Langevin
 
 SHAPE = (1, 4, 4)
-# log x for x ~ gamma(2) in every pixel: skewed to the left; mean, variance and third central moment are polygammas at 2.
+# log x for x ~ gamma(2) in every pixel: skewed to the left; mean, variance and third central moment are polygammas at
+# 2.
 MEAN, VARIANCE, THIRD = (float(torch.special.polygamma(order, torch.tensor(2.0))) for order in (0, 1, 2))
 
 EXACT = [HMC(step_size=0.5, leapfrog_steps=2), MALA(step_size=0.15)]
@@ -52,7 +53,8 @@ def test_exact_kernels_reach_a_skewed_target_from_elsewhere(kernel):
 
 
 def test_an_uncorrected_step_errs_by_its_own_order():
-    # The bias of unadjusted Langevin is of first order in the step: a quarter of it at a quarter of the step, on one pixel.
+    # The bias of unadjusted Langevin is of first order in the step: a quarter of it at a quarter of the step, on one
+    # pixel.
     biases = []
     for step_size in (0.2, 0.05):
         kernel = Langevin(step_size)
@@ -66,7 +68,8 @@ def test_an_uncorrected_step_errs_by_its_own_order():
 
 @pytest.mark.parametrize(("temperature", "noise"), [(0.5, 1.0), (1.0, 0.5), (2.0, 0.5)])
 def test_temperature_and_noise_of_langevin(temperature, noise):
-    # A unit Gaussian at temperature T s^2 has that variance, over 1 - step / 2 for the discretisation (exact for a Gaussian).
+    # A unit Gaussian at temperature T s^2 has that variance, over 1 - step / 2 for the discretisation (exact for a
+    # Gaussian).
     kernel = Langevin(0.1, temperature, noise)
     last, _ = kernel.run(torch.zeros(50_000, 1), lambda x: x.square().sum(-1) / 2, 60, 0.1)
     expected = kernel.sampled_temperature / (1 - 0.05)

@@ -23,7 +23,8 @@ def log_gamma_cost(samples):
 @pytest.mark.parametrize("sampler", [BroadSampler, GaussianSampler])
 @pytest.mark.parametrize(("pool", "moves", "kernel"), [(60_000, 0, None), (0, 60, None), (60_000, 20, MALA(0.1))])
 def test_moments_are_the_models(sampler, pool, moves, kernel):
-    # log x of x ~ gamma(2) in every pixel: mean digamma(2), variance trigamma(2). Errors: of 1000 draws of 4 pixels, and of a pool
+    # log x of x ~ gamma(2) in every pixel: mean digamma(2), variance trigamma(2). Errors: of 1000 draws of 4 pixels,
+    # and of a pool
     # whose effective size is a hundred or more times smaller.
     drawn = sample_model(log_gamma_cost, sampler(EVENT), 1000, pool, moves, kernel)
     mean, variance = (float(torch.special.polygamma(order, torch.tensor(2.0))) for order in (0, 1))
@@ -48,7 +49,8 @@ def test_neither_is_refused():
 
 
 def test_chains_are_at_their_temperature():
-    # exp(-c/T) is log x of x ~ gamma(2/T) of rate 1/T: chains, whose start is broad, find its moments, in base coordinates too.
+    # exp(-c/T) is log x of x ~ gamma(2/T) of rate 1/T: chains, whose start is broad, find its moments, in base
+    # coordinates too.
     temperature = 0.5
     shape = torch.tensor(2 / temperature)
     mean, variance = (float(torch.special.polygamma(order, shape)) for order in (0, 1))

@@ -52,7 +52,9 @@ def test_kernel_discrepancy_is_that_of_torchmetrics():
 
 
 def test_discrepancy_of_gaussians():
-    """E k(x, y) of N(0, I) and N(m, I) in d dimensions, width w: (w^2 / (w^2 + 2))^(d/2) exp(-|m|^2 / (2 (w^2 + 2)))."""
+    """E k(x, y) of N(0, I) and N(m, I) in d dimensions, width w: (w^2 / (w^2 + 2))^(d/2) exp(-|m|^2
+    / (2 (w^2 + 2))).
+    """
     shift, width, dimension = 1.0, 1.5, 3
     squared = width**2 + 2
     peak = (width**2 / squared) ** (dimension / 2)
@@ -64,8 +66,9 @@ def test_discrepancy_of_gaussians():
 
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 def test_standard_error_of_a_discrepancy(shift):
-    """300 repetitions on skewed data: their standard deviation has a relative error of 0.05 or so, and the centre of equal sets is 0.
-    The error is allowed to be a third too large, since its first order cannot be below 0, but not too small."""
+    """300 repetitions on skewed data: their standard deviation has a relative error of 0.05 or so, and the centre of
+    equal sets is 0. The error is allowed to be a third too large, since its first order cannot be below 0, but not too
+    small."""
     found = [
         discrepancy(torch.randn(60, 3) ** 2, torch.randn(40, 3) ** 2 + shift, gaussian_kernel([0.5, 1.0, 2.0]))
         for _ in range(300)

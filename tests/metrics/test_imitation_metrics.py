@@ -49,7 +49,8 @@ def test_epic_does_not_see_shaping_shift_and_scale(discount):
 def test_epic_of_opposite_and_of_unrelated_rewards():
     torch.manual_seed(0)
     assert epic_distance(reward, lambda part: -reward(part), steps()) == pytest.approx(1.0, abs=1e-9)
-    # rewards of the action alone are canonical up to a constant: of independent coordinates their correlation is 0 +- 1/sqrt(num)
+    # rewards of the action alone are canonical up to a constant: of independent coordinates their correlation is 0 +-
+    # 1/sqrt(num)
     num = 400
     first, second = (lambda part, i=i: part.actions[:, 0, i] for i in (0, 1))
     distance = float(epic_distance(first, second, steps(4000), num=num))
@@ -101,7 +102,9 @@ def test_transitions_leave_out_what_comes_after_the_end():
 
 
 def test_visitation_distance_is_the_total_variation():
-    """Known shares of the four corners, whatever the numbers of states, in either order; a coordinate may be constant."""
+    """Known shares of the four corners, whatever the numbers of states, in either order; a
+    coordinate may be constant.
+    """
     corners = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     first, second = corners[[0, 0, 1, 2]], corners[[0, 1, 1, 1, 3, 3, 3, 3]]
     assert visitation_distance(first, second).item() == pytest.approx((3 / 8 + 1 / 8 + 1 / 4 + 1 / 2) / 2)
@@ -112,7 +115,9 @@ def test_visitation_distance_is_the_total_variation():
 
 
 def test_visitation_distance_of_two_uniform_squares_is_what_they_do_not_share():
-    """[0, 2] x [0, 1] against [1, 3] x [0, 1]: half. 100,000 states in 144 cells: off by chance by some sqrt(144 / 1e5) = 0.04 at most."""
+    """[0, 2] x [0, 1] against [1, 3] x [0, 1]: half. 100,000 states in 144 cells: off by chance by some sqrt(144 / 1e5)
+    = 0.04 at most.
+    """
     torch.manual_seed(0)
     first, second = (torch.rand(100_000, 2) * torch.tensor([2.0, 1.0]) for _ in range(2))
     assert visitation_distance(first, second + torch.tensor([1.0, 0.0])).item() == pytest.approx(0.5, abs=0.04)

@@ -43,7 +43,8 @@ def test_overlap_is_enough_where_importance_fails():
 
 
 def test_correlated_chains_cost_precision(log_gamma):
-    # Every draw repeated ten times is worth a tenth: the error must be that of the distinct draws, not sqrt(10) smaller.
+    # Every draw repeated ten times is worth a tenth: the error must be that of the distinct draws, not sqrt(10)
+    # smaller.
     known = log_gamma(2)
     distinct = _exact(200, 2)
     repeated = distinct[:, None].expand(200, 10, 2)

@@ -103,7 +103,9 @@ class Axis:
         self.masses = torch.cat([torch.ones(2 * len(atoms), dtype=torch.float64), torch.full((points,), width)])
 
     def label(self, marginal, cells=10):
-        """Cells of about equal probability inside, one for each atom: labels of the nodes, and a function for those of draws."""
+        """Cells of about equal probability inside, one for each atom: labels of the nodes, and a function for those of
+        draws.
+        """
         atoms = len(self.nodes) - len(self.inside)
         total = marginal[atoms:].cumsum(0)
         inner = (cells * total / total[-1]).long().clamp(max=cells - 1)
@@ -158,8 +160,8 @@ class Grid:
 
 @over(POLICIES)
 def test_the_mass_of_all_actions_is_one(name):
-    """Atoms included. To rounding where the density is smooth and falls off at both ends; else by the midpoint rule, whose
-    error is slope * width^2 / 24, here below 1e-5."""
+    """Atoms included. To rounding where the density is smooth and falls off at both ends; else by the midpoint rule,
+    whose error is slope * width^2 / 24, here below 1e-5."""
     policy = build(name)
     total = Grid(policy, name).probabilities(policy).sum().item()
     assert total == pytest.approx(1, abs=1e-5)
@@ -167,8 +169,8 @@ def test_the_mass_of_all_actions_is_one(name):
 
 @over(POLICIES)
 def test_draws_follow_the_density(name):
-    """Pearson's chi-square over cells of about equal probability and the atoms; exceeded by chance with probability 1e-4 at a
-    fixed seed."""
+    """Pearson's chi-square over cells of about equal probability and the atoms; exceeded by chance with probability
+    1e-4 at a fixed seed."""
     num = 20_000
     policy = build(name)
     grid = Grid(policy, name)
@@ -251,9 +253,9 @@ def skewed_cost(action):
 @over(LEARNING)
 @pytest.mark.parametrize("way", ["score function", "pathwise"])
 def test_gradient_of_cost_and_entropy_equals_quadratures(name, way):
-    """E[c + log pi] by 40 batches of 1,000 draws, entry by entry against autograd through the sum over a grid: within 5 standard
-    errors, estimated from the batches, which a policy of 60 parameters exceeds by chance with probability 8e-4 (Student's t, 39
-    degrees of freedom) at a fixed seed."""
+    """E[c + log pi] by 40 batches of 1,000 draws, entry by entry against autograd through the sum over a grid: within 5
+    standard errors, estimated from the batches, which a policy of 60 parameters exceeds by chance with probability 8e-4
+    (Student's t, 39 degrees of freedom) at a fixed seed."""
     if way == "pathwise" and name not in PATHWISE:
         return
     policy = build(name)
@@ -294,8 +296,8 @@ def test_a_path_that_stops_at_the_bound_needs_the_atoms_jump():
 
 
 def test_pathwise_gradients_through_an_environment_equal_the_score_functions():
-    """Clipped actions in three steps of a pendulum: 60 batches of 500 episodes each way, within 4.5 standard errors of the
-    difference."""
+    """Clipped actions in three steps of a pendulum: 60 batches of 500 episodes each way, within 4.5 standard errors of
+    the difference."""
     event = make_trajectory_event(3, [3], action_shape=[1], action_low=[-2.0], action_high=[2.0])
     sampler = PolicySampler(event, Pendulum(), partial(ClippedGaussianPolicy, hidden=(4,), initial_std=0.8)).double()
     with torch.no_grad():
@@ -467,8 +469,8 @@ def test_a_fresh_policy_does_much_the_same_everywhere(name):
 
 @over([name for name in LEARNING if "states" not in name and "of images" not in name])
 def test_a_fresh_policy_favours_nothing(name):
-    """Discrete actions alike, continuous ones about the middle of the bounds, or about zero without bounds: within what the last
-    layer's small weights leave (1 % of a fresh network's outputs, which are of order 0.3)."""
+    """Discrete actions alike, continuous ones about the middle of the bounds, or about zero without bounds: within what
+    the last layer's small weights leave (1 % of a fresh network's outputs, which are of order 0.3)."""
     factory, kind = POLICIES[name]
     policy, event = factory(EVENTS[kind]), EVENTS[kind]
     observation, time = torch.randn(50, *policy.observation_shape), torch.arange(50) % HORIZON

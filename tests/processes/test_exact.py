@@ -1,4 +1,6 @@
-"""Several processes with shards of a batch give what one process with the whole gives: parameters, log Z, estimates, metrics."""
+"""Several processes with shards of a batch give what one process with the whole gives: parameters, log Z, estimates,
+metrics.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What interrupts a run loses at most the epoch under way: going on gives, bit for bit, the run that was not interrupted."""
+"""What interrupts a run loses at most the epoch under way: going on gives, bit for bit, the run that was not
+interrupted.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ samples: {{every_n_epochs: 0}}
 trainer: {{accelerator: cpu, max_epochs: 100000, enable_progress_bar: false}}
 """
 CHAINS = """    negative_phase: mcmc
-    chains: {class_path: Chains, init_args: {buffer_size: 16, steps: 2, kernel: {class_path: HMC, init_args: {step_size: 0.2}}}}
+    chains:
+      class_path: Chains
+      init_args: {buffer_size: 16, steps: 2, kernel: {class_path: HMC, init_args: {step_size: 0.2}}}
 """
 OPTIONS = {"EBM": CHAINS, "GAN": "    log_z_by: learned\n", "IRL": "    keep_rounds: 1\n"}
 PARTS = ("state_dict", "optimizer_states", "processes", "batches", "epoch")

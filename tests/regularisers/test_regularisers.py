@@ -70,7 +70,9 @@ def test_the_offset_is_zero_for_every_model_at_one_constant():
 
 @pytest.mark.parametrize("kind", ["magnitude", "offset"])
 def test_of_a_tilted_cost_the_tilt_counts_and_its_bound_does_not_stop_it(kind):
-    """Not -log q_0, whose size is no fault; and from beyond the bound, where the cost has no slope, the way back has one."""
+    """Not -log q_0, whose size is no fault; and from beyond the bound, where the cost has no slope, the way back has
+    one.
+    """
     torch.manual_seed(0)
     tilted = partial(TiltedCost, cost=partial(MLPCost, hidden=[6]), bound=2.0)
     built = GAN(EVENT, tilted, GaussianSampler, temperature=2.0, regularisers=[partial(KINDS[kind], weight=0.7)])
@@ -235,7 +237,10 @@ def test_a_config_names_them_and_its_checkpoint_continues(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     options = ["--threads=1", "--data.steps_per_epoch=2", "--data.batch_size=16", "--trainer.enable_progress_bar=false"]
     options += ["--trainer.log_every_n_steps=1", "--partition.methods=[]", "--partition.every_n_epochs=0"]
-    names = "[{class_path: EnergyMagnitude, init_args: {weight: 0.1}}, {class_path: GradientPenalty, init_args: {weight: 1}}]"
+    names = (
+        "[{class_path: EnergyMagnitude, init_args: {weight: 0.1}}, {class_path: GradientPenalty, init_args: "
+        "{weight: 1}}]"
+    )
     options += [f"--model.init_args.regularisers={names}"]
     assert main(["fit", "--config", "gan/eight_gaussians", "--trainer.max_epochs=1", *options]) == 0
     (metrics,) = tmp_path.rglob("metrics.csv")

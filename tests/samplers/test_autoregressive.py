@@ -79,8 +79,8 @@ def test_a_mixture_of_logistics_sums_to_one_however_sharp_and_far_away():
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @pytest.mark.parametrize("shape", [[1, 4, 5], [3, 3, 3]])
 def test_a_pixel_depends_on_all_of_its_past_and_on_nothing_else(shape, likelihood):
-    """By autograd's Jacobian of the distributions' parameters in the pixels: zero from a pixel's own place on, and, because
-    the network reaches over these images, nowhere zero before (raster order, channels innermost)."""
+    """By autograd's Jacobian of the distributions' parameters in the pixels: zero from a pixel's own place on, and,
+    because the network reaches over these images, nowhere zero before (raster order, channels innermost)."""
     sampler = build(shape, 3, likelihood, blocks=4)
     channels = shape[0]
 
@@ -137,9 +137,9 @@ def skewed_cost(samples):
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_score_function_descends_the_gradient_of_the_sum_over_states(likelihood):
-    """E_q[c + log q] by ScoreFunction, the mean of 100 batches of 250 draws, entry by entry against autograd through the sum
-    over 81 states: within 5 standard errors, estimated from the batches, which one of 1,000 entries exceeds by chance with
-    probability 3e-3 (Student's t, 99 degrees of freedom) at a fixed seed."""
+    """E_q[c + log q] by ScoreFunction, the mean of 100 batches of 250 draws, entry by entry against autograd through
+    the sum over 81 states: within 5 standard errors, estimated from the batches, which one of 1,000 entries exceeds by
+    chance with probability 3e-3 (Student's t, 99 degrees of freedom) at a fixed seed."""
     sampler = build([1, 2, 2], 3, likelihood, features=4, blocks=1)
     parameters = list(sampler.parameters())
     every = states(sampler.event)

@@ -1,4 +1,6 @@
-"""log q of a draw is the density of the number that is served, near an edge of a box too, as far as float32 holds such numbers."""
+"""log q of a draw is the density of the number that is served, near an edge of a box too, as far as float32 holds such
+numbers.
+"""
 
 import copy
 from functools import partial

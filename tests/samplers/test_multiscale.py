@@ -1,4 +1,6 @@
-"""What is particular to the multi-scale flow; what every transport and sampler must do is in test_transport and test_samplers."""
+"""What is particular to the multi-scale flow; what every transport and sampler must do is in test_transport and
+test_samplers.
+"""
 
 import math
 from functools import partial
@@ -28,8 +30,8 @@ def shaken(flow, dtype=torch.float64, spread=0.1):
 @pytest.mark.parametrize("transform", ["spline", "affine"])
 @pytest.mark.parametrize("kind", TINY)
 def test_density_integrates_to_one(kind, transform):
-    """E[q(x) / g(x)] over draws of g, a Student's t of 3 degrees of freedom around the start in free coordinates, whose tails hold
-    those of q: within 4 standard errors, each below 0.01 so that a missing factor would be seen."""
+    """E[q(x) / g(x)] over draws of g, a Student's t of 3 degrees of freedom around the start in free coordinates, whose
+    tails hold those of q: within 4 standard errors, each below 0.01 so that a missing factor would be seen."""
     torch.manual_seed(0)
     flow = shaken(tiny(TINY[kind], transform=transform))
     proposal = torch.distributions.StudentT(torch.tensor(3.0, dtype=torch.float64), 0.0, 1.2)
@@ -45,7 +47,9 @@ def test_density_integrates_to_one(kind, transform):
 
 @pytest.mark.parametrize("transform", ["spline", "affine"])
 def test_single_precision_inverts(transform):
-    """Rounding of 6e-8, times the slopes of the couplings and over that of the sigmoid, which is 1 / 400 at 6 logits."""
+    """Rounding of 6e-8, times the slopes of the couplings and over that of the sigmoid, which is 1
+    / 400 at 6 logits.
+    """
     torch.manual_seed(0)
     flow = shaken(small(DIGITS, transform=transform), torch.float32, 0.02)
     base = torch.randn(256, 64)
@@ -67,8 +71,8 @@ def test_likelihood_reaches_every_parameter(transform):
 
 @pytest.mark.parametrize("scales", [1, 2, 3])
 def test_scales_hand_on_half(scales):
-    """Each scale but the last is done with half of what it got, and the last coordinates of the base, which are of the coarsest
-    scale, reach every pixel."""
+    """Each scale but the last is done with half of what it got, and the last coordinates of the base, which are of the
+    coarsest scale, reach every pixel."""
     torch.manual_seed(0)
     flow = shaken(small(DIGITS, steps=[4] * scales, hidden=[8] * scales), spread=0.05)
     base = torch.randn(1, 64, dtype=torch.float64)

@@ -74,7 +74,9 @@ def is_buildable(name, kind):
 
 
 def build(name, kind, dtype=torch.float64, seed=0):
-    """A sampler that is nowhere at its symmetric start. A flow's network has a random start, so that little need be added."""
+    """A sampler that is nowhere at its symmetric start. A flow's network has a random start, so that little need be
+    added.
+    """
     torch.manual_seed(seed)
     sampler = SAMPLERS[name](EVENTS[kind]).to(dtype)
     is_flow = any("flow" in parameter_name for parameter_name, _ in sampler.named_parameters())
@@ -198,8 +200,8 @@ def test_nothing_is_made_on_another_device(name, kind):
 class Cells:
     """A grid of ``coarse`` cells a coordinate, each of ``fine`` midpoints.
 
-    On a box the grid is even where the density does not vanish at the edges, and even in the logit, with its Jacobian, where
-    it does.
+    On a box the grid is even where the density does not vanish at the edges, and even in the logit, with its Jacobian,
+    where it does.
     """
 
     def __init__(self, name, kind, fine=None, coarse=16):
@@ -303,10 +305,10 @@ PATHWISE += [
 
 @pytest.mark.parametrize(("name", "kind"), PATHWISE)
 def test_pathwise_gradient_equals_quadratures(name, kind):
-    """E_q[c + log q] through ``rsample``, the mean of 40 batches of 1,000 draws, entry by entry against autograd through
-    sum q (c + log q) dx on a grid: within 5 standard errors, estimated from the batches, which a sampler of 300 parameters
-    exceeds by chance with probability 4e-3 (Student's t, 39 degrees of freedom) at a fixed seed. Beside it twice the
-    change of the quadrature when its step is halved, which is small where the density has no kinks."""
+    """E_q[c + log q] through ``rsample``, the mean of 40 batches of 1,000 draws, entry by entry against autograd
+    through sum q (c + log q) dx on a grid: within 5 standard errors, estimated from the batches, which a sampler of 300
+    parameters exceeds by chance with probability 4e-3 (Student's t, 39 degrees of freedom) at a fixed seed. Beside it
+    twice the change of the quadrature when its step is halved, which is small where the density has no kinks."""
     sampler = build(name, kind)
 
     def objective(samples, log_q):
@@ -327,7 +329,9 @@ def test_pathwise_gradient_equals_quadratures(name, kind):
 
 @over(["mixture"], "plane", "box")
 def test_mixture_weights_get_the_gradient_of_the_weights(name, kind):
-    """d E_q[f] / d w_k along the softmax, with f free of parameters: nothing but the implicit part of the draws carries it."""
+    """d E_q[f] / d w_k along the softmax, with f free of parameters: nothing but the implicit part of the draws carries
+    it.
+    """
     sampler = build(name, kind)
     cells = Cells(name, kind, fine=20)
     expected = quadrature_gradient(sampler, cells, lambda points, log_q: skewed_cost(points) + 0 * log_q)[0]
@@ -437,7 +441,9 @@ def test_coupling_transforms_every_coordinate_and_halves_images_three_ways():
 
 
 def test_flow_starts_near_the_data():
-    """Standardised draws of a fresh flow have about the data's location and scale; a single coordinate's parameters are bare."""
+    """Standardised draws of a fresh flow have about the data's location and scale; a single coordinate's parameters are
+    bare.
+    """
     for kind in ("line", "plane"):
         torch.manual_seed(0)
         samples = FlowSampler(EVENTS[kind]).sample(4000)[0]

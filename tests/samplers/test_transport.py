@@ -105,7 +105,9 @@ def test_density_is_the_bases_plus_the_log_determinant(name, kind):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", ["native autoregressive", "native coupling"])
 def test_a_native_spline_is_finite_at_the_edges_and_far_out(name, dtype):
-    """Noise of 9 standard deviations lands on an edge in both precisions; the density there is that of the uniform base."""
+    """Noise of 9 standard deviations lands on an edge in both precisions; the density there is that of the uniform
+    base.
+    """
     transport = build(name, "box", dtype)[0]
     far = torch.tensor([[9.0, -9.0], [-9.0, 0.3], [0.0, 0.0]], dtype=dtype)
     samples, log_det = transport.from_base(far)

@@ -1,4 +1,6 @@
-"""Every fit ends with a checkpoint of its last weights or says why not, and one from within an epoch goes on bit for bit."""
+"""Every fit ends with a checkpoint of its last weights or says why not, and one from within an epoch goes on bit for
+bit.
+"""
 
 import re
 from datetime import timedelta

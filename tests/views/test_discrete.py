@@ -1,4 +1,6 @@
-"""Views on images of discrete levels: the pair learns, against the sum over every image, and what does not apply says so."""
+"""Views on images of discrete levels: the pair learns, against the sum over every image, and what does not apply says
+so.
+"""
 
 from functools import partial
 

@@ -278,7 +278,9 @@ def test_importance_loss(support):
 @every_support
 @pytest.mark.parametrize("p_hat", P_HATS)
 def test_mixture_loss(p_hat, support):
-    """log of half the mean of exp(-c)/mu over demonstrations and half over draws, mu = 1/2 p_hat + 1/2 q held constant."""
+    """log of half the mean of exp(-c)/mu over demonstrations and half over draws, mu = 1/2 p_hat +
+    1/2 q held constant.
+    """
     view, demos = build(EBM, support, negative_phase="mixture", p_hat=p_hat), demonstrations(support)
     samples, log_q = draw(view)
     actual = view.cost_loss(demos, samples, log_q)
@@ -322,7 +324,9 @@ def test_a_given_p_hat_is_not_trained():
 @pytest.mark.parametrize("sampler", ["gaussian", "mixture", "flow", "defensive"])
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
 def test_gan_and_ebm_have_the_same_gradients(sampler, temperature, support):
-    """Facts 2 and 3 between the views as they run: the mixture form with the current model, and the sum of both losses."""
+    """Facts 2 and 3 between the views as they run: the mixture form with the current model, and the
+    sum of both losses.
+    """
     shared = {"sampler": sampler, "temperature": temperature}
     gan, ebm = build(GAN, support, **shared), build(EBM, support, negative_phase="mixture", **shared)
     demos = demonstrations(support)
@@ -352,8 +356,8 @@ def test_ebm_sampler_loss_is_cost_plus_log_q(support):
     ("view", "options"), [(GAN, {}), (GAN, {"log_z_by": "learned"}), (EBM, {}), (EBM, {"negative_phase": "mixture"})]
 )
 def test_the_model_is_exp_of_minus_cost_over_temperature(view, options):
-    """With a sampler set to exp(-c/T)/Z every estimate is exact, whatever the batch: log Z = d/2 log(2 pi T) - log|det L| - b/T,
-    D = 1/2, and the sampler's loss is at its minimum, -log Z (and log_z above it in the GAN)."""
+    """With a sampler set to exp(-c/T)/Z every estimate is exact, whatever the batch: log Z = d/2 log(2 pi T) - log|det
+    L| - b/T, D = 1/2, and the sampler's loss is at its minimum, -log Z (and log_z above it in the GAN)."""
     temperature = 3.0
     view = build(view, cost=QuadraticCost, temperature=temperature, **options)
     with torch.no_grad():

@@ -1,4 +1,6 @@
-"""What Lightning cannot do with a view is refused by name before training, from Python; what it counts is said, or counts batches."""
+"""What Lightning cannot do with a view is refused by name before training, from Python; what it counts is said, or
+counts batches.
+"""
 
 import csv
 from types import SimpleNamespace

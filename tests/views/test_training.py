@@ -145,7 +145,9 @@ def test_parameters_are_free_again_after_a_step(view):
 
 
 def test_a_learned_log_z_steps_on_the_discriminators_gradient_alone():
-    """At a fixed pair the loss of the cost pulls log_z back to the solved one; the sampler's steps must not push it away."""
+    """At a fixed pair the loss of the cost pulls log_z back to the solved one; the sampler's steps must not push it
+    away.
+    """
     built = build(
         partial(GAN, log_z_by="learned"),
         cost_optimizer=partial(torch.optim.SGD, lr=1e-9),
@@ -154,7 +156,8 @@ def test_a_learned_log_z_steps_on_the_discriminators_gradient_alone():
     steps = Steps()
     fit(built, batches(6, size=512), callbacks=[steps])
     own = torch.stack([own[-1] for (_, name), own in zip(steps.seen, steps.own, strict=True) if name == "cost"])
-    # E_p[1 - D] - E_q[D] at the first batch's root: zero, but for 4 standard errors of a difference of means of 512 in [0, 1]
+    # E_p[1 - D] - E_q[D] at the first batch's root: zero, but for 4 standard errors of a difference of means of 512 in
+    # [0, 1]
     assert own[0].abs() < 1e-5
     assert own.abs().max() < 4 * math.sqrt(2 * 0.25 / 512)
 
@@ -424,7 +427,9 @@ def test_a_checkpoint_of_one_view_continues_in_another(source, target, tmp_path)
 
 
 def test_a_tilted_cost_keeps_its_reference_in_another_view(tmp_path):
-    """Its reference is the sampler of the first fit's start, which the sampler has left since; the cost must not change."""
+    """Its reference is the sampler of the first fit's start, which the sampler has left since; the cost must not
+    change.
+    """
     options = {"cost_optimizer": partial(torch.optim.SGD, lr=0.0), "sampler_optimizer": SGD}
     tilted = partial(TiltedCost, cost=MLPCost)
     torch.manual_seed(0)
@@ -548,11 +553,11 @@ def test_a_training_step_reads_nothing_back(view, sampler, host_reads, monkeypat
 def test_a_quadratic_cost_learns_a_skewed_gaussian(view):
     """Mean, precision and log Z of 4,096 demonstrations of a skewed Gaussian, from a start that knows only their scale.
 
-    The estimates' standard errors are those of maximum likelihood, sigma / sqrt(N) of a mean and sqrt(2 / N) relative of a
-    variance, times sqrt(2) for noise-contrastive estimation with as many draws as demonstrations (Gutmann and Hyvarinen
-    2012); 4 of them. The sampler is held to the cost's Gaussian, and log_z, which is a batch's estimate, to its closed form: with
-    parameters of q off the model's by a relative 0.02, log weights have a standard deviation of about 0.05, and their mean
-    over 512 draws one of 0.002; 0.02 also allows for the lag of a learned log_z.
+    The estimates' standard errors are those of maximum likelihood, sigma / sqrt(N) of a mean and sqrt(2 / N) relative
+    of a variance, times sqrt(2) for noise-contrastive estimation with as many draws as demonstrations (Gutmann and
+    Hyvarinen 2012); 4 of them. The sampler is held to the cost's Gaussian, and log_z, which is a batch's estimate, to
+    its closed form: with parameters of q off the model's by a relative 0.02, log weights have a standard deviation of
+    about 0.05, and their mean over 512 draws one of 0.002; 0.02 also allows for the lag of a learned log_z.
     """
     num = 4096
     truth = torch.distributions.MultivariateNormal(
