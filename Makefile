@@ -18,12 +18,12 @@ check: $(VENV)/installed  ## what a contributor runs before a commit, without th
 	$(BIN)/mypy
 
 test-gpu: $(VENV)/installed  ## what needs a CUDA device, which skips without one; then every shipped config
-	$(BIN)/python -m pytest -rs tests/test_gpu.py
-	$(BIN)/python -m pytest -rs tests/device/test_every_config.py  # on the device where there is one, else on an emulated one
+	$(BIN)/python -m pytest -rs tests/device/test_gpu.py
+	$(BIN)/python -m pytest -rs tests/integration/test_every_config.py  # on the device where there is one, else on an emulated one
 
 test-lowest: $(VENV)-lowest/installed  ## the tests of the parts, with the lowest versions that are declared
 	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -n auto --dist worksteal -m "not gpu and not slow" \
-		tests/partition tests/samplers tests/environments tests/views tests/test_configs.py tests/test_packaging.py
+		tests/spaces tests/partition tests/samplers tests/environments tests/views tests/integration/test_configs.py tests/test_packaging.py
 
 $(VENV)-lowest/installed: pyproject.toml tests/lowest-versions.txt
 	$(PYTHON) -m venv $(VENV)-lowest

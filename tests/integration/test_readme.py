@@ -9,7 +9,7 @@ import pytest
 from lightning_irl.command.cli import main
 from lightning_irl.command.named_configs import CONFIGS
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def example(name):
@@ -38,4 +38,4 @@ def test_configs_that_are_named_exist(name):
 
 def test_files_that_are_linked_exist():
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (Path(__file__).parent.parent / target).exists(), target
+        assert (Path(__file__).parents[2] / target).exists(), target

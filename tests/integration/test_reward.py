@@ -18,9 +18,7 @@ from lightning_irl.spaces.event import make_trajectory_event
 from lightning_irl.spaces.trajectory import Trajectory
 from lightning_irl.views import IRL
 
-BLOCKS = re.findall(
-    r"```python\n(.*?)```", (Path(__file__).parent.parent / "docs" / "reward.md").read_text(), re.DOTALL
-)
+BLOCKS = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "reward.md").read_text(), re.DOTALL)
 
 
 @pytest.fixture(scope="module")

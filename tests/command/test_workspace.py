@@ -10,7 +10,7 @@ import pytest
 from lightning_irl.command.cli import main
 from lightning_irl.command.workspace import METHODS, SECTIONS, workspace
 
-KEYS = (Path(__file__).parents[1] / "docs" / "keys.md").read_text()
+KEYS = (Path(__file__).parents[2] / "docs" / "keys.md").read_text()
 
 
 def documented(key):

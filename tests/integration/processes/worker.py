@@ -1,7 +1,7 @@
 """Trains small views for a few batches, alone or as one of several processes, and writes what came out.
 
-    torchrun --nproc_per_node 2 tests/processes/worker.py OUT.pt
-    python tests/processes/worker.py OUT.pt                          # one process with the whole of every batch
+    torchrun --nproc_per_node 2 tests/integration/processes/worker.py OUT.pt
+    python tests/integration/processes/worker.py OUT.pt                      # one process with the whole of every batch
 
 Batches are cut into shards of different sizes. Random numbers are those of the whole on every process, which takes its
 part of the draws, so that what comes out differs by rounding alone.
