@@ -26,9 +26,9 @@ from lightning_irl.metrics.imitation import (
     visitation_distance,
 )
 from lightning_irl.objectives import discriminator_logits
-from lightning_irl.samplers import PolicySampler, Rollout
-from lightning_irl.spaces.samples import each
-from lightning_irl.spaces.trajectory import Trajectory
+from lightning_irl.samplers import PolicySampler, Rollout, as_policy_sampler
+from lightning_irl.spaces.samples import to
+from lightning_irl.spaces.trajectory import Trajectory, as_trajectory
 from lightning_irl.views import View
 
 NORMALISED = "imitation/normalised_return", "imitation/normalised_return_mode"
@@ -108,11 +108,9 @@ class LogImitation(Callback):
 
     def look(self, trainer: Trainer, view: View, stage: str) -> FeatureGap:
         """Roll out, measure and log."""
-        sampler = view.sampler
-        assert isinstance(sampler, PolicySampler)
+        sampler = as_policy_sampler(view.sampler, "LogImitation rolls out")
         with aside(view, seed=view.batches), torch.no_grad():
-            demonstrations = each(lambda part: part.to(view.device), demonstrations_of(trainer, stage))
-            assert isinstance(demonstrations, Trajectory)
+            demonstrations = as_trajectory(to(demonstrations_of(trainer, stage), view.device), "LogImitation compares")
             self.num_held_out = len(demonstrations.mask)
             rollout = sampler.rollout(self.num_episodes)
             has_actions = view.scores_demonstrations
@@ -191,8 +189,7 @@ def policy_view(pl_module: LightningModule) -> View | None:
 
 def random_return(view: View, num_episodes: int) -> float:
     """Mean true return of actions at random; NaN where actions have no bounds."""
-    assert isinstance(view.sampler, PolicySampler)
-    sampler = view.sampler.at_random()
+    sampler = as_policy_sampler(view.sampler, "random_return rolls out").at_random()
     return (
         math.nan if sampler is None else float(sampler.rollout(max(num_episodes, 200)).rewards.sum(1).double().mean())
     )

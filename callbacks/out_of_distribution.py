@@ -18,6 +18,7 @@ from lightning_irl.errors import UserError
 from lightning_irl.limits import at_least
 from lightning_irl.metrics.distances import separation
 from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.samples import as_tensor
 from lightning_irl.views import View
 
 PIECE = 1024  # samples scored at once
@@ -76,8 +77,7 @@ class LogOutOfDistribution(Callback):
         self.results = {}  # not those of an earlier report, should this one fail
         with aside(view, seed=view.batches), torch.no_grad():
             training, _ = training_images(trainer.datamodule, self.num_samples)  # type: ignore[attr-defined]
-            held_out = demonstrations_of(trainer, stage)
-            assert isinstance(held_out, Tensor)
+            held_out = as_tensor(demonstrations_of(trainer, stage), "LogOutOfDistribution scores")
             groups = {
                 "training": training,
                 stage: held_out[: self.num_samples],

@@ -27,7 +27,7 @@ from lightning_irl.metrics import KLOnGrid
 from lightning_irl.partition import PartitionEstimate, estimate_all
 from lightning_irl.partition.methods import DEFAULT_METHODS, check_methods, left_out
 from lightning_irl.spaces.event import dimension, is_counted
-from lightning_irl.spaces.samples import Samples, each
+from lightning_irl.spaces.samples import Samples, select, to
 from lightning_irl.views import View
 
 ESTIMATES = 20  # in a run, by default
@@ -136,7 +136,7 @@ class LogPartition(Callback):
             if view.has_model:
                 demonstrations = demonstrations_of(trainer, stage) if view.scores_demonstrations else None
                 if demonstrations is not None:
-                    demonstrations = each(lambda part: part[: self.num_samples].to(view.device), demonstrations)
+                    demonstrations = to(select(demonstrations, slice(self.num_samples)), view.device)
                 self.estimates = self.estimate(view, demonstrations)
             self.results = estimate_scalars(self.estimates) | self._likelihoods(found, view, stage)
         if not trainer.is_global_zero:

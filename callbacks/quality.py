@@ -30,6 +30,7 @@ from lightning_irl.metrics.features import (
 )
 from lightning_irl.metrics.quality import ImageJudge
 from lightning_irl.spaces.event import grey_levels
+from lightning_irl.spaces.samples import as_tensor
 from lightning_irl.views import View
 
 TRAIN = "train"
@@ -132,9 +133,8 @@ class LogQuality(Callback):
 
     @torch.inference_mode(False)  # a network is trained, which Lightning's test loop forbids
     def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if not self._applies(trainer, pl_module):
+        if not (isinstance(pl_module, View) and self._applies(trainer, pl_module)):
             return
-        assert isinstance(pl_module, View)
         self.results = {}  # not those of an earlier report, should this one fail
         with aside(pl_module, seed=pl_module.batches), torch.no_grad():
             self.look(trainer, pl_module, stage)
@@ -158,8 +158,7 @@ class LogQuality(Callback):
         with sparing_the_run(trainer, "quality/neighbours"):
             publish_figure(trainer, neighbours(judge, images, view.batches), "quality/neighbours", view.batches)
         with sparing_the_run(trainer, "quality/interpolation"):
-            demonstrations = demonstrations_of(trainer, stage)
-            assert isinstance(demonstrations, Tensor)
+            demonstrations = as_tensor(demonstrations_of(trainer, stage), "LogQuality interpolates")
             figure = interpolations(view, demonstrations.to(view.device))
             publish_figure(trainer, figure, "quality/interpolation", view.batches)
         report = {"stage": stage, "network": judge.network.name, "group": judge.group, "results": self.results}
@@ -187,8 +186,7 @@ class LogQuality(Callback):
                 known = None if labels is None else labels.to(view.device)
                 self.network = train_features(training, known, data=data_name(data), seed=self.seed)
                 save_features(self.network, path / f"{self.network.name}.pt")
-            held_out = demonstrations_of(trainer, stage)
-            assert isinstance(held_out, Tensor)
+            held_out = as_tensor(demonstrations_of(trainer, stage), "LogQuality compares")
             classes = classes_of(data, stage)
             self._judges[stage] = ImageJudge(
                 self.network,

@@ -15,7 +15,7 @@ from lightning_irl.callbacks.image_figures import DEMONSTRATIONS, DRAWS
 from lightning_irl.costs import TrajectoryCost
 from lightning_irl.environments import Environment
 from lightning_irl.metrics.imitation import correlation
-from lightning_irl.samplers import PolicySampler, Rollout
+from lightning_irl.samplers import Rollout, as_policy_sampler
 from lightning_irl.spaces.trajectory import Trajectory
 from lightning_irl.views import View
 
@@ -41,8 +41,7 @@ def rollout_figure(
     Returns:
         The figure; None where the environment has no two coordinates to show.
     """
-    sampler = view.sampler
-    assert isinstance(sampler, PolicySampler)
+    sampler = as_policy_sampler(view.sampler, "rollout_figure shows")
     environment = sampler.environment
     if environment.phase(demonstrations.observations) is None:
         return None

@@ -21,7 +21,7 @@ from lightning_irl.callbacks.rollouts import FRAMES, rollout_figure
 from lightning_irl.limits import at_least
 from lightning_irl.mcmc import sample_model
 from lightning_irl.spaces.event import Event, grey_levels, is_counted
-from lightning_irl.spaces.samples import each
+from lightning_irl.spaces.samples import to
 from lightning_irl.views import View
 
 TABLE_ROWS = 64
@@ -94,7 +94,7 @@ class LogSamples(Callback):
             return
         draw, key = found
         with aside(pl_module, seed=0):
-            demonstrations = each(lambda part: part.to(pl_module.device), demonstrations_of(trainer, stage))
+            demonstrations = to(demonstrations_of(trainer, stage), pl_module.device)
             with sparing_the_run(trainer, key):
                 figure = draw(pl_module, demonstrations)
                 if figure is not None:

@@ -17,7 +17,7 @@ from torch.nn.functional import logsigmoid
 from lightning_irl import objectives
 from lightning_irl.learners.score_function import score_function_loss
 from lightning_irl.processes import average, gather_each
-from lightning_irl.spaces.samples import Samples, count, doubled, each
+from lightning_irl.spaces.samples import Samples, count, doubled, to
 from lightning_irl.views.view import View, frozen, trainable
 
 TOLERANCE = 1e-10
@@ -87,7 +87,7 @@ def verify(view: View, demonstrations: Samples, num_draws: int | None = None, se
             reason = "demonstrations hold states alone, and log q is of states and actions, so there is no D to check"
         return Verification(None, None, None, None, None, reason, tuple(view.departures()))
     view.double().eval()
-    demonstrations = each(lambda part: part.to(view.device), doubled(demonstrations))
+    demonstrations = to(doubled(demonstrations), view.device)
     num_draws = num_draws or count(demonstrations) + count(demonstrations) // 3 + 1
     demonstrations = view.at_level(demonstrations)
     torch.manual_seed(seed)

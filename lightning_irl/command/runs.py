@@ -26,8 +26,7 @@ from pytorch_lightning.loggers import CSVLogger
 from lightning_irl import __version__
 from lightning_irl.errors import UserError
 from lightning_irl.files import folder_of, run_folder, whole, why_unwritable
-from lightning_irl.spaces.samples import join
-from lightning_irl.spaces.trajectory import Trajectory
+from lightning_irl.spaces.samples import fields_of, join
 
 RUNS = Path("runs")
 
@@ -152,12 +151,11 @@ class RunConfig(SaveConfigCallback):
 def save_predictions(outputs: list[Any], trainer: Trainer) -> Path:
     """Write the scores of all batches to ``predictions.npz``; with several processes, a file each.
 
-    An array for each score, for trajectories in place of ``samples`` one for each of their fields.
+    An array for each score, and in place of ``samples`` one for each field of a named tuple.
     """
     rank = f"-rank{trainer.global_rank}" if trainer.world_size > 1 else ""
     path = run_folder(trainer) / f"predictions{rank}.npz"
-    samples = join([batch["samples"] for batch in outputs])
-    fields = samples._asdict() if isinstance(samples, Trajectory) else {"samples": samples}
+    fields = fields_of(join([batch["samples"] for batch in outputs]))
     scores = {key: torch.cat([batch[key] for batch in outputs]) for key in outputs[0] if key != "samples"}
     kept = {key: part.float() if part.is_floating_point() else part for key, part in (fields | scores).items()}
     with whole(path) as aside, aside.open("wb") as file:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lightning_irl.costs.base import Cost
 from lightning_irl.spaces.event import Event, log_action_mass, validate_event
 from lightning_irl.spaces.samples import Samples
-from lightning_irl.spaces.trajectory import Trajectory
+from lightning_irl.spaces.trajectory import Trajectory, as_trajectory
 
 ABSORBING_SPEED = (
     10.0  # nats per unit of the parameter: a lone scalar would learn far slower than a network's output does
@@ -91,6 +91,4 @@ class TrajectoryCost(Cost):
 
     def forward(self, samples: Samples) -> Tensor:
         """Cost of trajectories of any length (B,)."""
-        if not isinstance(samples, Trajectory):
-            raise TypeError(f"TrajectoryCost takes a Trajectory, not {type(samples).__name__}")
-        return self.step_costs(samples).sum(1)
+        return self.step_costs(as_trajectory(samples, "TrajectoryCost takes")).sum(1)

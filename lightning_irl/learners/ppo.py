@@ -12,10 +12,10 @@ from lightning_irl.learners.base import Learner, Objective
 from lightning_irl.networks import mlp
 from lightning_irl.processes import counts_later, gather_each
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.samplers.policy import PolicySampler
+from lightning_irl.samplers.policy import as_policy_sampler
 from lightning_irl.spaces.event import Event, per_observation
 from lightning_irl.spaces.samples import Samples, select
-from lightning_irl.spaces.trajectory import Trajectory, cut
+from lightning_irl.spaces.trajectory import Trajectory, as_trajectory, cut
 
 
 class PPO(Learner):
@@ -85,11 +85,7 @@ class PPO(Learner):
         self._sizes = [0]  # steps of the round in each process
 
     def check(self, sampler: Sampler) -> None:
-        if not isinstance(sampler, PolicySampler):
-            raise ValueError(
-                f"PPO trains a PolicySampler, not {type(sampler).__name__}; set learner to Reparameterised or "
-                "ScoreFunction"
-            )
+        as_policy_sampler(sampler, "PPO trains", "set learner to Reparameterised or ScoreFunction")
 
     def departures(self) -> list[str]:
         return [] if self.discount == 1 else [f"discount is {self.discount}: later costs count less"]
@@ -111,9 +107,8 @@ class PPO(Learner):
 
     @torch.no_grad()
     def begin(self, sampler: Sampler, objective: Objective, samples: Samples) -> int:
-        assert isinstance(sampler, PolicySampler)
-        assert isinstance(samples, Trajectory)
-        log_pi = sampler.step_log_prob(samples)
+        samples = as_trajectory(samples, "PPO learns from")
+        log_pi = as_policy_sampler(sampler, "PPO trains").step_log_prob(samples)
         steps = cut(samples, 1)
         rewards = -objective(steps, log_pi.flatten()).view_as(log_pi)
         if self.event["absorbing"]:
@@ -166,7 +161,7 @@ class PPO(Learner):
         self.rounds += 1
 
     def loss(self, sampler: Sampler, objective: Objective, num_samples: int) -> Tensor:
-        assert isinstance(sampler, PolicySampler)
+        policy = as_policy_sampler(sampler, "PPO trains").policy
         part = self._descent % self.minibatches
         size = len(self._steps[0])
         if part == 0:
@@ -175,7 +170,7 @@ class PPO(Learner):
         chosen = self._order[self._part(size, part)]
         observation, action, time, old_log_pi, advantage, target = (field[chosen] for field in self._steps)
         self._descent += 1
-        ratio = (sampler.policy.log_prob(observation, action, time) - old_log_pi).exp()
+        ratio = (policy.log_prob(observation, action, time) - old_log_pi).exp()
         clipped = ratio.clamp(1 - self.clip, 1 + self.clip)
         gain = torch.minimum(ratio * advantage, clipped * advantage)
         error = (self.value(observation, time) - target).square()
@@ -189,5 +184,4 @@ class PPO(Learner):
 def an_absorbed(steps: Trajectory) -> Trajectory:
     """A transition of the absorbing state, made from the first of transitions."""
     one = select(steps, torch.zeros_like(steps.start[:1]))
-    assert isinstance(one, Trajectory)
     return one._replace(mask=torch.zeros_like(one.mask), terminal=torch.ones_like(one.terminal))

@@ -36,6 +36,10 @@ class SoftRiccati(SolvedLearner):
     _is_quadratic = False
 
     def check(self, sampler: Sampler) -> None:
+        self._world_and_policy(sampler)
+
+    @staticmethod
+    def _world_and_policy(sampler: Sampler) -> tuple[LinearQuadratic, TimeVaryingLinearGaussianPolicy]:
         if not isinstance(sampler, PolicySampler) or not isinstance(sampler.environment, LinearQuadratic):
             name = type(sampler).__name__
             place = f" in {type(sampler.environment).__name__}" if isinstance(sampler, PolicySampler) else ""
@@ -48,6 +52,7 @@ class SoftRiccati(SolvedLearner):
                 "SoftRiccati gives every step its own gain, which needs a TimeVaryingLinearGaussianPolicy, not "
                 f"{type(sampler.policy).__name__}"
             )
+        return sampler.environment, sampler.policy
 
     @torch.no_grad()
     def begin(self, sampler: Sampler, objective: Objective, samples: Samples) -> int:
@@ -56,11 +61,8 @@ class SoftRiccati(SolvedLearner):
         Raises:
             ValueError: if the objective is not a quadratic cost plus a positive multiple of log pi, or has no optimum.
         """
-        assert isinstance(sampler, PolicySampler)
-        world, policy = sampler.environment, sampler.policy
-        assert isinstance(world, LinearQuadratic)
-        assert isinstance(policy, TimeVaryingLinearGaussianPolicy)
-        steps, weight = self.quadratic_steps(world, objective, sampler.horizon, policy.gains.dtype)
+        world, policy = self._world_and_policy(sampler)
+        steps, weight = self.quadratic_steps(world, objective, self.event["horizon"], policy.gains.dtype)
         _, best = soft_riccati(world, QuadraticSteps(*(part / weight for part in steps)))
         policy.assign(*best)
         return 0

@@ -33,6 +33,10 @@ class SoftValueIteration(SolvedLearner):
     """
 
     def check(self, sampler: Sampler) -> None:
+        self._world_and_policy(sampler)
+
+    @staticmethod
+    def _world_and_policy(sampler: Sampler) -> tuple[TabularMDP, TabularPolicy]:
         if not isinstance(sampler, PolicySampler) or not isinstance(sampler.environment, TabularMDP):
             name = type(sampler).__name__
             place = f" in {type(sampler.environment).__name__}" if isinstance(sampler, PolicySampler) else ""
@@ -48,6 +52,7 @@ class SoftValueIteration(SolvedLearner):
                 "TabularPolicy with "
                 f"sees_time=true, not {type(sampler.policy).__name__}{sees_time}"
             )
+        return sampler.environment, sampler.policy
 
     @torch.no_grad()
     def begin(self, sampler: Sampler, objective: Objective, samples: Samples) -> int:
@@ -56,12 +61,10 @@ class SoftValueIteration(SolvedLearner):
         Raises:
             ValueError: if the objective is not a cost plus a positive multiple of log pi.
         """
-        assert isinstance(sampler, PolicySampler)
-        world, logits = sampler.environment, sampler.policy.logits
-        assert isinstance(world, TabularMDP)
-        assert isinstance(logits, Tensor)
-        costs, weight = self.step_costs(world, objective, sampler.horizon, logits.dtype)
-        logits.copy_(causal_backup(world, costs / weight, sampler.horizon).log_policy)
+        world, policy = self._world_and_policy(sampler)
+        horizon = self.event["horizon"]
+        costs, weight = self.step_costs(world, objective, horizon, policy.logits.dtype)
+        policy.logits.copy_(causal_backup(world, costs / weight, horizon).log_policy)
         return 0
 
     def step_costs(

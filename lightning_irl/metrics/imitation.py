@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_irl.spaces.samples import each, select
 from lightning_irl.spaces.trajectory import Trajectory, cut
 
 RewardFunction = Callable[[Trajectory], Tensor]  # transitions (B segments of one step) to rewards (B,)
@@ -57,14 +58,13 @@ def epic_distance(
 
 
 def _canonical(reward: RewardFunction, transitions: Trajectory, at: Tensor, over: Tensor, discount: float) -> Tensor:
-    here, states = (type(transitions)(*(part[index] for part in transitions)) for index in (at, over))
+    here, states = (select(transitions, index) for index in (at, over))
     num = len(at)
 
     def from_states(observation: Tensor) -> Tensor:
         """E[R(s, A, S')] of each state (num, *obs)."""
-        pairs = states.observations.repeat(len(observation), 1, *[1] * (observation.ndim - 1))
-        pairs[:, 0] = observation.repeat_interleave(num, 0)
-        repeated = Trajectory(pairs, *(part.repeat(len(observation), *[1] * (part.ndim - 1)) for part in states[1:]))
+        repeated = each(lambda part: part.repeat(len(observation), *[1] * (part.ndim - 1)), states)
+        repeated.observations[:, 0] = observation.repeat_interleave(num, 0)
         return reward(repeated).view(len(observation), num).double().mean(1)
 
     shift = from_states(here.observations[:, 1]) * discount - from_states(here.observations[:, 0])
@@ -126,7 +126,7 @@ def _feature_names(trajectory: Trajectory, num_actions: int, has_actions: bool) 
 def transitions_of(trajectory: Trajectory) -> Trajectory:
     """The steps in which an action was chosen, as segments of one step."""
     steps = cut(trajectory, 1)
-    return Trajectory(*(part[steps.mask[:, 0]] for part in steps))
+    return select(steps, steps.mask[:, 0])
 
 
 def visitation_distance(first: Tensor, second: Tensor, cells: int = 12) -> Tensor:

@@ -10,7 +10,7 @@ from lightning_irl.samplers.gaussian import GaussianSampler
 from lightning_irl.samplers.generator import GeneratorSampler
 from lightning_irl.samplers.mixture import GaussianMixtureSampler
 from lightning_irl.samplers.multiscale import MultiscaleFlow
-from lightning_irl.samplers.policy import PolicySampler, Rollout
+from lightning_irl.samplers.policy import PolicySampler, Rollout, as_policy_sampler
 from lightning_irl.samplers.transport import Transport
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "Rollout",
     "Sampler",
     "Transport",
+    "as_policy_sampler",
 ]

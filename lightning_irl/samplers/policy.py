@@ -17,7 +17,7 @@ from lightning_irl.policies.uniform import UniformPolicy
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.spaces.event import Event, has_bounds
 from lightning_irl.spaces.samples import Samples
-from lightning_irl.spaces.trajectory import Trajectory
+from lightning_irl.spaces.trajectory import Trajectory, as_trajectory
 
 
 class Rollout(NamedTuple):
@@ -147,6 +147,21 @@ class PolicySampler(Sampler):
 
     def log_prob(self, samples: Samples) -> Tensor:
         """log q of trajectories or segments (B,), given the states in them."""
-        if not isinstance(samples, Trajectory):
-            raise TypeError(f"PolicySampler scores a Trajectory, not {type(samples).__name__}")
-        return self.step_log_prob(samples).sum(1)
+        return self.step_log_prob(as_trajectory(samples, "PolicySampler scores")).sum(1)
+
+
+def as_policy_sampler(sampler: object, user: str, instead: str = "") -> PolicySampler:
+    """The sampler, which must be a policy.
+
+    Args:
+        sampler: of any kind.
+        user: what needs a policy, with its verb, for the message: ``PPO trains``.
+        instead: what to do about it, for the message.
+
+    Raises:
+        ValueError: naming the user, the sampler and what to do.
+    """
+    if not isinstance(sampler, PolicySampler):
+        advice = f"; {instead}" if instead else ""
+        raise ValueError(f"{user} a PolicySampler, not {type(sampler).__name__}{advice}")
+    return sampler

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_irl.spaces.samples import Finiteness, Samples
+
 
 class Trajectory(NamedTuple):
     """A batch of trajectories or segments, all of T steps.
@@ -43,6 +45,28 @@ class Trajectory(NamedTuple):
     def absorbed(self) -> Tensor:
         """Steps spent in the absorbing state (B, T), bool."""
         return ~self.mask & self.terminal[:, None]
+
+    def finiteness(self) -> Finiteness:
+        """Whether the observations are finite, and the first episode and step of one that is not."""
+        is_bad = ~torch.isfinite(self.observations).flatten(2).all(-1)
+        first = is_bad.flatten().long().argmax()
+        place = torch.stack([first // is_bad.shape[1], first % is_bad.shape[1]])
+        return Finiteness(torch.where(is_bad, torch.nan, 0.0), place)
+
+
+def as_trajectory(samples: Samples, user: str) -> Trajectory:
+    """The samples, which must be trajectories or segments.
+
+    Args:
+        samples: of any type.
+        user: what needs them, with its verb, for the message: ``PolicySampler scores``.
+
+    Raises:
+        TypeError: naming the user and what it was given.
+    """
+    if not isinstance(samples, Trajectory):
+        raise TypeError(f"{user} a Trajectory, not {type(samples).__name__}")
+    return samples
 
 
 def cut(trajectory: Trajectory, length: int) -> Trajectory:

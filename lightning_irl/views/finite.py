@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_irl.processes import counts_later
-from lightning_irl.spaces.samples import Samples
+from lightning_irl.spaces.samples import Samples, finiteness
 
 NOWHERE = (-1, -1)
 
@@ -69,13 +69,8 @@ class FiniteMonitor:
         """The same for draws of a sampler, under the name ``draws``; of trajectories with the first bad episode and its
         step.
         """
-        if isinstance(samples, Tensor):
-            self.watch("draws", samples, batch)
-            return
-        is_bad = ~torch.isfinite(samples.observations).flatten(2).all(-1)  # type: ignore[attr-defined]
-        first = is_bad.flatten().long().argmax()
-        place = torch.stack([first // is_bad.shape[1], first % is_bad.shape[1]])
-        self.watch("draws", torch.where(is_bad, torch.nan, 0.0), batch, place)
+        value, place = finiteness(samples)
+        self.watch("draws", value, batch, place)
 
     def check(self, saved: Callable[[], str] = str, here: bool = False) -> None:
         """Look at what all processes have kept since the last time, so that all stop together.

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.spaces.samples import Samples, each, join
-from lightning_irl.spaces.trajectory import Trajectory
+from lightning_irl.spaces.samples import Samples, device_of, join, plain, restored, to
 
 
 class Fusion:
@@ -38,8 +37,8 @@ class Fusion:
 
     def pool(self, samples: Samples) -> Samples:
         """All draws: the kept ones, and the current round's."""
-        self._follow((samples if isinstance(samples, Tensor) else samples[0]).device)
-        return join([*(draws for _, draws in self.kept), samples]) if self.kept else samples
+        self._follow(device_of(samples))
+        return join([*(restored(draws, samples) for _, draws in self.kept), samples]) if self.kept else samples
 
     @torch.no_grad()
     def log_density(self, samples: Samples, log_q: Tensor) -> Tensor:
@@ -53,14 +52,12 @@ class Fusion:
     def _follow(self, device: torch.device) -> None:
         """Move what is kept to the device of the draws: a checkpoint is read onto the host, before the view moves."""
         if self._device != device:
-            self.kept = [
-                (sampler.to(device), each(lambda part: part.to(device), draws)) for sampler, draws in self.kept
-            ]
+            self.kept = [(sampler.to(device), to(draws, device)) for sampler, draws in self.kept]
             self._device = device
 
     def state(self) -> list[Any]:
         """What a checkpoint keeps: plain tensors."""
-        return [(sampler.state_dict(), _plain(draws)) for sampler, draws in self.kept]
+        return [(sampler.state_dict(), plain(draws)) for sampler, draws in self.kept]
 
     def restore(self, state: list[Any], sampler: Sampler) -> None:
         """Take back what :meth:`state` gave, for a sampler of the same kind."""
@@ -68,8 +65,4 @@ class Fusion:
         for parameters, draws in state[-self.rounds :] if self.rounds else []:
             copy = sampler.snapshot()
             copy.load_state_dict(parameters)
-            self.kept.append((copy, draws if isinstance(draws, Tensor) else Trajectory(*draws)))
-
-
-def _plain(samples: Samples) -> Any:
-    return samples if isinstance(samples, Tensor) else tuple(samples)
+            self.kept.append((copy, draws))  # plain until the first draws of this run say their type
