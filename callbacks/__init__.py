@@ -8,6 +8,7 @@ from lightning_irl.callbacks.imitation import LogImitation
 from lightning_irl.callbacks.out_of_distribution import LogOutOfDistribution
 from lightning_irl.callbacks.partition import LogPartition
 from lightning_irl.callbacks.quality import LogQuality
+from lightning_irl.callbacks.report import Report
 from lightning_irl.callbacks.samples import LogSamples
 from lightning_irl.callbacks.summary import Summary
 from lightning_irl.callbacks.termination import Termination
@@ -22,6 +23,7 @@ __all__ = [
     "LogQuality",
     "LogSamples",
     "LogVideo",
+    "Report",
     "Summary",
     "Termination",
     "WandbLogger",

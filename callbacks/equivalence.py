@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 
 from lightning_irl.callbacks.failing import spares_the_run
 from lightning_irl.callbacks.publish import aside, publish_scalars
+from lightning_irl.callbacks.report import Report
 from lightning_irl.limits import at_least
 from lightning_irl.verification import monitor
 from lightning_irl.views import View
 
 
-class LogEquivalence(Callback):
+class LogEquivalence(Report):
     """Logs, on a training batch and fresh draws, how far log_z, gradient and generator loss are from the paper's
     equations.
 

@@ -6,13 +6,16 @@ import math
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
+from rich.console import RenderableType
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from lightning_irl.callbacks.failing import spares_the_run
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_report, publish_scalars
+from lightning_irl.callbacks.report import Report
+from lightning_irl.callbacks.tables import imitation_table
 from lightning_irl.costs import TrajectoryCost
 from lightning_irl.environments import Environment
 from lightning_irl.limits import at_least
@@ -37,7 +40,7 @@ FEW = 5  # held-out demonstrations with which features cannot tell
 SMALL_GAP = 0.5  # standard deviations of a feature over trajectories, beyond chance
 
 
-class LogImitation(Callback):
+class LogImitation(Report):
     """Rolls out the policy and logs how close it is to the demonstrations; silent where the sampler is no policy.
 
     With the true reward: ``imitation/return`` of the policy as trained and ``imitation/return_mode`` of its mode (means
@@ -147,6 +150,10 @@ class LogImitation(Callback):
             found[f"return{name}_stderr"] = float(returns.std() / len(returns) ** 0.5)
             found[f"normalised_return{name}"] = normalised_return(float(returns.mean()), self.random_return, expert)
         return found
+
+    def summary(self) -> list[RenderableType]:
+        """What the last evaluation found, and the verdict."""
+        return [imitation_table(self.results), self.verdict] if self.results else []
 
     def judge(self, gap: FeatureGap) -> str:
         """One line that says converged or not, and on what evidence.

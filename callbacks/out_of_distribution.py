@@ -6,14 +6,16 @@ import math
 from collections.abc import Callable
 
 import torch
-from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
+from rich.console import RenderableType
 from torch import Tensor
 
 from lightning_irl.callbacks.failing import spares_the_run
 from lightning_irl.callbacks.image_figures import histogram_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_scalars
 from lightning_irl.callbacks.quality import training_images
+from lightning_irl.callbacks.report import Report
 from lightning_irl.errors import UserError
 from lightning_irl.limits import at_least
 from lightning_irl.metrics.distances import separation
@@ -26,7 +28,7 @@ ENERGY, SAMPLER, RATIO = "energy c/T (nats)", "$-$log q of the sampler (nats)", 
 SCORES = {ENERGY: "energy", SAMPLER: "sampler", RATIO: "ratio"}
 
 
-class LogOutOfDistribution(Callback):
+class LogOutOfDistribution(Report):
     """Tells a second data module's test part from this one's by the cost, by -log q, and by their difference; for what
     it is worth.
 
@@ -69,6 +71,11 @@ class LogOutOfDistribution(Callback):
     @spares_the_run
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report(trainer, pl_module, "test")
+
+    def summary(self) -> list[RenderableType]:
+        """The chances by each score, in a line."""
+        found = ", ".join(f"{key.partition('auroc_')[2]} {value:.3f}" for key, value in self.results.items())
+        return [f"out of distribution, area under the ROC curve by {found} (0.5: by chance)"] if found else []
 
     def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self.data is None or not isinstance(pl_module, View) or getattr(trainer, "fast_dev_run", False):

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_warn
+from rich.console import RenderableType
 
 from lightning_irl.callbacks.evaluation import ends_here, means
 from lightning_irl.callbacks.failing import spares_the_run, sparing_the_run
@@ -22,6 +23,8 @@ from lightning_irl.callbacks.publish import (
     publish_report,
     publish_scalars,
 )
+from lightning_irl.callbacks.report import Report
+from lightning_irl.callbacks.tables import likelihood_table, partition_table
 from lightning_irl.limits import above, at_least
 from lightning_irl.metrics import KLOnGrid
 from lightning_irl.partition import PartitionEstimate, estimate_all
@@ -33,7 +36,7 @@ from lightning_irl.views import View
 ESTIMATES = 20  # in a run, by default
 
 
-class LogPartition(Callback):
+class LogPartition(Report):
     """Estimates log Z: cheaply after validation, in every way that applies at the end of ``fit`` and of ``test``.
 
     With log Z comes the model's negative log-likelihood, by the best estimate: the reliable one with the smallest
@@ -152,6 +155,15 @@ class LogPartition(Callback):
                 publish_figure(trainer, figure, "partition/history", view.batches)
         report = {"stage": stage, "estimates": [plain(e) for e in self.estimates], "results": self.results}
         publish_report(trainer, report, f"partition_{stage}")
+
+    def summary(self) -> list[RenderableType]:
+        """Estimates of log Z, and likelihoods by the best of them."""
+        if not self.results:
+            return []
+        best = best_estimate(self.estimates)
+        likelihoods = likelihood_table(self.results, bool(self.estimates), best.method if best else None)
+        tables = [partition_table(self.estimates)] if self.estimates else []
+        return [*tables, likelihoods] if likelihoods.row_count else [*tables]
 
     def _logged(self, trainer: Trainer, view: View, stage: str) -> set[str]:
         """Keys that were logged of these weights already: with the last validation, or with the test."""

@@ -7,14 +7,17 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
+from rich.console import RenderableType
 from torch import Tensor
 
 from lightning_irl.callbacks.failing import spares_the_run, sparing_the_run
 from lightning_irl.callbacks.figures import MOVES, check_drawing, draw_model
 from lightning_irl.callbacks.image_figures import interpolation_figure, neighbour_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_report, publish_scalars
+from lightning_irl.callbacks.report import Report
+from lightning_irl.callbacks.tables import quality_table
 from lightning_irl.datamodules.memory import MemoryDataModule
 from lightning_irl.errors import UserError
 from lightning_irl.files import run_folder
@@ -37,7 +40,7 @@ TRAIN = "train"
 COLUMNS, PATHS, STEPS = 12, 5, 11  # of the figures
 
 
-class LogQuality(Callback):
+class LogQuality(Report):
     """Judges draws of the sampler and of the model as images, beside held-out images: at the end of ``fit`` and in
     ``test``.
 
@@ -163,6 +166,10 @@ class LogQuality(Callback):
             publish_figure(trainer, figure, "quality/interpolation", view.batches)
         report = {"stage": stage, "network": judge.network.name, "group": judge.group, "results": self.results}
         publish_report(trainer, report, f"quality_{stage}")
+
+    def summary(self) -> list[RenderableType]:
+        """A table of the measures; held-out images are what a perfect sampler would score."""
+        return [quality_table(self.results, self.network_name)] if self.results else []
 
     def sources(self, view: View) -> tuple[dict[str, Tensor], dict[str, float]]:
         """Draws to be judged (num_samples, *shape) by source, as served; and ``ess``, the share of draws behind the

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_irl import objectives
@@ -17,6 +17,7 @@ from lightning_irl.callbacks.failing import spares_the_run, sparing_the_run
 from lightning_irl.callbacks.figures import check_drawing, image_figure, plane_figure
 from lightning_irl.callbacks.image_figures import CHAINS, chain_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, epochs_between, publish_figure, publish_table
+from lightning_irl.callbacks.report import Report
 from lightning_irl.callbacks.rollouts import FRAMES, rollout_figure
 from lightning_irl.limits import at_least
 from lightning_irl.mcmc import sample_model
@@ -27,7 +28,7 @@ from lightning_irl.views import View
 TABLE_ROWS = 64
 
 
-class LogSamples(Callback):
+class LogSamples(Report):
     """Draws what the pair has learned: in the middle of ``fit``, at its end, and in ``test``.
 
     Images become ``samples/grid`` (demonstrations, sampler, model) and ``samples/chain`` (chains from the sampler to

@@ -9,11 +9,12 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_irl.callbacks.failing import spares_the_run
 from lightning_irl.callbacks.publish import aside, publish_video
+from lightning_irl.callbacks.report import Report
 from lightning_irl.environments import Environment
 from lightning_irl.samplers import PolicySampler
 from lightning_irl.spaces.trajectory import Trajectory
@@ -22,7 +23,7 @@ from lightning_irl.views import View
 INCHES, DOTS = 1.5, 80  # of a scene's side, and in an inch
 
 
-class LogVideo(Callback):
+class LogVideo(Report):
     """Episodes of the policy side by side as ``samples/video``, a GIF, at the end of ``fit`` and in ``test``.
 
     Silent where the sampler is no policy or its environment draws no scenes
