@@ -18,7 +18,6 @@ from lightning_irl.callbacks.image_figures import interpolation_figure, neighbou
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_report, publish_scalars
 from lightning_irl.callbacks.report import Report
 from lightning_irl.callbacks.tables import quality_table
-from lightning_irl.datamodules.memory import MemoryDataModule
 from lightning_irl.errors import UserError
 from lightning_irl.files import run_folder
 from lightning_irl.limits import at_least
@@ -224,7 +223,7 @@ def training_images(data: Any, num: int | None) -> tuple[Tensor, Tensor | None]:
         data: a data module.
         num: of the images, drawn at random; None for all.
     """
-    if not isinstance(data, MemoryDataModule):
+    if not hasattr(data, "train_set"):  # only a MemoryDataModule gives its training samples by index
         images = torch.cat([batch.samples for batch in data.train_dataloader()])
         return images[:num], None
     served: Any = data.train_set()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -64,6 +62,9 @@ class DigitsDataModule(MemoryDataModule):
         check_serving(transform)
         if size is not None and size < 1:
             raise ValueError(f"size is {size}; it must be at least 1 pixel, or null for 8 x 8 as they are")
+        from sklearn.datasets import load_digits  # slow to import
+        from sklearn.model_selection import train_test_split
+
         images, labels = load_digits(return_X_y=True)
         rest, test, rest_labels, test_labels = train_test_split(
             images, labels, test_size=200, stratify=labels, random_state=SPLIT_SEED

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import mpmath
 import torch
 from torch import Tensor
 from torch.nn import Parameter
@@ -170,14 +169,16 @@ def monitor(view: View, demonstrations: Samples) -> dict[str, Tensor]:
 
 def reference_log_z(demo_cost: Tensor, demo_log_q: Tensor, sample_cost: Tensor, sample_log_q: Tensor) -> float:
     """The root of E_p[1 - D] = E_q[D] in 60 digits, by bracketing; arguments as of ``objectives.optimal_log_z``."""
+    import mpmath  # slow to import
+
     demo = [mpmath.mpf(value) for value in (-demo_cost - demo_log_q).tolist()]
     sample = [mpmath.mpf(value) for value in (-sample_cost - sample_log_q).tolist()]
     with mpmath.workdps(DIGITS):
 
-        def mean_sigmoid(logits: list[mpmath.mpf]) -> mpmath.mpf:
+        def mean_sigmoid(logits: list[Any]) -> Any:
             return mpmath.fsum(1 / (1 + mpmath.exp(-logit)) for logit in logits) / len(logits)
 
-        def difference(log_z: mpmath.mpf) -> mpmath.mpf:
+        def difference(log_z: Any) -> Any:
             # E_p[1-D] - E_q[D] = E_q[1-D] - E_p[D]; of the two, the form with the small numbers keeps its digits.
             not_demo = mean_sigmoid([log_z - value for value in demo])
             if not_demo < 0.5:

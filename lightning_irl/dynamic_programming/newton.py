@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
 ACCEPT, TRUST = 1e-4, 0.75  # of the predicted decrease: what a step must reach, and what lowers the damping
@@ -110,6 +109,8 @@ def limited_memory(
     def stop(_: numpy.ndarray) -> None:
         if best.slope <= tolerance or best.value < floor:
             raise StopIteration
+
+    from scipy.optimize import minimize  # slow to import
 
     options = {"maxcor": CORRECTIONS, "maxfun": max_steps, "maxiter": max_steps, "ftol": 0.0, "gtol": 0.0}
     minimize(value_and_gradient, start.cpu().numpy(), jac=True, method="L-BFGS-B", callback=stop, options=options)

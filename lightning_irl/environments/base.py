@@ -6,13 +6,15 @@ import abc
 import copy
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from matplotlib.axes import Axes
 from torch import Tensor, nn
 
 from lightning_irl.spaces.event import Event
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Step(NamedTuple):

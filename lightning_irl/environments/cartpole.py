@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from lightning_irl.environments.base import Environment, Step
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 GRAVITY, CART, POLE, HALF_LENGTH, FORCE, SECONDS = 9.8, 1.0, 0.1, 0.5, 10.0, 0.02
 MAX_POSITION, MAX_ANGLE = 2.4, 12 * 2 * math.pi / 360
@@ -73,6 +75,8 @@ class CartPole(Environment):
         return observation[..., 2:]
 
     def sketch(self, axes: Axes, observation: Tensor) -> bool:
+        from matplotlib.patches import Rectangle
+
         position, _, angle, _ = observation.tolist()
         tip = 2 * HALF_LENGTH
         axes.axhline(0, color="grey", linewidth=0.8)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.axes import Axes
 from torch import Tensor
 
 from lightning_irl.environments.base import Environment, Step
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 GRAVITY, LENGTH, MASS, SECONDS = 10.0, 1.0, 1.0, 0.05
 MAX_TORQUE, MAX_VELOCITY = 2.0, 8.0

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from scipy.stats import chi2
 from torch import Tensor
 
 from lightning_irl.mcmc.target import CostFunction
@@ -188,8 +187,10 @@ def pool(repeated: Sequence[PartitionEstimate]) -> PartitionEstimate:
     claimed = float((weights * own).square().sum().sqrt())
     doubts = [estimate.reason for estimate in repeated if not estimate.reliable and estimate.certifies][:1]
     if number > 1 and math.isfinite(claimed):
+        from scipy.special import gammaincinv  # slow to import
+
         spread = float(((values - values.mean()) / own).square().sum())
-        if spread > float(chi2.ppf(0.999, number - 1)):
+        if spread > 2 * float(gammaincinv((number - 1) / 2, 0.999)):  # the quantile of chi-squared
             doubts.append(
                 f"{number} repetitions spread by {float(values.std()):.2g} nats, more than their own errors allow"
             )
