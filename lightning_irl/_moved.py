@@ -29,6 +29,7 @@ ROOMS = {
     ),
 }
 MOVED = {f"lightning_irl.{name}": f"lightning_irl.{room}.{name}" for room, names in ROOMS.items() for name in names}
+MOVED["lightning_irl.views.energy"] = "lightning_irl.costs.energy"
 
 
 class MovedFinder(MetaPathFinder, Loader):

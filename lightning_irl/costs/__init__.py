@@ -3,6 +3,7 @@
 from lightning_irl.costs.autoencoder import AutoencoderCost
 from lightning_irl.costs.base import Cost
 from lightning_irl.costs.conv import ConvCost
+from lightning_irl.costs.energy import Energy, as_energy
 from lightning_irl.costs.ensemble import EnsembleStepCost
 from lightning_irl.costs.linear_step import LinearStepCost
 from lightning_irl.costs.mlp import MLPCost
@@ -19,6 +20,7 @@ __all__ = [
     "AutoencoderCost",
     "ConvCost",
     "Cost",
+    "Energy",
     "EnsembleStepCost",
     "LinearStepCost",
     "MLPCost",
@@ -31,4 +33,5 @@ __all__ = [
     "TiltedCost",
     "TrajectoryCost",
     "TrueRewardCost",
+    "as_energy",
 ]

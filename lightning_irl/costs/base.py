@@ -41,14 +41,15 @@ class Cost(nn.Module, abc.ABC):
         """
 
     def relative(self, samples: Any, sampler: Sampler, log_q: Tensor) -> Tensor:
-        """c(samples) (B,), given log q (B,) of the samples under a sampler: what is relative to that very one need not
-        score them again.
+        """c(samples) (B,), given log q (B,) of the samples under a sampler.
+
+        A cost that is defined relative to that sampler uses this log q and does not score the samples again.
         """
         return self(samples)  # type: ignore[no-any-return]
 
     def learned(self, samples: Any) -> Tensor:
-        """What of c(samples) learns (B,), in nats, before any bound: all of it, unless a cost has a part that is fixed,
-        or a bound.
+        """The trainable part of c(samples) (B,), in nats: without a fixed part and without a bound, where a cost has
+        them.
         """
         return self(samples)  # type: ignore[no-any-return]
 

@@ -7,9 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from lightning_irl.costs.energy import CostFunction, as_energy
 from lightning_irl.mcmc.hmc import HMC
 from lightning_irl.mcmc.kernel import Kernel, each
-from lightning_irl.mcmc.target import BaseTarget, CostFunction, SampleTarget, Target
+from lightning_irl.mcmc.target import BaseTarget, SampleTarget, Target
 from lightning_irl.processes import gather
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
@@ -152,7 +153,7 @@ class Chains(nn.Module):
         """exp(-c) in this module's coordinates; a cost that is relative to a flow gives its base."""
         if self.coordinates == "sample":
             return SampleTarget(cost, self.event)
-        transport = getattr(cost, "reference", None) or sampler
+        transport = as_energy(cost).reference or sampler
         if not isinstance(transport, Transport):
             raise ValueError(
                 f"chains: coordinates is base, but {type(transport).__name__} has none; use coordinates=sample, or a "

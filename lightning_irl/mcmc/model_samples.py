@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_irl.costs.energy import CostFunction, as_energy
 from lightning_irl.mcmc.hmc import HMC
 from lightning_irl.mcmc.kernel import Kernel
 from lightning_irl.mcmc.resampling import resample
-from lightning_irl.mcmc.target import CostFunction, Tempered, target_from
+from lightning_irl.mcmc.target import target_from
 from lightning_irl.samplers.base import Sampler
 
 ADAPT_RATE = 0.5  # in the first half of the moves
@@ -89,7 +90,7 @@ def sample_model(
     if not moves:
         return ModelSamples(samples, samples[:, None], ess, math.nan)
     kernel = kernel or HMC()
-    target = target_from(cost if temperature == 1 else Tempered(cost, temperature), sampler)
+    target = target_from(as_energy(cost).at(temperature), sampler)
     state = kernel.init(target.to_position(samples), target.potential)
     size, path, accepted = torch.tensor(float(kernel.step_size)), [samples], []
     for move in range(moves):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_irl.mcmc.target import CostFunction, relative_cost
+from lightning_irl.costs.energy import CostFunction, as_energy
 from lightning_irl.samplers.base import Sampler
 
 
@@ -28,12 +28,12 @@ def resample(
     Returns:
         Samples (num_samples, *shape) in random order, and the pool's effective sample size over its size.
     """
-    parts = []
+    energy, parts = as_energy(cost), []
     for start in range(0, pool, batch_size):
         samples, log_q = sampler.sample(min(batch_size, pool - start))
         if log_q is None:
             raise ValueError(f"sampler {type(sampler).__name__} has no density to weigh its draws by")
-        parts.append((samples, -relative_cost(cost, samples, sampler, log_q).double() - log_q.double()))
+        parts.append((samples, energy.log_weights(samples, sampler, log_q)))
     samples = torch.cat([part[0] for part in parts])
     weights = torch.cat([part[1] for part in parts]).softmax(0)
     comb = (torch.arange(num_samples, device=samples.device) + torch.rand((), device=samples.device)) / num_samples

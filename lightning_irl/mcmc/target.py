@@ -3,49 +3,15 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from lightning_irl.costs.energy import CostFunction, as_energy
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.transport import Transport, standard_normal_log_prob
 from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.support import RealSupport, support_of
-
-CostFunction = Callable[..., Tensor]  # samples to (B,)
-
-
-def relative_cost(cost: CostFunction, samples: Tensor, sampler: Sampler, log_q: Tensor) -> Tensor:
-    """Cost of samples (B, *shape) whose log q (B,) under a sampler is known; (B,).
-
-    A cost that is relative to that very sampler (:meth:`lightning_irl.costs.Cost.relative`) need not score the samples
-    again.
-    """
-    relative = getattr(cost, "relative", None)
-    value: Tensor = cost(samples) if relative is None else relative(samples, sampler, log_q)
-    return value
-
-
-@dataclass(frozen=True)
-class Tempered:
-    """c/T, a function of samples (B, *shape), for chains at exp(-c/T).
-
-    Attributes:
-        cost: c.
-        temperature: T.
-    """
-
-    cost: CostFunction
-    temperature: float
-
-    def __call__(self, samples: Tensor) -> Tensor:
-        return self.cost(samples) / self.temperature
-
-    def relative(self, samples: Tensor, sampler: Sampler, log_q: Tensor) -> Tensor:
-        """The same, given log q (B,) of the samples under a sampler."""
-        return relative_cost(self.cost, samples, sampler, log_q) / self.temperature
 
 
 class Target(abc.ABC):
@@ -57,7 +23,7 @@ class Target(abc.ABC):
     """
 
     def __init__(self, cost: CostFunction, event: Event) -> None:
-        self.cost, self.event = cost, event
+        self.energy, self.event = as_energy(cost), event
         self.shape = tuple(event["shape"])
 
     @abc.abstractmethod
@@ -98,14 +64,14 @@ class SampleTarget(Target):
 
     def potential(self, position: Tensor) -> Tensor:
         if isinstance(self.support, RealSupport):  # coordinates as they are, in the innermost loop of every chain
-            return self.cost(position if len(self.shape) == 1 else position.reshape(len(position), *self.shape))
+            return self.energy(position if len(self.shape) == 1 else position.reshape(len(position), *self.shape))
         samples, log_det = self.constrain(position)
-        return self.cost(samples) - log_det
+        return self.energy(samples) - log_det
 
     def beside(self, start: Sampler, position: Tensor) -> tuple[Tensor, Tensor]:
         samples, log_det = self.constrain(position)
         log_q = start.log_prob(samples)
-        return log_q + log_det, log_det - relative_cost(self.cost, samples, start, log_q)
+        return log_q + log_det, log_det - self.energy.relative(samples, start, log_q)
 
 
 class BaseTarget(Target):
@@ -145,13 +111,13 @@ class BaseTarget(Target):
             return log_base, -potential
         samples, log_det = self.constrain(position)
         log_q = start.log_prob(samples)
-        return log_q + log_det, log_det - relative_cost(self.cost, samples, start, log_q)
+        return log_q + log_det, log_det - self.energy.relative(samples, start, log_q)
 
     def _both(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """log density of the base (B,), and U (B,)."""
         samples, log_det = self.constrain(position)
         log_base = standard_normal_log_prob(position)
-        cost = relative_cost(self.cost, samples, self.transport, log_base - log_det)
+        cost = self.energy.relative(samples, self.transport, log_base - log_det)
         return log_base, cost - log_det
 
 

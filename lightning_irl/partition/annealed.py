@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_irl.costs.energy import CostFunction
 from lightning_irl.mcmc import hmc
-from lightning_irl.mcmc.target import CostFunction
 from lightning_irl.partition.diagnostics import LogMean, effective_sample_size, log_mean_exp, pareto_k_hat
 from lightning_irl.partition.estimate import CONFIDENCE_95, PartitionEstimate
 from lightning_irl.partition.path import GeometricPath

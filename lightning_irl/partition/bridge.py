@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from lightning_irl.mcmc.target import CostFunction
+from lightning_irl.costs.energy import CostFunction
 from lightning_irl.partition.diagnostics import chain_blocks, chain_effective_size, split_r_hat
 from lightning_irl.partition.draws import ModelDraws, as_model_draws, draw_model
 from lightning_irl.partition.estimate import PartitionEstimate

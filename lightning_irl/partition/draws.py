@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_irl.costs.energy import CostFunction
 from lightning_irl.mcmc import hmc
 from lightning_irl.mcmc.kernel import init
-from lightning_irl.mcmc.target import CostFunction
 from lightning_irl.partition.annealed import AnnealedRun, annealed_run
 from lightning_irl.partition.diagnostics import effective_sample_size, split_r_hat
 from lightning_irl.processes import gather

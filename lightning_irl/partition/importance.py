@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from lightning_irl.mcmc.target import CostFunction, relative_cost
+from lightning_irl.costs.energy import CostFunction, as_energy
 from lightning_irl.partition.diagnostics import effective_sample_size, log_mean_exp, pareto_k_hat
 from lightning_irl.partition.estimate import PartitionEstimate
 from lightning_irl.partition.path import require_density
@@ -52,21 +52,21 @@ def importance_log_weights(
     nats.
     """
     require_density(sampler)
-    batches = []
+    energy, batches = as_energy(cost), []
     for done in range(0, num_samples, batch_size):
         samples, log_q = sampler.sample(min(batch_size, num_samples - done))
         assert log_q is not None
-        batches.append(-relative_cost(cost, samples, sampler, log_q).to(torch.float64) - log_q.to(torch.float64))
+        batches.append(energy.log_weights(samples, sampler, log_q))
     return gather(torch.cat(batches))
 
 
 @torch.no_grad()
 def log_ratios(cost: CostFunction, sampler: Sampler, samples: Tensor, batch_size: int = 4096) -> Tensor:
     """-c - log q (B,) at given samples (B, *shape), float64, in nats."""
-    ratios = []
+    energy, ratios = as_energy(cost), []
     for part in samples.split(batch_size):
         log_q = sampler.log_prob(part)
-        ratios.append(-relative_cost(cost, part, sampler, log_q).to(torch.float64) - log_q.to(torch.float64))
+        ratios.append(energy.log_weights(part, sampler, log_q))
     return torch.cat(ratios)
 
 

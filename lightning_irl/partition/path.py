@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lightning_irl.costs.energy import CostFunction
 from lightning_irl.mcmc.kernel import ChainState, Potential, gradient_at, gradients_enabled
-from lightning_irl.mcmc.target import CostFunction, target_from
+from lightning_irl.mcmc.target import target_from
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.spaces.event import Event, require_continuous
 

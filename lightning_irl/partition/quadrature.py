@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from itertools import chain
 
 import numpy
 import torch
 from torch import Tensor
 
-from lightning_irl.mcmc.target import CostFunction
+from lightning_irl.costs.energy import CostFunction, Energy, as_energy
 from lightning_irl.partition.estimate import PartitionEstimate
 from lightning_irl.spaces.event import Event, dimension, is_counted, per_coordinate
 from lightning_irl.spaces.lattice import Lattice
@@ -63,8 +61,9 @@ def quadrature(
     Raises:
         ValueError: for more than two coordinates, too many states, or one edge without the other.
     """
+    energy = as_energy(cost)
     if is_counted(event):
-        return _sum_over_states(cost, event, batch_size)
+        return _sum_over_states(energy, event, batch_size)
     size = dimension(event)
     if size > 2:
         raise ValueError(f"quadrature is for 1 or 2 coordinates and the event has {size}; use annealed or bridge")
@@ -72,13 +71,13 @@ def quadrature(
         raise ValueError("give both low and high, or neither")
     centre, half, fixed = _grid_of(event, low, high)
     panels = max((points or (1024 if size == 1 else 256)) // NODES_PER_PANEL, 2)
-    log_z = _integrate(cost, event, centre, half, panels, batch_size)
+    log_z = _integrate(energy, event, centre, half, panels, batch_size)
     enlarged = refined = math.inf if not fixed else 0.0
     for _ in range(0 if fixed else MAX_ENLARGEMENTS):
         if (NODES_PER_PANEL * panels * ENLARGEMENT) ** size > MAX_POINTS:
             break
         half, panels = half * ENLARGEMENT, math.ceil(panels * ENLARGEMENT)
-        previous, log_z = log_z, _integrate(cost, event, centre, half, panels, batch_size)
+        previous, log_z = log_z, _integrate(energy, event, centre, half, panels, batch_size)
         enlarged = abs(log_z - previous)
         if enlarged < TOLERANCE:
             break
@@ -87,7 +86,7 @@ def quadrature(
         if refined < math.inf and (NODES_PER_PANEL * panels * 2) ** size > MAX_POINTS:
             break
         panels *= 2
-        previous, log_z = log_z, _integrate(cost, event, centre, half, panels, batch_size)
+        previous, log_z = log_z, _integrate(energy, event, centre, half, panels, batch_size)
         refined = abs(log_z - previous)
         if refined < TOLERANCE:
             break
@@ -112,7 +111,7 @@ def quadrature(
 
 
 @torch.no_grad()
-def _sum_over_states(cost: CostFunction, event: Event, batch_size: int) -> PartitionEstimate:
+def _sum_over_states(energy: Energy, event: Event, batch_size: int) -> PartitionEstimate:
     lattice = Lattice(event)
     if lattice.num_states > MOST_STATES:
         raise ValueError(
@@ -120,10 +119,10 @@ def _sum_over_states(cost: CostFunction, event: Event, batch_size: int) -> Parti
             f"{lattice.levels}^{lattice.dimension}; "
             "use importance"
         )
-    like = next(_parameters(cost), torch.empty(0))
+    like = next(energy.tensors(), torch.empty(0))
     total = torch.tensor(-math.inf, dtype=torch.float64)
     for levels in lattice.states(batch_size):
-        values = -cost(lattice.to_samples(levels.to(like.device), like.dtype)).to(torch.float64).cpu()
+        values = -energy(lattice.to_samples(levels.to(like.device), like.dtype)).to(torch.float64).cpu()
         total = torch.logaddexp(total, torch.logsumexp(values, 0))
     log_z = float(total)
     return PartitionEstimate(
@@ -151,7 +150,7 @@ def _grid_of(event: Event, low: float | None, high: float | None) -> tuple[Tenso
 
 
 @torch.no_grad()
-def _integrate(cost: CostFunction, event: Event, centre: Tensor, half: Tensor, panels: int, batch_size: int) -> float:
+def _integrate(energy: Energy, event: Event, centre: Tensor, half: Tensor, panels: int, batch_size: int) -> float:
     """log of the integral of exp(-c) over the rectangle centre +- half, in float64."""
     reference, weights = (torch.from_numpy(values) for values in numpy.polynomial.legendre.leggauss(NODES_PER_PANEL))
     edges = torch.linspace(-1, 1, panels + 1, dtype=torch.float64)[:-1]
@@ -160,21 +159,10 @@ def _integrate(cost: CostFunction, event: Event, centre: Tensor, half: Tensor, p
     axes = [middle + width * unit for middle, width in zip(centre, half, strict=True)]
     grid = torch.cartesian_prod(*axes).reshape(-1, len(axes))
     log_weights = torch.cartesian_prod(*[log_weight + width.log() for width in half]).reshape(-1, len(axes)).sum(-1)
-    device = next((parameter.device for parameter in _parameters(cost)), torch.device("cpu"))
+    device = next((parameter.device for parameter in energy.tensors()), torch.device("cpu"))
     total = torch.tensor(-math.inf, dtype=torch.float64)
     for nodes, log_node_weights in zip(grid.split(batch_size), log_weights.split(batch_size), strict=True):
         samples = nodes.to(device, torch.get_default_dtype()).reshape(-1, *event["shape"])
-        values = log_node_weights - cost(samples).to(torch.float64).cpu()
+        values = log_node_weights - energy(samples).to(torch.float64).cpu()
         total = torch.logaddexp(total, torch.logsumexp(values, 0))
     return float(total)
-
-
-def _parameters(cost: CostFunction) -> Iterator[Tensor]:
-    """Parameters and floating buffers of the module that ``cost`` is, whose method it is, or that it divides by a
-    temperature.
-    """
-    owner = getattr(cost, "__self__", cost)
-    if not isinstance(owner, torch.nn.Module):
-        inside = getattr(owner, "cost", None)
-        return iter(()) if inside is None else _parameters(inside)
-    return chain(owner.parameters(), (buffer for buffer in owner.buffers() if buffer.is_floating_point()))

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lightning_irl.mcmc.target import CostFunction
+from lightning_irl.costs.energy import CostFunction, as_energy
 from lightning_irl.objectives import mixture_log_density
 from lightning_irl.partition.annealed import AnnealedRun, annealed_run
 from lightning_irl.partition.bridge import bridge_log_ratios, model_log_ratios
@@ -320,13 +320,12 @@ def _check_unseen(
 def _training_quantities(
     cost: CostFunction, sampler: Sampler, demonstrations: Samples, num_samples: int, batch_size: int
 ) -> list[PartitionEstimate]:
+    energy = as_energy(cost)
     samples, sample_log_q = sampler.sample(num_samples)
     assert sample_log_q is not None
-    demo_cost = torch.cat([cost(part).double() for part in pieces(demonstrations, batch_size)])
+    demo_cost = energy.in_pieces(demonstrations, batch_size)
     demo_log_q = torch.cat([sampler.log_prob(part).double() for part in pieces(demonstrations, batch_size)])
-    sample_cost, sample_log_q = gather_each(
-        torch.cat([cost(part).double() for part in pieces(samples, batch_size)]), sample_log_q.double()
-    )
+    sample_cost, sample_log_q = gather_each(energy.in_pieces(samples, batch_size), sample_log_q.double())
     solved = discriminator(demo_cost, demo_log_q, sample_cost, sample_log_q)
     demo_log_mu = mixture_log_density(-demo_cost - solved.log_z, demo_log_q)
     sample_log_mu = mixture_log_density(-sample_cost - solved.log_z, sample_log_q)

@@ -1,6 +1,7 @@
 """What is added to the cost's loss: Regulariser and its kinds."""
 
-from lightning_irl.regularisers.base import Energy, Regulariser
+from lightning_irl.costs.energy import Energy
+from lightning_irl.regularisers.base import Regulariser
 from lightning_irl.regularisers.cost_offset import CostOffset
 from lightning_irl.regularisers.energy_magnitude import EnergyMagnitude
 from lightning_irl.regularisers.gradient_penalty import GradientPenalty

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import abc
 import re
-from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from lightning_irl.costs.energy import CostFunction, Energy, as_energy
 from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.samples import Samples
-
-Energy = Callable[[Samples], Tensor]  # samples (B, *shape) -> c/T (B,), in nats
-
-
-def learned(energy: Energy, samples: Samples) -> Tensor:
-    """What of an energy of samples (B, *shape) learns, as the energy says it
-    (:meth:`lightning_irl.costs.Cost.learned`), else all of it; (B,), in nats.
-    """
-    value: Tensor = getattr(energy, "learned", energy)(samples)
-    return value
 
 
 class Regulariser(nn.Module, abc.ABC):
@@ -66,6 +56,6 @@ class Regulariser(nn.Module, abc.ABC):
                 the model.
         """
 
-    def forward(self, energy: Energy, demonstrations: Samples, samples: Samples) -> Tensor:
+    def forward(self, energy: CostFunction, demonstrations: Samples, samples: Samples) -> Tensor:
         """The term, a scalar; arguments as of :meth:`penalty`."""
-        return self.weight * self.penalty(energy, demonstrations, samples)
+        return self.weight * self.penalty(as_energy(energy), demonstrations, samples)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from lightning_irl.costs.energy import Energy
 from lightning_irl.processes import gather_each
-from lightning_irl.regularisers.base import Energy, Regulariser, learned
+from lightning_irl.regularisers.base import Regulariser
 from lightning_irl.spaces.samples import Samples, count, join
 
 
 class CostOffset(Regulariser):
-    r"""((E_p[f] + E_-[f]) / 2)^2, f being what of c/T learns (:meth:`lightning_irl.costs.Cost.learned`).
+    r"""((E_p[f] + E_-[f]) / 2)^2, f being the trainable part of c/T (:meth:`lightning_irl.costs.Cost.learned`).
 
     The second mean is over the negative samples: draws of q, or ends of chains.
 
@@ -37,6 +38,6 @@ class CostOffset(Regulariser):
         return f"{super().departure()}, which holds its constant; where that is free, the best model is the same"
 
     def penalty(self, energy: Energy, demonstrations: Samples, samples: Samples) -> Tensor:
-        costs = learned(energy, join([demonstrations, samples]))
+        costs = energy.learned(join([demonstrations, samples]))
         demo_cost, sample_cost = gather_each(*costs.split([count(demonstrations), count(samples)]))
         return ((demo_cost.mean() + sample_cost.mean()) / 2).square()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from lightning_irl.costs.energy import Energy
 from lightning_irl.processes import gather_each
-from lightning_irl.regularisers.base import Energy, Regulariser, learned
+from lightning_irl.regularisers.base import Regulariser
 from lightning_irl.spaces.samples import Samples, count, join
 
 
 class EnergyMagnitude(Regulariser):
-    r"""E_p[f^2] + E_-[f^2], f being what of c/T learns: all of it, of a tilted cost the tilt (Du and Mordatch 2019,
-    arXiv 1903.08689).
+    r"""E_p[f^2] + E_-[f^2], f being the trainable part of c/T: all of it, or the tilt of a tilted cost
+    (Du and Mordatch 2019, arXiv 1903.08689).
 
     The second mean is over the negative samples: draws of q, or ends of chains, as in the source.
 
@@ -31,6 +32,6 @@ class EnergyMagnitude(Regulariser):
     """
 
     def penalty(self, energy: Energy, demonstrations: Samples, samples: Samples) -> Tensor:
-        costs = learned(energy, join([demonstrations, samples]))
+        costs = energy.learned(join([demonstrations, samples]))
         demo_cost, sample_cost = gather_each(*costs.split([count(demonstrations), count(samples)]))
         return demo_cost.square().mean() + sample_cost.square().mean()

@@ -7,8 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lightning_irl.costs.energy import Energy
 from lightning_irl.processes import gather
-from lightning_irl.regularisers.base import Energy, Regulariser
+from lightning_irl.regularisers.base import Regulariser
 from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.samples import Samples
 

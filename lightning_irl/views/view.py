@@ -19,6 +19,7 @@ from torchmetrics import MeanMetric
 
 from lightning_irl import objectives, processes
 from lightning_irl.costs.base import Cost
+from lightning_irl.costs.energy import Energy
 from lightning_irl.learners import Learner, Reparameterised
 from lightning_irl.limits import above, at_least
 from lightning_irl.processes import share
@@ -30,7 +31,6 @@ from lightning_irl.spaces.samples import Samples, count, join
 from lightning_irl.spaces.trajectory import Trajectory, cut
 from lightning_irl.views import averages, checkpoints, factories, launched, monitors, options, trainer_limits
 from lightning_irl.views.devices import check_device
-from lightning_irl.views.energy import Energy
 from lightning_irl.views.environment import compare_with_environment
 from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
 from lightning_irl.views.guided_cost import GuidedCost

@@ -5,13 +5,12 @@ ones that are not.
 import torch
 
 from lightning_irl.costs import MLPCost
+from lightning_irl.costs.energy import Energy
 from lightning_irl.partition.diagnostics import _generalised_pareto_shape
-from lightning_irl.partition.quadrature import _parameters
 from lightning_irl.samplers import GaussianSampler
 from lightning_irl.samplers.pixel_likelihood import one_of
 from lightning_irl.spaces.event import make_event
 from lightning_irl.spaces.support import BoxSupport
-from lightning_irl.views.energy import Energy
 from lightning_irl.views.fusion import Fusion
 
 
@@ -24,7 +23,7 @@ def test_k_hat():
 
 def test_quadrature_finds_the_device_of_a_cost_over_its_temperature():
     cost = MLPCost(make_event("point", [2]), hidden=[4])
-    found = {id(one) for one in _parameters(Energy(cost, 2.0))}
+    found = {id(one) for one in Energy(cost, 2.0).tensors()}
     assert {id(one) for one in cost.parameters()} <= found
 
 

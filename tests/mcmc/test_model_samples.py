@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from lightning_irl.costs import MLPCost, TiltedCost
+from lightning_irl.costs.energy import Energy
 from lightning_irl.mcmc import MALA, sample_model
 from lightning_irl.samplers import BroadSampler, GaussianSampler
 from lightning_irl.spaces.event import make_event
-from lightning_irl.views.energy import Energy
 
 EVENT = make_event("image", [1, 2, 2])
 
