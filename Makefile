@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: fit test check test-gpu test-lowest clean
+.PHONY: fit test test-quick check test-gpu test-lowest clean
 
 fit: $(VENV)/installed  ## train the digits through the density GAN on the data that ships with scikit-learn
 	$(BIN)/lightning-irl fit --config gan/digits
@@ -11,6 +11,10 @@ fit: $(VENV)/installed  ## train the digits through the density GAN on the data 
 
 test: $(VENV)/installed check  ## style, types, doctests and tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not gpu and not slow"
+
+test-quick: $(VENV)/installed  ## the tests that answer within two minutes: without long ones and without the command line
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not gpu and not slow and not long" \
+		--ignore tests/integration
 
 check: $(VENV)/installed  ## what a contributor runs before a commit, without the tests
 	$(BIN)/ruff check .

@@ -1,7 +1,15 @@
+from __future__ import annotations
+
+import resource
 import struct
 
 import pytest
 import torch
+
+LONG = 8.0  # CPU seconds of a test and of the processes that it starts, above which it is marked
+MARKS = {"long", "slow", "gpu"}
+SPENT = "CPU seconds"  # the property of a report that says it
+STARTED = pytest.StashKey[float]()
 
 
 @pytest.fixture(autouse=True)
@@ -20,3 +28,36 @@ def idx_images(tmp_path_factory):
             head = struct.pack(f">{1 + array.dim()}i", magic, *array.shape)
             (root / f"{name}-ubyte").write_bytes(head + array.to(torch.uint8).numpy().tobytes())
     return root
+
+
+def cpu_seconds():
+    """Of this process and of those that it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    item.stash[STARTED] = cpu_seconds()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item):
+    try:
+        return (yield)
+    finally:
+        item.user_properties.append((SPENT, cpu_seconds() - item.stash[STARTED]))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the tests cost; and which are long without the mark, as a warning, since a busy machine is slower."""
+    reports = [report for found in terminalreporter.stats.values() for report in found if hasattr(report, "when")]
+    spent = {report: dict(report.user_properties).get(SPENT) for report in reports if report.when == "teardown"}
+    spent = {report: seconds for report, seconds in spent.items() if seconds is not None}
+    terminalreporter.write_line(f"{len(spent)} tests took {sum(spent.values()):.0f} CPU seconds")
+    unmarked = {r.nodeid: seconds for r, seconds in spent.items() if seconds > LONG and MARKS.isdisjoint(r.keywords)}
+    if unmarked:
+        terminalreporter.section(f"above {LONG:.0f} CPU seconds and not marked long", yellow=True)
+        for name, seconds in sorted(unmarked.items(), key=lambda item: -item[1]):
+            terminalreporter.write_line(f"{seconds:7.1f}  {name}")

@@ -97,6 +97,7 @@ def test_optimal_log_z_is_the_root(case, dtype):
     assert abs(float(solved) - exact) <= 20 * torch.finfo(dtype).eps * scale
 
 
+@pytest.mark.long
 def test_optimal_log_z_on_hard_random_cases():
     generator = torch.Generator().manual_seed(1)
     for index in range(100):

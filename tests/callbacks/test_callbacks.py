@@ -69,6 +69,7 @@ def logged(folder):
     return {key: [float(row[key]) for row in rows if row[key]] for key in rows[0]}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("view", [GAN, EBM])
 def test_points_leave_figures_estimates_and_documented_keys(tmp_path, view, capsys):
     _, trainer, data = run(tmp_path, view)
@@ -146,6 +147,7 @@ def test_looking_does_not_change_what_is_trained(tmp_path):
         assert torch.equal(value, looked.state_dict()[name]), name
 
 
+@pytest.mark.long
 def test_tensorboard_gets_the_images(tmp_path):
     pytest.importorskip("tensorboard")
     run(tmp_path, loggers=[TensorBoardLogger(tmp_path, name="", version="")])
@@ -157,6 +159,7 @@ def test_tensorboard_gets_the_images(tmp_path):
     assert "partition/log_z_bridge" in events.Tags()["scalars"]
 
 
+@pytest.mark.long
 def test_wandb_goes_offline_by_itself(tmp_path, monkeypatch, capfd):
     wandb = pytest.importorskip("wandb")
     for name in ("WANDB_API_KEY", "WANDB_MODE"):

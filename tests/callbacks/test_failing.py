@@ -183,6 +183,7 @@ leave()  # else a thread of gloo may abort the interpreter's end
 """
 
 
+@pytest.mark.long
 def test_where_one_process_fails_all_leave_and_go_on_together(tmp_path):
     start = [sys.executable, "-c", TOGETHER, str(tmp_path / "meeting")]
     started = [subprocess.Popen([*start, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(3)]

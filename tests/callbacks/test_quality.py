@@ -66,6 +66,7 @@ def other_digits(folder, side=8, low=0.0, high=1.0):
     return ArrayDataModule(str(folder / "noise.npy"), low=low, high=high)
 
 
+@pytest.mark.long
 def test_two_epochs_on_digits_leave_documented_numbers_and_figures(tmp_path, capsys):
     other = LogOutOfDistribution(other_digits(tmp_path), num_samples=200)
     quality = LogQuality(num_samples=400, every_n_epochs=1)  # two groups of 200
@@ -99,6 +100,7 @@ def test_two_epochs_on_digits_leave_documented_numbers_and_figures(tmp_path, cap
     assert json.loads((tmp_path / "quality_test.json").read_text())["network"] == name
 
 
+@pytest.mark.long
 def test_looking_does_not_change_what_is_trained(tmp_path, network):
     other = LogOutOfDistribution(other_digits(tmp_path), num_samples=50)
     quality = LogQuality(num_samples=50, every_n_epochs=1, features=network)
@@ -146,6 +148,7 @@ def test_attributes_are_no_classes():
     assert data_name(data) == "fashionmnist"
 
 
+@pytest.mark.long
 def test_more_sources_are_judged_by_name(tmp_path, network):
     quality = LogQuality(num_samples=60, features=network)
     view, trainer, data = run(tmp_path, [quality])

@@ -585,6 +585,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="measures memory by /proc")
 def test_a_workers_own_memory_does_not_hold_the_images(tmp_path):
     """75 MiB of images and 19 MiB of names, of which a worker that is forked or spawned has no copy of its own."""

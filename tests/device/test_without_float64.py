@@ -66,6 +66,7 @@ def test_from_the_command_line(device, tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
+@pytest.mark.long
 def test_auto_is_the_cpu_there(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     assert chosen_accelerator("auto") == "auto"

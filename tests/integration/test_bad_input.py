@@ -264,6 +264,7 @@ def checkpoint():
     return str(path)
 
 
+@pytest.mark.long
 def test_checkpoints_of_other_kinds(refused, checkpoint):
     content = Path(checkpoint).read_bytes()
     Path("cut.ckpt").write_bytes(content[: len(content) // 2])

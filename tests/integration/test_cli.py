@@ -200,6 +200,7 @@ def test_configs_lists_what_ships(capsys):
     assert "gan/eight_gaussians" in printed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in shipped_configs() if name.split("/")[0] not in OVERLAYS])
 def test_the_facts_hold_for_every_shipped_config(name, capsys, idx_images):
     is_large = "ImageDataModule" in (CONFIGS / f"{name}.yaml").read_text()
@@ -235,6 +236,7 @@ def test_verify_without_a_density_says_why(capsys):
     assert "GeneratorSampler" in result["reason"]
 
 
+@pytest.mark.long
 def test_a_cost_and_a_sampler_from_outside_the_package():
     """Through the console script, from a user's folder, with nothing registered."""
     Path("mine.py").write_text("print('a module that prints')\n" + OUTSIDE)
@@ -254,6 +256,7 @@ def test_a_cost_and_a_sampler_from_outside_the_package():
     assert type(view.cost).__name__ == "SteepCost"
 
 
+@pytest.mark.long
 def test_two_processes_share_one_folder_without_adverts_but_with_warnings():
     """As a process of its own: Lightning's log goes to the standard error that it found when it was imported."""
     overlay = ["--config", "trainer/ddp", "--trainer.devices=2", "--trainer.log_every_n_steps=50"]

@@ -20,6 +20,7 @@ QUICK = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in shipped_configs() if name.split("/")[0] not in OVERLAYS])
 def test_two_batches(name, tmp_path, monkeypatch, idx_images, recwarn):
     monkeypatch.chdir(tmp_path)

@@ -40,6 +40,7 @@ def fit(folder, monkeypatch, *options):
     return read_checkpoint(str(checkpoints[-1])), report
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "batches"),
     [
@@ -73,6 +74,7 @@ def test_report_and_checkpoint_are_of_the_last_weights(tmp_path, monkeypatch, op
     assert abs(again - importance["log_z"]) < 5 * importance["stderr"] + 1e-3
 
 
+@pytest.mark.long
 def test_a_checkpoint_at_the_end_of_an_epoch_with_rare_validation_goes_on_bit_for_bit(tmp_path, monkeypatch):
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()

@@ -144,6 +144,7 @@ def unexpected(waits):
     return {key: number for key, number in waits.items() if not key[1].startswith(MAY_WAIT)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SHIPPED)
 def test_runs_and_no_step_waits(name, tmp_path, monkeypatch, idx_images, request):
     monkeypatch.chdir(tmp_path)

@@ -11,6 +11,8 @@ from lightning_irl.command.cli import main
 from lightning_irl.spaces.trajectory import Trajectory
 from lightning_irl.views import IRL
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("name", ["irl/pendulum", "irl/cartpole", "irl/grid"])
 def test_ten_demonstrations_are_enough(name, tmp_path, monkeypatch, capsys):

@@ -6,6 +6,8 @@ import torch
 from lightning_irl.command.cli import main
 from lightning_irl.views.view import read_checkpoint
 
+pytestmark = pytest.mark.long
+
 VIEWS = ("GAN", "EBM", "IRL")
 SMALL = [
     *("--threads=1", "--trainer.max_epochs=1", "--data.steps_per_epoch=2", "--data.batch_size=8"),

@@ -10,6 +10,8 @@ import torch
 from lightning_irl.command.cli import main
 from lightning_irl.views import IRL
 
+pytestmark = pytest.mark.long
+
 SMALL = ["--model.num_samples=4", "--data.steps_per_epoch=1", "--trainer.max_epochs=1", "--samples.every_n_epochs=0"]
 SMALL += [
     "--imitation.num_episodes=4",

@@ -68,6 +68,7 @@ def records(folder):
     return path.parent, [json.loads(line) for line in lines if line.strip()]
 
 
+@pytest.mark.long
 def test_a_run_of_two_processes_is_one_run_that_can_be_read_back_and_goes_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("config.yaml").write_text(CONFIG)

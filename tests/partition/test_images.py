@@ -27,6 +27,7 @@ def _moved(sampler, strength):
     return other
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("shape", "strength", "distance", "chains", "limit"),
     [([1, 8, 8], 0.05, 0.04, 256, 0.1), ([1, 28, 28], 0.012, 0.0125, 64, 0.5)],

@@ -67,6 +67,7 @@ def test_is_the_identity_beyond_its_bound_and_at_it(inverse):
     assert torch.equal(gradients[1], torch.zeros_like(parameters))
 
 
+@pytest.mark.long
 def test_a_second_derivative_is_that_of_the_first():
     inputs, parameters = case(3, number=20)
     for inverse in (False, True):

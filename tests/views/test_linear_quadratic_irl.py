@@ -20,6 +20,8 @@ from lightning_irl.samplers import PolicySampler
 from lightning_irl.spaces.event import make_trajectory_event
 from lightning_irl.views import IRL
 
+pytestmark = pytest.mark.long
+
 HORIZON, ROUNDS, NUM = 6, 200, 500
 MASS = partial(LinearQuadratic, [[1.0, 0.3], [0.0, 1.0]], [[0.0], [0.5]], action_cost=[[0.5]])
 WORLDS = {

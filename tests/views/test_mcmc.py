@@ -64,6 +64,7 @@ def test_the_gradient_is_that_of_the_likelihood():
         assert (mine - theirs).abs().max() < 5 * math.sqrt(2 / 20_000)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kernel", [HMC(0.2), MALA(0.02)], ids=["HMC", "MALA"])
 def test_learns_a_density_without_a_sampler_that_learns(kernel):
     torch.manual_seed(0)

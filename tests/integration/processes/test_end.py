@@ -13,6 +13,8 @@ import os, sys
 from pathlib import Path
 from lightning_irl.command.cli import main
 
+pytestmark = pytest.mark.long
+
 code = main()
 names = [open(f"/proc/self/task/{thread}/comm").read().strip() for thread in os.listdir("/proc/self/task")]
 Path(f"left_{os.environ['RANK']}").write_text(str([name for name in names if "gloo" in name]))

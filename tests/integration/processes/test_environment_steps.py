@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 import torch
+
+pytestmark = pytest.mark.long
 
 HORIZON, DRAWS, BATCHES = 10, 6, 2
 SCRIPT = f"""

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytestmark = pytest.mark.long
+
 WORKER = Path(__file__).parent / "worker.py"
 SOME = ["gan", "gan, learned log_z", "ebm, mixture, fitted", "ebm, persistent", "irl, discriminator", "irl, absorbing"]
 ROUNDING = 1e-12

@@ -18,6 +18,8 @@ import torch
 from lightning_irl.command.cli import main
 from lightning_irl.views import View
 
+pytestmark = pytest.mark.long
+
 TINY = """
 model:
   class_path: {view}
@@ -85,26 +87,19 @@ def read(path):
     return torch.load(path, weights_only=True)
 
 
-def interrupt(processes, folder, number):
-    """Start training, and end it by a signal once something is saved; what it said and how it ended."""
-    with subprocess.Popen(
-        command(processes, folder),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as run:
+def interrupt(start, started_by, number):
+    """End training by a signal once something is saved; what it said and how it ended."""
+    with start as run:
         until = time.monotonic() + 120
-        while not list(Path(folder).glob("checkpoints/*.ckpt")):
+        while not list(Path("interrupted").glob("checkpoints/*.ckpt")):
             assert run.poll() is None, run.stdout.read()
             assert time.monotonic() < until
             time.sleep(0.05)
         time.sleep(0.4)  # somewhere in an epoch, or in the middle of saving
-        children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split() if processes > 1 else []
+        children = started_by(run.pid)
         run.send_signal(number)
         for child in children if number == signal.SIGKILL else []:  # which torchrun had no time to end
-            os.kill(int(child), number)
+            os.kill(child, number)
         said, _ = run.communicate(timeout=60)
     return said, run.returncode
 
@@ -126,9 +121,11 @@ def interrupt(processes, folder, number):
         ),
     ],
 )
-def test_a_signal_loses_no_more_than_an_epoch(view, number, processes, differences):
+def test_a_signal_loses_no_more_than_an_epoch(view, number, processes, differences, running, started_by):
     write_config(view)
-    said, code = interrupt(processes, "interrupted", number)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    start = running(command(processes, "interrupted"), env=environment(), **pipes)
+    said, code = interrupt(start, started_by, number)
     if number == signal.SIGTERM:
         assert "SIGTERM at batch" in said
         assert "--ckpt_path last (or this path) goes on" in said

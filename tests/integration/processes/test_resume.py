@@ -57,6 +57,7 @@ def fit(case, folder, epochs, resume=None, seed=2):
     return path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "case",
     [
