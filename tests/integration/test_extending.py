@@ -1,0 +1,128 @@
+"""The files of docs/extending.md run as they stand there, by the commands beside them, and are right where an answer is
+known.
+"""
+
+import importlib
+import math
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import scipy.stats
+import torch
+
+from lightning_irl.command.cli import main
+from lightning_irl.costs import QuadraticCost
+from lightning_irl.learners import Reparameterised
+from lightning_irl.partition import quadrature
+from lightning_irl.samplers import GaussianSampler
+from lightning_irl.spaces import make_event, make_trajectory_event
+
+PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
+FILES = dict(re.findall(r"<!-- example: (\w+)\.py -->\n```python\n(.*?)```", PAGE, re.DOTALL))
+COMMANDS = re.findall(r"(?m)^    lightning-irl (.*)$", PAGE)
+POINTS = ["--data.train_size=512", "--data.val_size=256", "--data.batch_size=32", "--data.steps_per_epoch=3"]
+TRAJECTORIES = ["--data.steps_per_epoch=2", "--model.init_args.num_samples=8", "--imitation.num_episodes=4"]
+SMALL = [
+    *("--threads=1", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"),
+    *("--partition.methods=[importance]", "--partition.num_samples=64", "--trainer.default_root_dir=run"),
+]
+WATCH = """
+from pytorch_lightning import Callback
+
+
+class Watch(Callback):
+    def on_train_end(self, trainer, pl_module):
+        Watch.view, Watch.callbacks, Watch.data = pl_module, trainer.callbacks, trainer.datamodule
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, text in {**FILES, "watch": WATCH}.items():
+        Path(f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def test_a_file_has_at_most_thirty_lines():
+    assert {name: text.count("\n") for name, text in FILES.items() if text.count("\n") > 30} == {}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=[re.search(r" (\w+)\.[A-Z]", command)[1] for command in COMMANDS])
+def test_the_command_beside_it_trains(command, capsys):
+    (name,) = [name for name in FILES if f" {name}." in command]
+    is_report = name == "marginals"
+    whole = ["--trainer.max_epochs=1"] if is_report else ["--trainer.fast_dev_run=3"]  # which leaves out every report
+    small = TRAJECTORIES if "irl/" in command else POINTS
+    assert main([*command.split(), "--trainer.callbacks+=watch.Watch", *SMALL, *small, *whole]) == 0
+    watch = importlib.import_module("watch").Watch
+    parts = [*watch.view.modules(), *watch.callbacks, watch.data]
+    (mine,) = [part for part in parts if type(part).__module__ == name]
+    assert watch.view.batches > 0
+    if is_report:
+        assert "largest distance of a marginal: 0." in capsys.readouterr().out
+        assert list(Path("run/figures/mine/marginals").glob("*.png"))
+        assert len(mine.distances) == 2
+        assert max(mine.distances) < 0.5
+
+
+def test_every_file_has_a_command():
+    assert [name for name in FILES if not any(f" {name}." in command for command in COMMANDS)] == []
+
+
+def test_student_t_has_the_density_of_student_t():
+    build = importlib.import_module("student_t").StudentTSampler
+    sampler = build(make_event("point", [2], location=[0.5, -1.0], scale=[2.0, 0.3]))
+    with torch.no_grad():
+        sampler.root[1, 0], sampler.root[0, 1] = 0.7, 9.0  # what is above the diagonal is no part of L
+        sampler.log_degrees.copy_(torch.tensor([3.0, 5.0]).log())
+        samples, log_q = sampler.sample(1000)
+    first = (samples[:, 0] - 0.5) / 2
+    second = (samples[:, 1] + 1 - 0.7 * first) / 0.3
+    expected = scipy.stats.t.logpdf(first, 3) + scipy.stats.t.logpdf(second, 5) - math.log(2 * 0.3)
+    torch.testing.assert_close(log_q.double(), torch.as_tensor(expected), rtol=1e-4, atol=1e-4)
+    assert scipy.stats.kstest(first, "t", (3,)).pvalue > 0.01
+    samples, log_q = sampler.rsample(64)
+    gradients = torch.autograd.grad(samples.square().sum() + log_q.sum(), list(sampler.parameters()))
+    assert all(gradient.isfinite().all() and gradient.abs().sum() > 0 for gradient in gradients)
+
+
+def test_experts_have_the_integral_of_their_formula():
+    cost = importlib.import_module("experts").ExpertsCost(make_event("point", [1]), experts=1)
+    with torch.no_grad():
+        cost.planes.weight.fill_(1.0)
+        cost.log_powers.fill_(math.log(2.0))  # a power of 2.5: log Z of (1 + x^2 / 2)^-2.5
+    expected = math.log(2 * math.pi) / 2 + math.lgamma(2.0) - math.lgamma(2.5)
+    assert quadrature(cost, cost.event).log_z == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_mirrored_cost_is_that_of_the_mirror_image():
+    event = make_trajectory_event(5, [3], action_shape=[1])
+    cost = importlib.import_module("mirrored").MirroredStepCost(event)
+    observation, action, after = torch.randn(4, 5, 3), torch.randn(4, 5, 1), torch.randn(4, 5, 3)
+    signs, time = torch.tensor([1.0, -1.0, -1.0]), torch.arange(5).expand(4, 5)
+    here = cost(observation, action, after, time)
+    torch.testing.assert_close(here, cost(observation * signs, -action, after * signs, time))
+    assert not torch.allclose(here, cost(observation * signs, action, after * signs, time))
+
+
+def test_at_the_model_every_draw_of_the_landing_has_no_gradient():
+    event = make_event("point", [2], location=[0.3, 1.0], scale=[0.5, 2.0])
+    sampler, cost = GaussianSampler(event), QuadraticCost(event)  # q is exp(-c) / Z
+
+    def gradients(learner):
+        loss = learner(event).loss(sampler, lambda samples, log_q: cost(samples) + log_q, 64)
+        return torch.cat([found.flatten() for found in torch.autograd.grad(loss, list(sampler.parameters()))])
+
+    torch.manual_seed(0)
+    assert gradients(importlib.import_module("landing").StickingTheLanding).abs().max() < 1e-5
+    assert gradients(Reparameterised).abs().max() > 0.01
+    with torch.no_grad():  # away from it, the mean is that of the pathwise gradient
+        sampler.mean += 0.5
+    mean = torch.stack([gradients(importlib.import_module("landing").StickingTheLanding) for _ in range(50)]).mean(0)
+    other = torch.stack([gradients(Reparameterised) for _ in range(400)])
+    error = other.std(0) / 20
+    assert ((mean - other.mean(0)).abs() <= 6 * error + 1e-6).all()
