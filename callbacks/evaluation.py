@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
 
 import torch
 from pytorch_lightning import Trainer
 
 from lightning_irl import processes
 from lightning_irl.views import View
+from lightning_irl.views.contracts import loader_of, transfer_hook
 from lightning_irl.views.view import EVALUATED
 
 
@@ -40,14 +40,17 @@ def means(trainer: Trainer, view: View, stage: str) -> dict[str, float]:
     logged = trainer.callback_metrics
     if view.evaluated_at.get(stage) == view.batches and f"{stage}/cost" in logged:
         return {name: float(logged[f"{stage}/{name}"]) for name in EVALUATED if f"{stage}/{name}" in logged}
-    loader: Any = getattr(trainer.datamodule, f"{stage}_dataloader")()  # type: ignore[attr-defined]
+    data, loader = trainer.datamodule, loader_of(trainer, stage)  # type: ignore[attr-defined]
+    if loader is None:
+        return {}
+    before = transfer_hook(view, data, "on_before_batch_transfer")
     limits = [limit for limit in getattr(trainer, f"num_{stage}_batches") if 0 < limit < float("inf")]
     names = [name for name in EVALUATED if name != "nll_sampler" or view.scores_demonstrations]
     sums = torch.zeros(
         len(names), 2, dtype=torch.float64
     )  # of values, and how many; on the host, which every backend has in double
     for batch in islice(loader, int(limits[0]) if limits else None):
-        batch = trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(batch))
+        batch = trainer.strategy.batch_to_device(before(trainer.precision_plugin.convert_input(batch), 0))
         with torch.no_grad(), trainer.precision_plugin.val_step_context():
             found = view.held_out(batch)
         for row, name in zip(sums, names, strict=True):

@@ -33,6 +33,7 @@ from lightning_irl.samplers import PolicySampler, Rollout, as_policy_sampler
 from lightning_irl.spaces.samples import to
 from lightning_irl.spaces.trajectory import Trajectory, as_trajectory
 from lightning_irl.views import View
+from lightning_irl.views.contracts import data_of
 
 NORMALISED = "imitation/normalised_return", "imitation/normalised_return_mode"
 NEAR = 0.9  # normalised return from which on imitation has worked
@@ -133,7 +134,7 @@ class LogImitation(Report):
         return gap
 
     def _returns(self, trainer: Trainer, view: View, rollout: Rollout, mode: Rollout) -> dict[str, float]:
-        of_file = getattr(trainer.datamodule, "expert_return", math.nan)  # type: ignore[attr-defined]
+        of_file = data_of(trainer).expert_return
         expert: float = of_file if self.expert_return is None else self.expert_return
         if self.random_return is None:
             self.random_return = random_return(view, self.num_episodes)

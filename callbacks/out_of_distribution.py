@@ -14,14 +14,16 @@ from torch import Tensor
 from lightning_irl.callbacks.failing import spares_the_run
 from lightning_irl.callbacks.image_figures import histogram_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_scalars
-from lightning_irl.callbacks.quality import training_images
+from lightning_irl.callbacks.quality import trained_on
 from lightning_irl.callbacks.report import Report
 from lightning_irl.errors import UserError
 from lightning_irl.limits import at_least
 from lightning_irl.metrics.distances import separation
 from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.samples import as_tensor
+from lightning_irl.spaces.served import describe
 from lightning_irl.views import View
+from lightning_irl.views.contracts import batches
 
 PIECE = 1024  # samples scored at once
 ENERGY, SAMPLER, RATIO = "energy c/T (nats)", "$-$log q of the sampler (nats)", "c/T + log q (nats)"
@@ -60,7 +62,7 @@ class LogOutOfDistribution(Report):
         with torch.random.fork_rng(devices=[]):
             self.data.prepare_data()
             self.data.setup("test")
-        check_other_event(pl_module.event, self.data.event, type(self.data).__name__)  # type: ignore[attr-defined]
+        check_other_event(pl_module.event, describe(self.data).event, type(self.data).__name__)
 
     @rank_zero_only
     @spares_the_run
@@ -83,13 +85,13 @@ class LogOutOfDistribution(Report):
         view = pl_module
         self.results = {}  # not those of an earlier report, should this one fail
         with aside(view, seed=view.batches), torch.no_grad():
-            training, _ = training_images(trainer.datamodule, self.num_samples)  # type: ignore[attr-defined]
+            training, _ = trained_on(trainer, view, self.num_samples)
             held_out = as_tensor(demonstrations_of(trainer, stage), "LogOutOfDistribution scores")
             groups = {
                 "training": training,
                 stage: held_out[: self.num_samples],
                 "sampler q": view.sampler.sample(self.num_samples)[0],
-                "out of distribution": self._other(),
+                "out of distribution": self._other(view),
             }
             panels = {
                 score: {name: of(part) for name, part in groups.items()} for score, of in self._scores(view).items()
@@ -104,9 +106,10 @@ class LogOutOfDistribution(Report):
         publish_scalars(trainer, self.results, view.batches)
         publish_figure(trainer, histogram_figure(panels, view.batches), "ood/energy_histogram", view.batches)
 
-    def _other(self) -> Tensor:
+    def _other(self, view: View) -> Tensor:
         assert self.data is not None
-        return torch.cat([batch.samples for batch in self.data.test_dataloader()])[: self.num_samples]
+        other = batches(view, self.data, self.data.test_dataloader())
+        return torch.cat([batch.samples for batch in other])[: self.num_samples]
 
     @staticmethod
     def _scores(view: View) -> dict[str, Callable[[Tensor], Tensor]]:
@@ -121,7 +124,7 @@ class LogOutOfDistribution(Report):
         return found
 
 
-def check_other_event(event: Event, other: Event, name: str) -> None:
+def check_other_event(event: Event, other: Event | None, name: str) -> None:
     """Refuse other data that the cost could not be asked about.
 
     Raises:
@@ -129,6 +132,8 @@ def check_other_event(event: Event, other: Event, name: str) -> None:
     """
     if event["kind"] == "trajectory":
         raise UserError("ood.data: trajectories cannot be compared; leave ood.data out")
+    if other is None:
+        raise UserError(f"ood.data: {name} does not say what one sample looks like; set its event by make_event")
     for field in ("shape", "support", "low", "high"):
         mine, theirs = event.get(field), other.get(field)
         if mine != theirs:

@@ -32,6 +32,7 @@ from lightning_irl.partition.methods import DEFAULT_METHODS, check_methods, left
 from lightning_irl.spaces.event import dimension, is_counted
 from lightning_irl.spaces.samples import Samples, select, to
 from lightning_irl.views import View
+from lightning_irl.views.contracts import data_of
 
 ESTIMATES = 20  # in a run, by default
 
@@ -133,7 +134,8 @@ class LogPartition(Report):
         with aside(view, seed=view.batches, together=True):
             found = means(trainer, view, stage)
         if not math.isfinite(found.get("cost", math.nan)):
-            rank_zero_warn(f"no likelihood and no log Z: the mean cost of the {stage} part is {found.get('cost')}")
+            why = f"the mean cost of the {stage} part is {found['cost']}" if found else f"the {stage} part is empty"
+            rank_zero_warn(f"no likelihood and no log Z: {why}")
             return
         with aside(view, seed=view.batches, together=True):
             if view.has_model:
@@ -145,8 +147,9 @@ class LogPartition(Report):
         if not trainer.is_global_zero:
             return
         with sparing_the_run(trainer, "kl"), aside(view, seed=view.batches):
-            if view.has_model and view.event["shape"] == [2] and hasattr(trainer.datamodule, "density"):  # type: ignore[attr-defined]
-                self.results |= kl_on_grid(view, trainer.datamodule.density)  # type: ignore[attr-defined]
+            density = data_of(trainer).density
+            if view.has_model and view.event["shape"] == [2] and density is not None:
+                self.results |= kl_on_grid(view, density)
         known = self._logged(trainer, view, stage)
         publish_scalars(trainer, {key: self.results[key] for key in self.results if key not in known}, view.batches)
         if stage == "val" and self.estimates:
@@ -194,7 +197,7 @@ class LogPartition(Report):
             nats["model"] = found["cost"] + best.log_z
         scalars = {f"{stage}/nll_{name}": value for name, value in nats.items()}
         # Bits are of grey levels: where nothing says what serving did to them (log_det 0), nobody knows their unit.
-        declared = getattr(getattr(view.trainer, "datamodule", None), "num_levels", None)
+        declared = data_of(view.trainer).num_levels
         if view.event["kind"] == "image" and (is_counted(view.event) or found["log_det"] != 0 or declared):
             scale = dimension(view.event) * math.log(2)
             scalars |= {
@@ -244,7 +247,8 @@ def kl_on_grid(view: View, density: object, points: int = 400) -> dict[str, floa
     if event["support"] == "box":
         low, high = [event["low"]] * 2, [event["high"]] * 2
     else:
-        reach = [(m - 5 * s, m + 5 * s) for m, s in zip(event["location"], event["scale"], strict=True)]
+        both = (values * (2 // len(values)) for values in (event["location"], event["scale"]))  # or one value for all
+        reach = [(m - 5 * s, m + 5 * s) for m, s in zip(*both, strict=True)]
         low, high = [edge[0] for edge in reach], [edge[1] for edge in reach]
     axes = [a + (b - a) * (torch.arange(points) + 0.5) / points for a, b in zip(low, high, strict=True)]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).view(-1, 2).to(view.device)

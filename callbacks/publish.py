@@ -23,6 +23,7 @@ from lightning_irl.callbacks.failing import sparing_the_run
 from lightning_irl.files import run_folder, whole
 from lightning_irl.processes import alone, failing_together, separate_streams
 from lightning_irl.spaces.samples import Samples, join
+from lightning_irl.views.contracts import batches, loader_of
 from lightning_irl.views.view import evaluating
 
 
@@ -52,10 +53,19 @@ def epochs_between(given: int | None, max_epochs: int | None, times: int) -> int
 
 
 def demonstrations_of(trainer: Trainer, stage: str) -> Samples:
-    """All demonstrations of a part, ``val`` or ``test``, as served, whatever each process sees of it."""
-    loader = getattr(trainer.datamodule, f"{stage}_dataloader")()  # type: ignore[attr-defined]
-    options = {name: getattr(loader, name) for name in ("batch_size", "collate_fn", "num_workers")}
-    return join([batch.samples for batch in DataLoader(loader.dataset, **options)])
+    """All demonstrations of a part, ``val`` or ``test``, as served, whatever each process sees of it.
+
+    Raises:
+        ValueError: if the data has no such part.
+    """
+    data, loader = trainer.datamodule, loader_of(trainer, stage)  # type: ignore[attr-defined]
+    if loader is None:
+        raise ValueError(f"the data has no {stage}_dataloader, so there are no demonstrations to hold out")
+    if isinstance(loader, DataLoader) and loader.batch_size is not None:
+        options: dict[str, Any] = {name: getattr(loader, name) for name in ("batch_size", "collate_fn", "num_workers")}
+        loader = DataLoader(loader.dataset, **options)
+    view: Any = trainer.lightning_module
+    return join([batch.samples for batch in batches(view, data, loader)])
 
 
 def _show(trainer: Trainer, method: str, key: str, *args: Any, **options: Any) -> None:

@@ -33,7 +33,9 @@ from lightning_irl.metrics.features import (
 from lightning_irl.metrics.quality import ImageJudge
 from lightning_irl.spaces.event import grey_levels
 from lightning_irl.spaces.samples import as_tensor
+from lightning_irl.spaces.served import describe
 from lightning_irl.views import View
+from lightning_irl.views.contracts import batches, loader_of
 
 TRAIN = "train"
 COLUMNS, PATHS, STEPS = 12, 5, 11  # of the figures
@@ -185,7 +187,7 @@ class LogQuality(Report):
         """What compares, made once for each part held out."""
         if stage not in self._judges:
             data = trainer.datamodule  # type: ignore[attr-defined]
-            training, labels = training_images(data, self.num_training)
+            training, labels = trained_on(trainer, view, self.num_training)
             training = grey_levels(training.to(view.device), view.event)
             if self.network is None:
                 path = run_folder(trainer) / "features"
@@ -212,20 +214,32 @@ def data_name(data: Any) -> str:
         >>> data_name(DigitsDataModule())
         'digits'
     """
-    name = (getattr(data, "name", None) or type(data).__name__.removesuffix("DataModule")).lower()
+    name = (describe(data).name or type(data).__name__.removesuffix("DataModule")).lower()
     return "".join(letter for letter in name if letter.isascii() and letter.isalnum()) or "images"
+
+
+def trained_on(trainer: Trainer, view: View, num: int | None) -> tuple[Tensor, Tensor | None]:
+    """Training images of a run as served (N, C, H, W), and their labels where the data module has a class for each.
+
+    Args:
+        trainer: of the run.
+        view: that is trained.
+        num: of the images, drawn at random if they are in memory, else the first; None for all.
+    """
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    if hasattr(data, "train_set"):  # a MemoryDataModule gives its training samples by index
+        return training_images(data, num)
+    images = [batch.samples for batch in batches(view, data, loader_of(trainer, "train"))]
+    return torch.cat(images)[:num], None
 
 
 def training_images(data: Any, num: int | None) -> tuple[Tensor, Tensor | None]:
     """Training images as served (N, C, H, W), and their labels where the data module has a class for each.
 
     Args:
-        data: a data module.
+        data: a MemoryDataModule.
         num: of the images, drawn at random; None for all.
     """
-    if not hasattr(data, "train_set"):  # only a MemoryDataModule gives its training samples by index
-        images = torch.cat([batch.samples for batch in data.train_dataloader()])
-        return images[:num], None
     served: Any = data.train_set()
     order = torch.randperm(len(served), generator=torch.Generator().manual_seed(0))[:num]
     parts = [served.__getitems__(part.tolist()).samples for part in order.split(1024)]
@@ -235,7 +249,7 @@ def training_images(data: Any, num: int | None) -> tuple[Tensor, Tensor | None]:
 
 def classes_of(data: Any, part: str) -> Tensor | None:
     """The class of each image (N,) of a part; None where there are none, or several attributes in their place."""
-    labels: Tensor | None = getattr(getattr(data, "labels", None), part, None)
+    labels: Tensor | None = getattr(describe(data).labels, part, None)
     return labels if labels is not None and labels.ndim == 1 else None
 
 

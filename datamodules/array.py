@@ -21,10 +21,11 @@ from lightning_irl.datamodules.dequantised import (
     image_event,
     to_levels,
 )
-from lightning_irl.datamodules.memory import MemoryDataModule, Splits
+from lightning_irl.datamodules.memory import MemoryDataModule
 from lightning_irl.datamodules.number_checks import repeats, what_single_loses
 from lightning_irl.spaces.batch import Batch
 from lightning_irl.spaces.event import Event, make_event
+from lightning_irl.spaces.served import Splits
 
 CHANNELS_LAST = (1, 3, 4)  # sizes of a last axis that are taken for channels
 SMALLEST = 5  # height and width of an image whose axes are doubted

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightning_irl.datamodules.dequantised import DequantisedImages, check_serving, resized, serve, served_as
-from lightning_irl.datamodules.memory import MemoryDataModule, Splits
+from lightning_irl.datamodules.memory import MemoryDataModule
 from lightning_irl.spaces.batch import Batch
 from lightning_irl.spaces.event import make_event
+from lightning_irl.spaces.served import Splits
 
 SIZE = 8  # height and width
 LEVELS = 17  # grey levels 0 .. 16
@@ -50,6 +51,8 @@ class DigitsDataModule(MemoryDataModule):
         >>> data.event["shape"], data.num_levels
         ([1, 28, 28], 256)
     """
+
+    num_levels: int
 
     def __init__(
         self,

@@ -23,8 +23,8 @@ from lightning_irl.datamodules.image_folders import (
     same_in_two_parts,
     same_stems,
 )
-from lightning_irl.datamodules.memory import Splits
 from lightning_irl.errors import UserError
+from lightning_irl.spaces.served import Splits
 
 SPLIT_SEED = 0  # the split is part of the data: the same for every seed of a run
 HELD_OUT = 10  # one in so many training images is for validation, unless it is said or the data says

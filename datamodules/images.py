@@ -24,9 +24,10 @@ from lightning_irl.datamodules.dequantised import (
 from lightning_irl.datamodules.image_files import READ_AT_ONCE, ImageFiles, Survey, survey
 from lightning_irl.datamodules.image_folders import in_words
 from lightning_irl.datamodules.image_sources import SOURCES, Sizes, Source, read_source
-from lightning_irl.datamodules.memory import MemoryDataModule, Splits
+from lightning_irl.datamodules.memory import MemoryDataModule
 from lightning_irl.errors import UserError, did_you_mean
 from lightning_irl.spaces.batch import Batch
+from lightning_irl.spaces.served import Splits
 
 LEVELS = 256
 LOOKED_AT = 1024  # training images that location and scale are of, where images are not in memory

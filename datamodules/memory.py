@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from lightning_irl.datamodules.base import DemonstrationsDataModule
 from lightning_irl.limits import at_least
 from lightning_irl.spaces.batch import Batch
 from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.samples import Samples, count, each, select
-
-
-class Splits(NamedTuple):
-    """Raw demonstrations of each part, tensors or trajectories."""
-
-    train: Any
-    val: Any
-    test: Any
+from lightning_irl.spaces.served import Splits
 
 
 class TensorDemonstrations(Dataset[Batch]):
@@ -165,7 +158,7 @@ def _as_fetched(batch: Any) -> Any:
     return batch
 
 
-class MemoryDataModule(pl.LightningDataModule):
+class MemoryDataModule(DemonstrationsDataModule):
     """Serves demonstrations that fit in memory; subclasses hand over the three parts and the event.
 
     Args:
@@ -184,13 +177,15 @@ class MemoryDataModule(pl.LightningDataModule):
         ValueError: if a batch is larger than the training part, or the data holds NaN or Inf.
     """
 
+    splits: Splits
+    steps_per_epoch: int
     num_workers = 0
     pin_memory = False
 
     def __init__(
         self, event: Event, splits: Splits, batch_size: int, steps_per_epoch: int | None = None, seed: int = 0
     ) -> None:
-        super().__init__()
+        super().__init__(event)
         at_least(1, steps_per_epoch=steps_per_epoch)
         size = count(splits.train)
         if not 0 < batch_size <= size:
@@ -206,7 +201,7 @@ class MemoryDataModule(pl.LightningDataModule):
                 raise ValueError(f"{bad} of {len(part)} demonstrations for {name} hold NaN or Inf; remove or mend them")
             if list(part.shape[1:]) != event["shape"]:
                 raise ValueError(f"{name} samples have shape {list(part.shape[1:])}, the event says {event['shape']}")
-        self.event, self.splits = event, splits
+        self.splits = splits
         self.batch_size, self.seed = batch_size, seed
         self.steps_per_epoch = steps_per_epoch or size // batch_size
 

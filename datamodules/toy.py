@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 
 from lightning_irl.datamodules.densities import DENSITIES
-from lightning_irl.datamodules.memory import MemoryDataModule, Splits
+from lightning_irl.datamodules.memory import MemoryDataModule
 from lightning_irl.limits import at_least
 from lightning_irl.spaces.event import make_event
+from lightning_irl.spaces.served import Splits
 
 
 class ToyDataModule(MemoryDataModule):

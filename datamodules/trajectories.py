@@ -10,7 +10,7 @@ import torch
 
 from lightning_irl.datamodules.demonstrations import Demonstrations
 from lightning_irl.datamodules.importers import Format, read
-from lightning_irl.datamodules.memory import MemoryDataModule, Splits
+from lightning_irl.datamodules.memory import MemoryDataModule
 from lightning_irl.datamodules.preparation import (
     Actions,
     allowed_actions,
@@ -23,6 +23,7 @@ from lightning_irl.datamodules.preparation import (
 )
 from lightning_irl.spaces.event import Event, make_trajectory_event
 from lightning_irl.spaces.samples import select
+from lightning_irl.spaces.served import Splits
 
 
 class TrajectoryDataModule(MemoryDataModule):

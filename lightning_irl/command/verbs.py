@@ -21,6 +21,7 @@ from lightning_irl.command.quiet import quiet
 from lightning_irl.command.runs import config_name
 from lightning_irl.processes import leave
 from lightning_irl.verification import TOLERANCE, Verification, verify
+from lightning_irl.views.contracts import batches, check_data
 from lightning_irl.views.finite import NonFiniteError
 from lightning_irl.views.states_alone import check_states_alone
 
@@ -48,7 +49,8 @@ def run_verify(arguments: list[str], paths: list[Path]) -> int:
         cli.datamodule.prepare_data()
         cli.datamodule.setup("fit")
         cli.model.states_alone = check_states_alone(cli.model, cli.datamodule)
-        batch = next(iter(cli.datamodule.train_dataloader()))
+        check_data(cli.model, cli.datamodule)
+        batch = next(batches(cli.model, cli.datamodule, cli.datamodule.train_dataloader()))
         result = verify(cli.model, batch.samples)
     if wants_json:
         print(json.dumps(finite(result.as_dict())))

@@ -145,6 +145,11 @@ def validate_event(event: Event) -> None:
     Raises:
         ValueError: naming the field, what was given and what is allowed.
     """
+    if not isinstance(event, dict):
+        raise ValueError(
+            f"event is {event!r}; a data module must say what one sample looks like. Set it in the constructor, for "
+            'points in the plane self.event = lightning_irl.spaces.make_event("point", [2])'
+        )
     required = {"kind", "shape", "support", "base_measure", "location", "scale"}
     if missing := required - set(event):
         raise ValueError(f"event lacks {sorted(missing)}; build it with lightning_irl.spaces.event.make_event")

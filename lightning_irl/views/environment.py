@@ -8,6 +8,7 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_irl.environments import agreement
 from lightning_irl.samplers import PolicySampler, Sampler
+from lightning_irl.spaces.served import describe
 from lightning_irl.spaces.trajectory import Trajectory
 
 
@@ -16,18 +17,18 @@ def compare_with_environment(sampler: Sampler, data: Any, stage: str) -> None:
 
     Args:
         sampler: of the view.
-        data: the data module, with ``splits`` of trajectories, or None.
+        data: the data module, or None; its ``splits`` are looked at where they are trajectories.
         stage: Lightning's; what is likely a mistake is said before training alone.
 
     Raises:
         UserError: for what cannot be; what is likely a mistake is a warning.
     """
-    parts = [part for part in getattr(data, "splits", None) or () if isinstance(part, Trajectory)]
+    said = describe(data)
+    parts = [part for part in said.splits or () if isinstance(part, Trajectory)]
     if not isinstance(sampler, PolicySampler) or not parts:
         return
     environment = sampler.environment
-    if hasattr(data, "take_bounds"):
-        data.take_bounds(sampler.event)
+    said.take_bounds(sampler.event)
     if stage != "fit":
         return
     for line in sampler.agreement.mended:
@@ -35,5 +36,5 @@ def compare_with_environment(sampler: Sampler, data: Any, stage: str) -> None:
     for line in sampler.agreement.doubts:
         rank_zero_warn(line)
     agreement.refuse(environment, parts)
-    for line in agreement.doubts(environment, parts[0], getattr(data, "recorded_in", None)):
+    for line in agreement.doubts(environment, parts[0], said.recorded_in):
         rank_zero_warn(line)

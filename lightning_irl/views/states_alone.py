@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lightning_irl.errors import UserError
+from lightning_irl.spaces.served import describe
 
 if TYPE_CHECKING:
     from lightning_irl.views.view import View
@@ -19,7 +20,7 @@ def check_states_alone(view: View, datamodule: Any) -> bool:
         UserError: if they do not, and the view needs them: for a cost that sees actions, or for log q of a
             demonstration.
     """
-    if getattr(datamodule, "has_actions", True):
+    if describe(datamodule).has_actions:
         return False
     if view.cost.sees_actions:
         raise UserError(

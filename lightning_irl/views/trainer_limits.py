@@ -23,6 +23,7 @@ from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_irl.errors import UserError
+from lightning_irl.views.contracts import data_of
 from lightning_irl.views.monitors import check_monitors
 
 WITHIN_A_STEP = (
@@ -156,7 +157,7 @@ def batches_of(name: str, trainer: Trainer | None, warm_start: int) -> int | Non
         trainer: of the view, None outside of one.
         warm_start: batches at the start that train the sampler alone.
     """
-    epoch = getattr(getattr(trainer, "datamodule", None), "steps_per_epoch", None)
+    epoch = None if trainer is None else data_of(trainer).steps_per_epoch
     if (
         trainer is None
         or epoch is None

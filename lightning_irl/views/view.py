@@ -28,8 +28,10 @@ from lightning_irl.samplers.base import Sampler
 from lightning_irl.spaces.batch import Batch
 from lightning_irl.spaces.event import Event, validate_event, without_guesses
 from lightning_irl.spaces.samples import Samples, count, join
+from lightning_irl.spaces.served import as_batch
 from lightning_irl.spaces.trajectory import Trajectory, cut
 from lightning_irl.views import averages, checkpoints, factories, launched, monitors, options, trainer_limits
+from lightning_irl.views.contracts import check_data, data_of
 from lightning_irl.views.devices import check_device
 from lightning_irl.views.environment import compare_with_environment
 from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
@@ -479,10 +481,11 @@ class View(pl.LightningModule, abc.ABC):
 
     def setup(self, stage: str) -> None:
         check_device(self.trainer, self)
+        check_data(self, self.trainer.datamodule)  # type: ignore[attr-defined]
         compare_with_environment(self.sampler, self.trainer.datamodule, stage)  # type: ignore[attr-defined]
         self.states_alone = check_states_alone(self, self.trainer.datamodule)  # type: ignore[attr-defined]
         if stage == "fit":
-            steps = getattr(self.trainer.datamodule, "steps_per_epoch", None)  # type: ignore[attr-defined]
+            steps = data_of(self.trainer).steps_per_epoch
             trainer_limits.check_trainer(self.trainer, self.steps_of_round, steps, self.warm_start // self.accumulate)
             trainer_limits.count_batches(self.trainer, self.num_optimizers)
             averages.put_in_place(self.trainer)
@@ -500,6 +503,10 @@ class View(pl.LightningModule, abc.ABC):
     def num_optimizers(self) -> int:
         """Optimizers that this view steps, each of which Lightning's ``global_step`` counts."""
         return sum(bool(steps) for steps in (self.cost_steps, self.sampler_steps, self.warm_start))
+
+    def _apply_batch_transfer_handler(self, batch: Any, *args: Any, **kwargs: Any) -> Batch:
+        """The one place through which Lightning passes every batch: steps and callbacks alike get a Batch."""
+        return as_batch(super()._apply_batch_transfer_handler(batch, *args, **kwargs), self.event, self.log_z.dtype)
 
     def on_fit_start(self) -> None:
         self.began_at = self._batch

@@ -1,0 +1,109 @@
+"""What a view asks of the data module, in one place: what it says, which loaders it has, and batches as every hook gets
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from pytorch_lightning import Trainer
+from pytorch_lightning.utilities.model_helpers import is_overridden
+from torch.utils.data import DataLoader
+
+from lightning_irl.errors import UserError
+from lightning_irl.spaces.batch import Batch
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.served import DataDescription, as_batch, check_description, describe
+
+if TYPE_CHECKING:
+    from lightning_irl.views.view import View
+
+ALIKE = ("kind", "shape", "levels")  # of two events whose samples are of one space
+ALIKE_TRAJECTORIES = ("kind", "observation_shape", "num_actions", "action_shape")
+
+
+def data_of(trainer: Trainer) -> DataDescription:
+    """What the data module of a run says; the defaults where the run has none."""
+    return describe(getattr(trainer, "datamodule", None))
+
+
+def loader_of(trainer: Trainer, stage: str) -> Any:
+    """The loader of a part of the demonstrations: of the data module, else the one given to ``fit`` or ``test``.
+
+    Args:
+        trainer: of the run.
+        stage: ``train``, ``val``, ``test`` or ``predict``.
+
+    Returns:
+        A loader; None if there is none.
+    """
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    name = f"{stage}_dataloader"
+    if data is not None:
+        return getattr(data, name)() if is_overridden(name, data) else None
+    given = getattr(trainer, name if stage == "train" else f"{name}s")
+    return given[0] if isinstance(given, list) and len(given) == 1 and isinstance(given[0], DataLoader) else given
+
+
+def batches(view: View, data: Any, loader: Any) -> Iterator[Batch]:
+    """What a loader serves, as a view's hooks get it, on the host.
+
+    Args:
+        view: for its event.
+        data: the data module whose transfer hooks are applied, or None.
+        loader: of the data module.
+    """
+    before, after = (transfer_hook(view, data, f"on_{when}_batch_transfer") for when in ("before", "after"))
+    for served in loader:
+        yield as_batch(after(before(served, 0), 0), view.event, view.log_z.dtype)
+
+
+def transfer_hook(view: View, data: Any, name: str) -> Callable[[Any, int], Any]:
+    """A hook of the transfer to the device as Lightning chooses it: the data module's, if it has one of its own."""
+    owner = data if data is not None and is_overridden(name, data) else view
+    hook: Callable[[Any, int], Any] = getattr(owner, name)
+    return hook
+
+
+def check_data(view: View, data: Any) -> None:
+    """Look at what a data module says, and hold its event against the view's.
+
+    Args:
+        view: that is to be trained or tested.
+        data: the data module, after its ``setup``; None for loaders alone, of which every batch is looked at.
+
+    Raises:
+        UserError: naming what is wrong, or what differs.
+    """
+    check_description(data)
+    theirs = describe(data).event
+    if theirs is not None:
+        check_event(view.event, theirs, type(data).__name__)
+
+
+def check_event(mine: Event, theirs: Event, name: str) -> None:
+    """Hold the event of a view against that of the data.
+
+    Location, scale, bounds and horizon may differ, as where a view is tested on other data.
+
+    Raises:
+        UserError: naming the first field in which samples are of another kind, or that the data leaves the box.
+    """
+    fields = ALIKE_TRAJECTORIES if mine["kind"] == "trajectory" else ALIKE
+    for field in fields:
+        if mine.get(field) != theirs.get(field):
+            raise UserError(
+                f"the view is of samples of {field} {mine.get(field)}, data module {name} serves {field} "
+                f"{theirs.get(field)}: build the view from "
+                "the data's own event, such as GAN(event=data.event, ...)"
+            )
+    if mine["kind"] == "trajectory" or mine["support"] != "box":
+        return
+    edges = [theirs["low"], theirs["high"]] if theirs["support"] == "box" else ["-inf", "inf"]
+    if theirs["support"] != "box" or edges[0] < mine["low"] or edges[1] > mine["high"]:
+        raise UserError(
+            f"the view is of samples in the box [{mine['low']:g}, {mine['high']:g}], data module {name} serves samples "
+            f"in [{edges[0]}, {edges[1]}], which have no "
+            "density there: build the view from the data's own event, such as GAN(event=data.event, ...)"
+        )
