@@ -55,8 +55,8 @@ def test_a_file_has_at_most_thirty_lines():
 def test_the_command_beside_it_trains(command, capsys):
     (name,) = [name for name in FILES if f" {name}." in command]
     is_report = name == "marginals"
+    small = {"mirrored": TRAJECTORIES, "banana": ["--data.number=256"]}.get(name, POINTS)
     whole = ["--trainer.max_epochs=1"] if is_report else ["--trainer.fast_dev_run=3"]  # which leaves out every report
-    small = TRAJECTORIES if "irl/" in command else POINTS
     assert main([*command.split(), "--trainer.callbacks+=watch.Watch", *SMALL, *small, *whole]) == 0
     watch = importlib.import_module("watch").Watch
     parts = [*watch.view.modules(), *watch.callbacks, watch.data]
@@ -126,3 +126,12 @@ def test_at_the_model_every_draw_of_the_landing_has_no_gradient():
     other = torch.stack([gradients(Reparameterised) for _ in range(400)])
     error = other.std(0) / 20
     assert ((mean - other.mean(0)).abs() <= 6 * error + 1e-6).all()
+
+
+def test_the_bananas_density_is_that_of_its_points():
+    data = importlib.import_module("banana").BananaDataModule(number=4096)
+    assert quadrature(lambda samples: -data.density.log_prob(samples), data.event).log_z == pytest.approx(0, abs=1e-3)
+    (points,) = zip(*data.train_dataloader().dataset, strict=True)
+    log_p = data.density.log_prob(torch.stack(points)).double()
+    entropy = math.log(2 * math.pi * math.e) + math.log(0.5)  # of two normals, in nats
+    assert abs(-log_p.mean() - entropy) < 4 * log_p.std() / math.sqrt(len(log_p))
