@@ -28,7 +28,7 @@ from lightning_irl.callbacks.tables import likelihood_table, partition_table
 from lightning_irl.limits import above, at_least
 from lightning_irl.metrics import KLOnGrid
 from lightning_irl.partition import PartitionEstimate, estimate_all
-from lightning_irl.partition.methods import DEFAULT_METHODS, check_methods, left_out
+from lightning_irl.partition.methods import DEFAULT_METHODS, Method, check_methods, left_out
 from lightning_irl.spaces.event import dimension, is_counted
 from lightning_irl.spaces.samples import Samples, select, to
 from lightning_irl.views import View
@@ -53,7 +53,8 @@ class LogPartition(Report):
         leapfrog_steps: of each of their Hamiltonian moves.
         broad_width: standard deviation of the broad start over the training data's; it finds mass within about three of
             these.
-        methods: which estimates to make at the end, of those that apply.
+        methods: which estimates to make at the end, of those that apply: names, or the class_path of an estimator of
+            your own (:class:`lightning_irl.partition.Estimator`).
         repetitions: of all of them, from scratch; errors are then no less than what repeating shows.
 
     Raises:
@@ -74,7 +75,7 @@ class LogPartition(Report):
         num_temperatures: int = 200,
         leapfrog_steps: int = 4,
         broad_width: float = 4.0,
-        methods: Sequence[str] = DEFAULT_METHODS,
+        methods: Sequence[Method] = DEFAULT_METHODS,
         repetitions: int = 1,
     ) -> None:
         check_methods(methods)

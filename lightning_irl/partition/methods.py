@@ -1,64 +1,104 @@
-"""Names of the estimates of log Z: what there is, and what of a choice applies."""
+"""Which estimators a choice of methods means, and which of them apply."""
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterator, Sequence
+from importlib import import_module
+from typing import TypeAlias
 
 from lightning_irl.errors import did_you_mean
-from lightning_irl.partition.quadrature import quadrature_applies
-from lightning_irl.spaces.event import Event, is_counted
+from lightning_irl.partition.estimator import Estimator
+from lightning_irl.partition.estimators import ESTIMATORS
+from lightning_irl.spaces.event import Event
 
-METHODS = (
-    "quadrature",
-    "annealed_broad",
-    "annealed",
-    "annealed_reverse",
-    "bridge",
-    "importance",
-    "discriminator",
-    "mixture",
-)
+METHODS = tuple(ESTIMATORS)
 DEFAULT_METHODS = tuple(name for name in METHODS if name != "annealed_reverse")  # which costs as much again
-# Of trajectories only actions could move along an annealed path, and through states that the environment alone makes.
-TRAJECTORY_METHODS = ("importance", "discriminator", "mixture")
-# Discrete levels have no gradient for a chain to follow; few enough states can be summed over.
-COUNTED_METHODS = ("quadrature", *TRAJECTORY_METHODS)
+
+# A name of METHODS; the import path of an Estimator of one's own, such as "mine.Bound"; its class, or an instance.
+Method: TypeAlias = str | Estimator | type[Estimator]
 
 
-def check_methods(methods: Sequence[str]) -> None:
-    """Look at a choice of estimates.
+def estimators_of(methods: Sequence[Method]) -> list[Estimator]:
+    """The estimators that a choice means, in its order.
+
+    Args:
+        methods: names, import paths, classes or instances; see :data:`Method`.
 
     Raises:
-        ValueError: naming the first that there is not.
+        ValueError: naming the first that is no estimator, or a name that two of them have.
     """
     if isinstance(methods, str):
         raise ValueError(f"methods is {methods!r}; give a list of names, such as [{methods}]")
-    for name in methods:
-        if name not in METHODS:
-            raise ValueError(f"methods has {[name]}; {did_you_mean(str(name), METHODS)}")
+    found: dict[str, Estimator] = {}
+    for method in methods:
+        estimator = _estimator(method)
+        other = found.setdefault(estimator.name, estimator)
+        if other is not estimator:
+            raise ValueError(f"methods has two estimators with the name {estimator.name!r}; names are unique")
+    return list(found.values())
 
 
-def applicable(methods: Sequence[str], event: Event) -> list[str]:
-    """The methods, of these, that are for samples of an event's kind."""
-    if event["kind"] == "trajectory":
-        return [name for name in methods if name in TRAJECTORY_METHODS]
-    return [name for name in methods if not is_counted(event) or name in COUNTED_METHODS]
+def check_methods(methods: Sequence[Method]) -> None:
+    """Look at a choice of methods before anything is run; errors as of :func:`estimators_of`."""
+    estimators_of(methods)
 
 
-def left_out(methods: Sequence[str], event: Event) -> Iterator[str]:
-    """A line for each method of a choice that would not be run; of the default choice nothing, which is all that
+def applicable(estimators: Sequence[Estimator], event: Event) -> list[Estimator]:
+    """Those that apply to samples of an event, in the order of ``METHODS`` and then as they were given."""
+    ours = [estimator for estimator in estimators if not estimator.unsuited(event)]
+    return sorted(ours, key=lambda one: METHODS.index(one.name) if one.name in METHODS else len(METHODS))
+
+
+def left_out(methods: Sequence[Method], event: Event) -> Iterator[str]:
+    """A line for each method of a choice that would not be run; none for the default choice, which is all that
     applies.
     """
     if tuple(methods) == DEFAULT_METHODS:
         return
-    kind = "trajectories" if event["kind"] == "trajectory" else "discrete levels"
-    ours = applicable(methods, event)
-    for name in methods:
-        if name not in ours:
-            yield f"{name} is left out, since it does not apply to {kind}"
-        elif name == "quadrature" and not quadrature_applies(event):
-            yield "quadrature is left out: samples have more than two coordinates, or more than 2^20 states"
-        elif name == "bridge" and not {"annealed", "annealed_broad"} & set(methods):
-            yield "bridge is left out, since no draws of the model are made: add annealed or annealed_broad"
-        elif name == "annealed_reverse" and "annealed" not in methods:
-            yield "annealed_reverse is left out, since it goes back from where annealed went: add annealed"
+    estimators = estimators_of(methods)
+    names = {estimator.name for estimator in estimators}
+    for estimator in estimators:
+        reason = estimator.unsuited(event)
+        if not reason and estimator.follows and not names & set(estimator.follows):
+            reason = f"{estimator.why_it_follows}: add {' or '.join(estimator.follows)}"
+        if reason:
+            yield f"{estimator.name} is left out, since {reason}"
+
+
+def _estimator(method: Method) -> Estimator:
+    if isinstance(method, str):
+        if method in ESTIMATORS:
+            return ESTIMATORS[method]
+        method = _imported(method)
+    if inspect.isclass(method) and issubclass(method, Estimator):
+        try:
+            return _named(method())
+        except TypeError as error:
+            raise ValueError(f"methods has {method}, which cannot be made without arguments: {error}") from error
+    if not isinstance(method, Estimator):
+        raise ValueError(f"methods has {method!r}; give one of {', '.join(METHODS)}, or an Estimator")
+    return _named(method)
+
+
+def _named(estimator: Estimator) -> Estimator:
+    """An estimator, once its name is seen to be one that can be logged and is not taken."""
+    name, kind = getattr(estimator, "name", None), type(estimator).__name__
+    if not isinstance(name, str) or not re.fullmatch(r"\w+", name):
+        raise ValueError(f"estimator {kind} has the name {name!r}; give it one of letters, digits and _")
+    if name in ESTIMATORS and not isinstance(estimator, type(ESTIMATORS[name])):
+        raise ValueError(f"estimator {kind} has the name {name!r}, which is taken; give it another")
+    return estimator
+
+
+def _imported(path: str) -> Method:
+    """What an import path names."""
+    module, _, name = path.rpartition(".")
+    if not module:
+        raise ValueError(f"methods has {[path]}; {did_you_mean(path, METHODS)}")
+    try:
+        found: Method = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"methods has {[path]}, which cannot be imported: {error}") from error
+    return found
