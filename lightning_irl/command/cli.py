@@ -6,7 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from lightning_irl.command.named_configs import resolve_configs, shipped_configs
+from lightning_irl.command.config_files import BASE
+from lightning_irl.command.named_configs import bases, resolve_configs, shipped_configs
 from lightning_irl.command.workspace import run_workspace
 from lightning_irl.errors import Terminated, UserError, did_you_mean, shorten
 from lightning_irl.signals import EXIT_CODE
@@ -86,12 +87,13 @@ def exit_code(error: Exception, verb: str) -> int | None:
 
 
 def run_configs() -> int:
-    """List the configs that ship."""
+    """List the configs that ship, and the base of those that start from another one."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, show_header=False)
+    starts = bases()
     for name, summary in shipped_configs().items():
-        table.add_row(name, summary)
+        table.add_row(name, summary, f"[dim]{BASE}: {starts[name]}[/]" if name in starts else "")
     Console().print(table)
     return 0

@@ -1,20 +1,40 @@
-"""A config's file, looked at before the parser reads it: what YAML would let pass, or name by no line."""
+"""A config's file, looked at before the parser reads it: what YAML would let pass, or name by no line; and which config
+it starts from.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
 from lightning_irl.errors import UserError
 
+BASE = "base"  # the field of a config's file that names the config it starts from
 
-def check_config(path: Path) -> None:
+
+class Base(NamedTuple):
+    """What a config's file says that it starts from.
+
+    Attributes:
+        name: a name or a path, as it is written there.
+        line: of the file, from 1.
+    """
+
+    name: str
+    line: int
+
+
+def check_config(path: Path) -> Base | None:
     """Look at a file that is given as a config.
+
+    Returns:
+        The config that it starts from, if it names one.
 
     Raises:
         UserError: if it is no text, no YAML, no mapping of fields, or gives a field twice, of which YAML takes the
-            last.
+            last; or if its base is not one name.
     """
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -39,6 +59,27 @@ def check_config(path: Path) -> None:
         what = "is empty" if root is None else "is no mapping"
         raise UserError(f"config {path} {what}; its fields are model, data, trainer and so on, each with a colon")
     _check_twice(root, path)
+    for key, value in root.value:
+        if key.value == BASE:
+            line = key.start_mark.line + 1
+            if not isinstance(value, yaml.ScalarNode) or not value.value or value.end_mark.line + 1 != line:
+                raise UserError(f"config {path}, line {line}: {BASE} takes one name or path, such as irl/pendulum")
+            return Base(value.value, line)
+    return None
+
+
+def without_base(text: str) -> str:
+    """A config's text as the parser takes it: the line that names its base is left empty, so that lines keep their
+    numbers.
+    """
+    if f"{BASE}:" not in text:
+        return text
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    lines = text.splitlines(keepends=True)
+    for key, _ in root.value if isinstance(root, yaml.MappingNode) else ():
+        if key.value == BASE:
+            lines[key.start_mark.line] = "\n"
+    return "".join(lines)
 
 
 def _check_twice(node: yaml.Node, path: Path) -> None:

@@ -32,6 +32,8 @@ from lightning_irl.callbacks import (
 )
 from lightning_irl.command import checks, runs
 from lightning_irl.command.checkpoint_io import WholeCheckpointIO
+from lightning_irl.command.config_files import without_base
+from lightning_irl.command.named_configs import give_bases
 from lightning_irl.command.quiet import hush_workers
 from lightning_irl.costs import Cost, StepCost
 from lightning_irl.datamodules import MemoryDataModule
@@ -39,6 +41,7 @@ from lightning_irl.environments import Environment
 from lightning_irl.errors import UserError, explain, shorten
 from lightning_irl.learners import Learner
 from lightning_irl.mcmc import Chains, Kernel
+from lightning_irl.optim import DecayToZero, MuonAdam
 from lightning_irl.policies import Policy
 from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers import Sampler
@@ -61,6 +64,9 @@ NAMED = (
     LightningDataModule,
     Callback,
     torch.optim.Optimizer,
+    torch.optim.lr_scheduler.LRScheduler,
+    MuonAdam,
+    DecayToZero,
 )
 # What every run reports; each is configured under its key.
 REPORTS = {
@@ -91,6 +97,9 @@ class Parser(LightningArgumentParser):
             if isinstance(action, ActionTypeHint) and action._is_valid_string(""):
                 action._enable_path = False
         return added
+
+    def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Namespace:
+        return super().parse_string(without_base(content), *args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # a parser within a union, whose errors are collected
@@ -149,7 +158,7 @@ class CLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         # Without Lightning's warning that arguments were given beside sys.argv.
         try:
-            self.config = parser.parse_args(args)
+            self.config = parser.parse_args(give_bases(sys.argv[1:] if args is None else args))
         except OmegaConfBaseException as error:
             raise UserError(f"interpolation: {error}") from error
         seed = self.fields.get("seed_everything")

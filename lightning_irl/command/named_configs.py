@@ -1,14 +1,16 @@
-"""Configs by name: those that ship, and their paths."""
+"""Configs by name: those that ship, their paths, and the configs that they start from."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from lightning_irl.command.config_files import check_config
+from lightning_irl.command.config_files import BASE, check_config
 from lightning_irl.errors import UserError, did_you_mean
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 OVERLAYS = ("logger", "trainer")  # folders of configs that go on top of another one
+OPTIONS = ("--config", "-c")
 SWEEPS = "sweeps"  # the folder of what `wandb sweep` takes, which are no configs of ours
 
 
@@ -19,12 +21,13 @@ def resolve_configs(arguments: list[str]) -> tuple[list[str], list[Path]]:
         The arguments, and the configs' paths in their order.
 
     Raises:
-        UserError: naming the nearest configs, if there is neither such a file nor such a name.
+        UserError: naming the nearest configs, if there is neither such a file nor such a name; or if a config's base
+            cannot be found.
     """
     resolved, paths = list(arguments), []
     for index, argument in enumerate(arguments):
         option, equals, name = argument.partition("=")
-        if option not in ("--config", "-c"):
+        if option not in OPTIONS:
             continue
         if equals:
             paths.append(config_path(name))
@@ -32,7 +35,54 @@ def resolve_configs(arguments: list[str]) -> tuple[list[str], list[Path]]:
         elif index + 1 < len(arguments):
             paths.append(config_path(arguments[index + 1]))
             resolved[index + 1] = str(paths[-1])
+    for path in paths:
+        with_bases(path)
     return resolved, paths
+
+
+def give_bases(arguments: list[str]) -> list[str]:
+    """Put before each config those that it starts from, as configs of their own: later ones change earlier ones.
+
+    Args:
+        arguments: as of :func:`resolve_configs`; a parser's own arguments.
+    """
+    given: list[str] = []
+    for index, argument in enumerate(arguments):
+        option, equals, name = argument.partition("=")
+        if option in OPTIONS and (equals or index + 1 < len(arguments)):
+            path = Path(name if equals else arguments[index + 1])
+            bases = with_bases(path)[:-1] if path.is_file() else []
+            given += [f"{option}={base}" for base in bases]
+        given.append(argument)
+    return given
+
+
+def with_bases(path: Path) -> list[Path]:
+    """A config's path after those of the configs that it starts from, the first of all in front.
+
+    Raises:
+        UserError: naming file and line, if there is no such config or they start from each other in a circle.
+    """
+    chain = [path]
+    while (base := check_config(chain[0])) is not None:
+        where = f"config {chain[0]}, line {base.line}"
+        beside = chain[0].parent / base.name
+        found = next((file for file in (beside, CONFIGS / f"{base.name}.yaml") if file.is_file()), None)
+        if found is None:
+            hint = did_you_mean(base.name, shipped_configs(), "`lightning-irl configs` lists what ships")
+            raise UserError(f"{where}: no {BASE} {base.name}, neither a file beside it nor a name; {hint}")
+        if found.resolve() in [file.resolve() for file in chain]:
+            names = " -> ".join(file.name for file in (*reversed(chain), found))
+            raise UserError(f"{where}: {BASE} {base.name} starts from this config again ({names}); remove one of them")
+        chain.insert(0, found)
+    return chain
+
+
+def bases() -> dict[str, str]:
+    """Of the configs that ship, those that start from another one, each with its base."""
+    texts = {name: (CONFIGS / f"{name}.yaml").read_text() for name in shipped_configs()}
+    found = {name: re.search(rf"^{BASE}: *(\S+)", text, re.MULTILINE) for name, text in texts.items()}
+    return {name: match[1] for name, match in found.items() if match}
 
 
 def config_path(name: str) -> Path:

@@ -8,18 +8,24 @@ from typing import Literal
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+NO_LENGTH = (
+    "DecayToZero has no total, and the run has no length to take it from: give total, or set trainer.max_epochs, with "
+    "a data module that has steps_per_epoch and no trainer.max_steps"
+)
+
 
 class DecayToZero(LambdaLR):
     """A linear warm-up, then a decay to zero; zero from there on.
 
     Args:
         optimizer: whose learning rates to scale.
-        total: batches until zero.
-        warmup: batches of the warm-up, of these.
+        total: batches until zero; by default those of the run, which the view knows (:meth:`take_length`): of its warm
+            start, or of what follows it. A run that is resumed keeps the total of its checkpoint.
+        warmup: batches of the warm-up, counted in ``total``. A run that is not longer than its warm-up ends within it.
         shape: of the decay: ``cosine`` or ``linear``.
 
     Raises:
-        ValueError: if the warm-up is not shorter than the whole.
+        ValueError: if a given total is not longer than the warm-up, or the schedule is stepped without a total.
 
     Example:
         >>> import torch
@@ -29,18 +35,32 @@ class DecayToZero(LambdaLR):
     """
 
     def __init__(
-        self, optimizer: Optimizer, total: int, warmup: int = 0, shape: Literal["cosine", "linear"] = "cosine"
+        self,
+        optimizer: Optimizer,
+        total: int | None = None,
+        warmup: int = 0,
+        shape: Literal["cosine", "linear"] = "cosine",
     ) -> None:
-        if not 0 <= warmup < total:
-            raise ValueError(
-                f"warmup is {warmup} of total {total} batches; it must be at least 0 and less than the total"
-            )
+        if warmup < 0 or (total is not None and warmup >= total):
+            of_total = "" if total is None else f" of total {total}"
+            raise ValueError(f"warmup is {warmup}{of_total} batches; it must be at least 0 and less than the total")
         self.total, self.warmup, self.shape = total, warmup, shape
         super().__init__(optimizer, self.factor)
+
+    def take_length(self, batches: int) -> None:
+        """Reach zero after so many batches, unless a total was given."""
+        if self.total is None:
+            self.total = batches
 
     def factor(self, batch: int) -> float:
         """What the learning rate is multiplied by at a batch."""
         if batch < self.warmup:
             return (batch + 1) / self.warmup
-        left = 1 - min(1.0, (batch - self.warmup) / (self.total - self.warmup))
+        if batch == 0:
+            return 1.0
+        if self.total is None:
+            raise ValueError(NO_LENGTH)
+        if batch >= self.total:
+            return 0.0
+        left = 1 - (batch - self.warmup) / (self.total - self.warmup)
         return left if self.shape == "linear" else (1 - math.cos(math.pi * left)) / 2

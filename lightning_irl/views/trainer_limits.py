@@ -23,6 +23,7 @@ from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_irl.errors import UserError
+from lightning_irl.optim import DecayToZero
 from lightning_irl.views.contracts import data_of
 from lightning_irl.views.monitors import check_monitors
 
@@ -172,7 +173,7 @@ def batches_of(name: str, trainer: Trainer | None, warm_start: int) -> int | Non
 
 
 def check_descent(name: str, optimizer: Optimizer, scheduler: Any, batches: int | None) -> None:
-    """Look at an optimizer and its schedule, as they were made.
+    """Look at an optimizer and its schedule, as they were made; a schedule without a length takes that of the run.
 
     Args:
         name: ``cost``, ``sampler`` or ``warm_start``.
@@ -193,6 +194,8 @@ def check_descent(name: str, optimizer: Optimizer, scheduler: Any, batches: int 
             "stepped once a "
             "batch, without one: use CosineAnnealingLR, StepLR or another"
         )
+    if isinstance(scheduler, DecayToZero) and batches is not None:
+        scheduler.take_length(batches)
     total = getattr(scheduler, "total_steps", None)
     if total is not None and batches is not None and total < batches:
         raise UserError(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lightning_irl.command.cli import main
-from lightning_irl.command.named_configs import CONFIGS, OVERLAYS, shipped_configs
+from lightning_irl.command.named_configs import CONFIGS, OVERLAYS, shipped_configs, with_bases
 from lightning_irl.views.view import read_checkpoint
 
 SMALL = ["--threads=1", "--data.steps_per_epoch=2", "--data.batch_size=8", "--trainer.max_epochs=1"]
@@ -24,7 +24,7 @@ QUICK = [
 @pytest.mark.parametrize("name", [name for name in shipped_configs() if name.split("/")[0] not in OVERLAYS])
 def test_two_batches(name, tmp_path, monkeypatch, idx_images, recwarn):
     monkeypatch.chdir(tmp_path)
-    text = (CONFIGS / f"{name}.yaml").read_text()
+    text = "".join(path.read_text() for path in with_bases(CONFIGS / f"{name}.yaml"))
     more = ["--model.init_args.warm_start=1"] if "warm_start:" in text else []
     more += [f"--{key}=null" for key in ("init_from", "cost_from") if f"{key}: ???" in text]
     if "ImageDataModule" in text:

@@ -22,7 +22,7 @@ from emulated_cuda import EmulatedCUDA
 from lightning_irl.callbacks import LogSamples
 from lightning_irl.command.cli import main
 from lightning_irl.command.lightning_cli import TrainingCLI
-from lightning_irl.command.named_configs import CONFIGS, OVERLAYS, shipped_configs
+from lightning_irl.command.named_configs import CONFIGS, OVERLAYS, shipped_configs, with_bases
 from lightning_irl.datamodules import trajectories
 from lightning_irl.metrics import features
 from lightning_irl.views.view import View
@@ -115,7 +115,7 @@ def every_verb(monkeypatch):
 
 
 def options_of(name, folder, idx_images):
-    text = (CONFIGS / f"{name}.yaml").read_text()
+    text = "".join(path.read_text() for path in with_bases(CONFIGS / f"{name}.yaml"))
     more = ["--model.init_args.warm_start=1"] if "warm_start:" in text else []
     more += [f"--{key}=null" for key in ("init_from", "cost_from") if f"{key}: ???" in text]
     more += ["--model.num_samples=4"] if name.startswith("irl/") else []

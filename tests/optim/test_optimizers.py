@@ -8,6 +8,7 @@ from torch import nn
 
 from lightning_irl.optim.optimizers import MuonAdam
 from lightning_irl.optim.schedules import DecayToZero
+from lightning_irl.views.trainer_limits import check_descent
 
 
 def network():
@@ -108,3 +109,42 @@ def test_bad_input():
         MuonAdam([])
     with pytest.raises(ValueError, match=r"[Ll]earning rate"):
         MuonAdam([nn.Parameter(torch.randn(32, 32))], muon_lr=-1)
+
+
+@pytest.mark.parametrize("shape", ["cosine", "linear"])
+def test_a_schedule_without_a_total_takes_that_of_the_run(shape):
+    def rates(total, run):
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+        scheduler = DecayToZero(optimizer, total, warmup=3, shape=shape)
+        check_descent("cost", optimizer, scheduler, run)
+        found = []
+        for _ in range(12):
+            found.append(scheduler.get_last_lr()[0])
+            optimizer.step()
+            scheduler.step()
+        return found, scheduler
+
+    given, _ = rates(10, run=20)
+    taken, scheduler = rates(None, run=10)
+    assert taken == given
+    assert taken[9] > 0 == taken[10]
+    other = DecayToZero(scheduler.optimizer, warmup=3, shape=shape)
+    other.load_state_dict(scheduler.state_dict())
+    assert other.total == 10, "a run that is resumed keeps the total of its checkpoint"
+
+
+def test_a_run_shorter_than_its_warm_up_ends_within_it():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = DecayToZero(optimizer, warmup=4)
+    scheduler.take_length(2)
+    assert [scheduler.factor(batch) for batch in range(5)] == [0.25, 0.5, 0.75, 1.0, 0.0]
+
+
+def test_a_schedule_without_any_length_says_what_to_give():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    with pytest.raises(ValueError, match="give total, or set trainer"):
+        DecayToZero(optimizer).factor(1)
+    with pytest.raises(ValueError, match="warmup is -1 batches"):
+        DecayToZero(optimizer, warmup=-1)
+    with pytest.raises(ValueError, match="warmup is 0 of total 0 batches"):
+        DecayToZero(optimizer, total=0)
