@@ -1,5 +1,5 @@
-"""Data sets of Minari and of ``imitation``; readers that are not installed are skipped, what is said without them is
-not.
+"""Data sets of Minari and of ``imitation``. Tests that need a reader which is not installed are skipped; what is said
+without it is always tested.
 """
 
 import json

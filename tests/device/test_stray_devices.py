@@ -1,5 +1,5 @@
-"""Tensors are made where those are that they meet; a default device that holds no numbers shows the
-ones that are not.
+"""Tensors are made on the device of those they are combined with; a default device without data shows any that are
+not.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Sweeps that ship: every command that an agent makes of one is a run that this command line takes."""
+"""Sweeps that ship: the command line takes every command that a W&B agent makes from one."""
 
 import itertools
 

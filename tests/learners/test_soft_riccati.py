@@ -1,6 +1,4 @@
-"""The policy that it leaves behind is the Riccati recursion's for the cost as it is now, whatever the view makes of
-that cost.
-"""
+"""SoftRiccati leaves the policy of the Riccati recursion for the current cost, under every view."""
 
 from functools import partial
 

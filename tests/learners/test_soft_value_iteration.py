@@ -1,6 +1,4 @@
-"""The policy that it leaves behind is the causal backup's of the cost as it is now, whatever the view makes of that
-cost.
-"""
+"""SoftValueIteration leaves the policy of the causal backup of the current cost, under every view."""
 
 from functools import partial
 

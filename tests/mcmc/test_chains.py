@@ -1,4 +1,4 @@
-"""Chains start where they say, stay at the model, adapt, survive a checkpoint, and explode with a cause."""
+"""Chains start where told, stay at the model, adapt, survive a checkpoint, and name the cause when they diverge."""
 
 from __future__ import annotations
 
