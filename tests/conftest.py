@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import resource
 import struct
+from collections import Counter
 
 import pytest
 import torch
 
-LONG = 8.0  # CPU seconds of a test and of the processes that it starts, above which it is marked
+LONG = 8.0  # CPU seconds of all cases of a test and of the processes that they start, above which it is marked
 MARKS = {"long", "slow", "gpu"}
 SPENT = "CPU seconds"  # the property of a report that says it
 STARTED = pytest.StashKey[float]()
@@ -53,11 +54,16 @@ def pytest_runtest_teardown(item):
 def pytest_terminal_summary(terminalreporter):
     """What the tests cost; and which are long without the mark, as a warning, since a busy machine is slower."""
     reports = [report for found in terminalreporter.stats.values() for report in found if hasattr(report, "when")]
-    spent = {report: dict(report.user_properties).get(SPENT) for report in reports if report.when == "teardown"}
-    spent = {report: seconds for report, seconds in spent.items() if seconds is not None}
-    terminalreporter.write_line(f"{len(spent)} tests took {sum(spent.values()):.0f} CPU seconds")
-    unmarked = {r.nodeid: seconds for r, seconds in spent.items() if seconds > LONG and MARKS.isdisjoint(r.keywords)}
-    if unmarked:
+    spent, unmarked = 0.0, Counter()
+    for report in reports:
+        if report.when == "teardown" and SPENT in dict(report.user_properties):
+            seconds = dict(report.user_properties)[SPENT]
+            spent += seconds
+            if MARKS.isdisjoint(report.keywords):
+                unmarked[report.nodeid.partition("[")[0]] += seconds
+    terminalreporter.write_line(f"the tests took {spent:.0f} CPU seconds")
+    if unmarked and max(unmarked.values()) > LONG:
         terminalreporter.section(f"above {LONG:.0f} CPU seconds and not marked long", yellow=True)
-        for name, seconds in sorted(unmarked.items(), key=lambda item: -item[1]):
-            terminalreporter.write_line(f"{seconds:7.1f}  {name}")
+        for name, seconds in unmarked.most_common():
+            if seconds > LONG:
+                terminalreporter.write_line(f"{seconds:7.1f}  {name}")

@@ -69,7 +69,7 @@ def other_digits(folder, side=8, low=0.0, high=1.0):
 @pytest.mark.long
 def test_two_epochs_on_digits_leave_documented_numbers_and_figures(tmp_path, capsys):
     other = LogOutOfDistribution(other_digits(tmp_path), num_samples=200)
-    quality = LogQuality(num_samples=400, every_n_epochs=1)  # two groups of 200
+    quality = LogQuality(num_samples=400, every_n_epochs=1, moves=3)  # two groups of 200
     _, trainer, data = run(tmp_path, [quality, other])
     values = logged(tmp_path)
     name = "digits-8x8-cnn64-seed0"
@@ -103,7 +103,7 @@ def test_two_epochs_on_digits_leave_documented_numbers_and_figures(tmp_path, cap
 @pytest.mark.long
 def test_looking_does_not_change_what_is_trained(tmp_path, network):
     other = LogOutOfDistribution(other_digits(tmp_path), num_samples=50)
-    quality = LogQuality(num_samples=50, every_n_epochs=1, features=network)
+    quality = LogQuality(num_samples=50, every_n_epochs=1, features=network, moves=3)
     looked, _, _ = run(tmp_path / "looked", [quality, other])
     unseen, _, _ = run(tmp_path / "unseen", [])
     for key, value in unseen.state_dict().items():
