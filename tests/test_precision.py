@@ -58,6 +58,7 @@ def pendulum():
     return view, MemoryDataModule(event, Splits(whole, whole, whole), batch_size=SIZE, steps_per_epoch=6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["gan", "tilted", "mcmc", "irl"])
 def test_every_view_trains_in_bf16_mixed(kind, digits):
     views = {

@@ -171,6 +171,7 @@ def test_few_modules_at_the_root():
     assert len(names) <= MOST_MODULES, sorted(names)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("rooms", "unused"),
     [

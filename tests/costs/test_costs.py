@@ -323,6 +323,7 @@ def test_a_bounded_tilt_keeps_importance_weights_bounded():
         TiltedCost(event, MLPCost, bound=0.0)
 
 
+@pytest.mark.long
 @over([*COSTS, (partial(TiltedCost, cost=narrow), "odd sides")])
 def test_exported_with_any_batch_size(factory, kind):
     cost = build(factory, kind)

@@ -476,6 +476,7 @@ def test_data_of_another_kind_is_refused(name):
         COSTS[name](make_event("point", [2]))
 
 
+@pytest.mark.long
 @over([(name, kind) for name, kind in PAIRS if kind in (("image",) if name == "mlp" else ("absorbing", "clipped"))])
 def test_exported_with_any_batch_size(name, kind):
     cost = build(name, kind)

@@ -232,6 +232,7 @@ def trajectory_view(regulariser, **options):
     )
 
 
+@pytest.mark.long
 def test_a_config_names_them_and_its_checkpoint_continues(tmp_path, monkeypatch):
     """By short name, logged under their names, and resumed from a file that holds data alone."""
     monkeypatch.chdir(tmp_path)

@@ -303,6 +303,7 @@ PATHWISE += [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "kind"), PATHWISE)
 def test_pathwise_gradient_equals_quadratures(name, kind):
     """E_q[c + log q] through ``rsample``, the mean of 40 batches of 1,000 draws, entry by entry against autograd

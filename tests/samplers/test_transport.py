@@ -69,6 +69,7 @@ def test_to_base_inverts_from_base_and_log_determinants_are_opposite(name, kind)
     torch.testing.assert_close(inverse_log_det, -log_det, rtol=0, atol=1e-9)
 
 
+@pytest.mark.long
 @over_all
 def test_log_determinants_are_those_of_autograds_jacobian(name, kind):
     transport, base = build(name, kind)

@@ -91,6 +91,7 @@ def test_a_metric_of_validation_is_waited_for(tmp_path):
     assert all(torch.isfinite(score) for score in keep.best_k_models.values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("stop", "go", "view_options"),
     [

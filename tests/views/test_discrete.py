@@ -35,6 +35,7 @@ def divergences(view):
     return [(p * (p.log() - log_p)).sum().item() for log_p in (log_model, log_q)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("view", "cost"),
     [(GAN, partial(MLPCost, hidden=[32])), (EBM, partial(TiltedCost, cost=partial(MLPCost, hidden=[32])))],

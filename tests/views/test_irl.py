@@ -60,6 +60,7 @@ def silent_trainer():
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("event", [EVENT, ABSORBING], ids=["pendulum", "cartpole"])
 @pytest.mark.parametrize("level", ["trajectory", "transition", 5])
 @pytest.mark.parametrize("view", [IRL, GAN, EBM])
@@ -138,6 +139,7 @@ def test_a_round_draws_once_and_takes_so_many_steps():
     assert [call for call in recorder.calls if isinstance(call, str)] == ["cost"] * 3 + ["sampler"] * 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("event", [EVENT, ABSORBING], ids=["pendulum", "cartpole"])
 @pytest.mark.parametrize("learner", [partial(PPO, passes=2, minibatches=2), ScoreFunction])
 @pytest.mark.parametrize(

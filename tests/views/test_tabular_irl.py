@@ -40,6 +40,7 @@ def demonstrations_of(world, num=500):
     return expert.sample(num)[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("learner", LEARNERS)
 @pytest.mark.parametrize("name", WORLDS)
 def test_draws_alone_come_to_the_exact_answers(name, learner):

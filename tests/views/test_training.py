@@ -368,6 +368,7 @@ def test_one_that_learns_is_not_and_a_few_batches_say_nothing():
     assert learns.standstills() == short.standstills() == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("view", [EBM, GAN, MCMC], ids=["EBM", "GAN", "EBM-mcmc"])
 def test_an_offset_that_is_held_comes_back_from_the_bound(view):
     built, data = at_its_bound(view, regularisers=[partial(CostOffset, weight=1.0)]), batches(4 * CHECK_EVERY, size=64)
@@ -545,6 +546,7 @@ def test_a_training_step_reads_nothing_back(view, sampler, host_reads, monkeypat
 # ---- a known answer
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "view",
     [partial(GAN, log_z_by="optimal"), partial(GAN, log_z_by="learned"), EBM, partial(EBM, negative_phase="mixture")],
