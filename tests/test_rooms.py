@@ -62,6 +62,7 @@ PACKAGES = {
 UNUSED = ("wandb", "sklearn", "gymnasium", "mujoco", "h5py", "pyarrow")
 UNUSED_WITHOUT_LIGHTNING = (*UNUSED, "matplotlib", "scipy", "PIL", "rich", "pytorch_lightning", "torchmetrics")
 WITHOUT_LIGHTNING = ("spaces", "optim", "environments", "policies", "samplers", "costs", "regularisers", "mcmc")
+WITH_LIGHTNING = ("metrics", "views", "datamodules", "callbacks", "command.verbs")
 WITHOUT_LIGHTNING += ("learners", "partition", "dynamic_programming")
 
 
@@ -175,10 +176,9 @@ def test_few_modules_at_the_root():
 @pytest.mark.parametrize(
     ("rooms", "unused"),
     [
-        (WITHOUT_LIGHTNING, UNUSED_WITHOUT_LIGHTNING),
-        (("metrics", "views", "datamodules", "callbacks", "command.verbs"), UNUSED),
+        pytest.param(WITHOUT_LIGHTNING, UNUSED_WITHOUT_LIGHTNING, id="without Lightning"),
+        pytest.param(WITH_LIGHTNING, UNUSED, id="with Lightning", marks=pytest.mark.long),
     ],
-    ids=["without Lightning", "all"],
 )
 def test_importing_loads_nothing_that_is_not_used(rooms, unused):
     """In one process: what none of them loads, each alone does not load either."""
