@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +17,11 @@ from torch import Tensor
 
 from lightning_irl.environments.autoreset import declared_mode, last_observations
 from lightning_irl.environments.base import Environment, Step
+from lightning_irl.environments.making import NO_LIMIT, EpisodeError, make_by_factory, make_by_id, make_one, say
 from lightning_irl.environments.wrappers import running_normalisations
-from lightning_irl.errors import UserError, did_you_mean
+from lightning_irl.errors import UserError
 
 VECTORIZATIONS = ("sync", "async", "vector_entry_point")
-NO_LIMIT = 2**31 - 1  # steps
 MOST_SECONDS = 1.0  # of looking at starts
 KEPT_ROUNDS = 2  # sizes of rounds whose vector environments are kept: training's and evaluation's
 WORKER_DIED = EOFError, BrokenPipeError, ConnectionResetError
@@ -125,7 +123,7 @@ class GymnasiumEnvironment(Environment):
         from gymnasium import spaces
 
         is_single = self.id is not None and self.vectorization != "vector_entry_point"
-        one = self._make_one() if is_single else self._make_vector(1)
+        one = make_one(str(self.id), self.kwargs) if is_single else self._make_vector(1)
         try:
             prefix = "" if is_single else "single_"
             observation, action = getattr(one, f"{prefix}observation_space"), getattr(one, f"{prefix}action_space")
@@ -166,79 +164,20 @@ class GymnasiumEnvironment(Environment):
             if what == "observation":
                 raise ValueError(
                     f"environment {self.name} has the wrapper {wrapper}, which goes on changing how a state is "
-                    "observed: the same "
-                    "state is another observation each round, and never that of the demonstrations. Leave it out "
-                    "(cost and policy "
-                    "standardise by the data), or hold its statistics constant: update_running_mean = False"
+                    "observed: the same state is another observation each round, and never that of the demonstrations. "
+                    "Leave it out (cost and policy standardise by the data), or hold its statistics constant: "
+                    "update_running_mean = False"
                 )
             warnings.warn(
                 f"environment {self.name} has the wrapper {wrapper}: returns are of rewards whose scale goes on "
-                "changing; leave it "
-                "out, nothing learns from rewards",
+                "changing; leave it out, nothing learns from rewards",
                 stacklevel=2,
             )
 
-    # ---- making
-
-    def _make_one(self) -> Any:
-        """One environment of the id, without time limit and without gymnasium's checks, which ours replace."""
-        import gymnasium
-
-        assert self.id is not None
-        options = {"max_episode_steps": -1, "disable_env_checker": True, **self.kwargs}
-        try:
-            return gymnasium.make(self.id, **options)
-        except gymnasium.error.NamespaceNotFound as error:
-            raise ValueError(
-                f"gymnasium has no environment {self.id}: {error} One of another package is found as module:Id-v0"
-            ) from error
-        except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
-            nearest = did_you_mean(self.id.rsplit(":", 1)[-1], gymnasium.registry, "none is named alike.")
-            raise ValueError(
-                f"gymnasium has no environment {self.id}; {nearest} One of another package is found as module:Id-v0"
-            ) from error
-        except (ModuleNotFoundError, gymnasium.error.DependencyNotInstalled) as error:
-            spec = gymnasium.registry.get(self.id)
-            told = re.search(r"gymnasium\[([\w-]+)\]", str(error))
-            is_mujoco = "mujoco" in (told[1] if told else str(spec and spec.entry_point))
-            package = "lightning-irl[mujoco]" if is_mujoco else told[0] if told else ""
-            advice = f'pip install "{package}"' if package else str(error)
-            raise ValueError(f"environment {self.id} needs what is not installed: {advice}") from error
-        except (TypeError, gymnasium.error.Error) as error:
-            raise ValueError(f"environment {self.id} cannot be made with {self.kwargs}: {error}") from error
-
     def _make_vector(self, num: int) -> Any:
         if self.factory is not None:
-            return self._make_by_factory(num)
-        import gymnasium
-
-        assert self.id is not None
-        if self.vectorization == "vector_entry_point":
-            self._make_one().close()  # names what is wrong with the id
-            spec = gymnasium.spec(self.id)
-            if spec.vector_entry_point is None:
-                raise ValueError(f"environment {self.id} has no vector_entry_point; use vectorization=sync")
-            limit = {} if spec.max_episode_steps is None else {"max_episode_steps": NO_LIMIT}
-            return gymnasium.make_vec(
-                self.id, num_envs=num, vectorization_mode="vector_entry_point", **{**limit, **self.kwargs}
-            )
-        makers: list[Any] = [partial(_make_episode, self._make_one, index) for index in range(num)]
-        kind = gymnasium.vector.SyncVectorEnv if self.vectorization == "sync" else gymnasium.vector.AsyncVectorEnv
-        return kind(makers)
-
-    def _make_by_factory(self, num: int) -> Any:
-        vector = _resolve(self.factory)(num)
-        if _is_envpool(vector):
-            vector = _EnvPool(vector)
-        needed = "reset", "step", "close", "num_envs", "single_observation_space", "single_action_space"
-        if missing := [name for name in needed if not hasattr(vector, name)]:
-            raise ValueError(
-                f"factory {self.name} made a {type(vector).__name__}, which has no {', '.join(missing)}; "
-                "it must make a gymnasium.vector.VectorEnv"
-            )
-        if vector.num_envs != num:
-            raise ValueError(f"factory {self.name} was asked for {num} environments and made {vector.num_envs}")
-        return vector
+            return make_by_factory(self.name, self.factory, num)
+        return make_by_id(str(self.id), self.vectorization, self.kwargs, num)
 
     def _round(self, num: int) -> _Round:
         """The vector environment of num, which is now the one used last."""
@@ -254,8 +193,6 @@ class GymnasiumEnvironment(Environment):
         else:
             self._rounds[num] = self._rounds.pop(num)
         return self._rounds[num]
-
-    # ---- acting
 
     def reset(
         self, num: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
@@ -277,8 +214,7 @@ class GymnasiumEnvironment(Environment):
         if (current.number, current.time) != (number, time):
             raise RolloutError(
                 f"environment {self.name} is asked to go on from step {time} of a round that has moved on or is "
-                "closed; "
-                "its state lives in gymnasium: step each state once, and reset first"
+                "closed; its state lives in gymnasium: step each state once, and reset first"
             )
         self._refuse_early_end(over, truncated, time)
         array = self._to_array(action, ~over, time)
@@ -318,10 +254,10 @@ class GymnasiumEnvironment(Environment):
             if dead:
                 raise RuntimeError(
                     f"environment {self.name} failed at step {time}: the process of episode "
-                    f"{', '.join(map(str, dead))} "
-                    "died; killed for want of memory, or crashed: vectorization=sync shows where"
+                    f"{', '.join(map(str, dead))} died; killed for want of memory, or crashed: vectorization=sync shows "
+                    "where"
                 ) from error
-            raise RuntimeError(f"environment {self.name} failed at step {time}: {_say(error)}") from error
+            raise RuntimeError(f"environment {self.name} failed at step {time}: {say(error)}") from error
 
     @property
     def _can_alias(self) -> bool:
@@ -335,14 +271,14 @@ class GymnasiumEnvironment(Environment):
             lift = "lift it in the factory" if self.factory is not None else "its own, since gymnasium's is lifted"
             raise RolloutError(
                 f"environment {self.name} truncated episode {truncated.argmax()} after {time} steps, before the "
-                "horizon, by a "
-                f"time limit ({lift}); horizons are fixed: lift the limit, or set the data's horizon to {time}"
+                f"horizon, by a time limit ({lift}); horizons are fixed: lift the limit, or set the data's horizon to "
+                f"{time}"
             )
         if over.any() and not self.absorbing:
             raise RolloutError(
                 f"environment {self.name} ended episode {over.argmax()} after {time} steps, before the horizon, "
-                "though it "
-                "was said never to: set absorbing=true on the environment and on the data, or turn off its ending"
+                "though it was said never to: set absorbing=true on the environment and on the data, or turn off its "
+                "ending"
             )
 
     def _refuse_non_finite(self, array: np.ndarray, what: str, is_live: np.ndarray, time: int | None) -> None:
@@ -375,8 +311,7 @@ class GymnasiumEnvironment(Environment):
         if (is_bad & is_live).any():
             raise RolloutError(
                 f"environment {self.name} was given a non-finite action in episode {(is_bad & is_live).argmax()} at "
-                "step "
-                f"{time}; the policy's parameters are not finite, or its inputs are not"
+                f"step {time}; the policy's parameters are not finite, or its inputs are not"
             )
         return array.reshape(-1, *space.shape).clip(space.low, space.high).astype(space.dtype)
 
@@ -450,72 +385,6 @@ class RolloutError(RuntimeError, UserError):
     """What a rollout asks for and an environment cannot do; the text is the whole message."""
 
 
-class EpisodeError(Exception):
-    """An episode failed; the text says which one, at which step and how."""
-
-
-class _EnvPool:
-    """EnvPool's environments (1.0 to 1.2) under the names of gymnasium's vector environments; an episode is reset in
-    the step after its end.
-    """
-
-    metadata = {"autoreset_mode": "NEXT_STEP"}  # noqa: RUF012
-
-    def __init__(self, pool: Any) -> None:
-        self.pool, self.num_envs = pool, len(pool)
-        self.single_observation_space, self.single_action_space = pool.observation_space, pool.action_space
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        found: tuple[Any, dict[str, Any]] = self.pool.reset()
-        return found
-
-    def step(self, actions: np.ndarray) -> Any:
-        return self.pool.step(actions)
-
-    def close(self) -> None:
-        self.pool.close()
-
-
-def _is_envpool(vector: Any) -> bool:
-    return hasattr(vector, "async_reset") and not hasattr(vector, "single_action_space")
-
-
-class _Episode:
-    """An environment that stays where it is once its episode has ended, until it is reset by a seed.
-
-    Vector environments of gymnasium reset an environment in the step after its end, without a seed: here that is the
-    moment to stand still. A step of one that stands still costs nothing, and never ends.
-    """
-
-    def __init__(self, environment: Any, index: int) -> None:
-        self.environment, self.index = environment, index
-        self.time, self.last, self.is_over = 0, None, False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.environment, name)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        if seed is None:
-            self.is_over = True
-            return self.last, {}
-        self.time, self.is_over = 0, False
-        try:
-            self.last, _ = self.environment.reset(seed=seed, options=options)
-        except Exception as error:
-            raise EpisodeError(f"in episode {self.index} at the reset: {_say(error)}") from error
-        return self.last, {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        if self.is_over:
-            return self.last, 0.0, False, False, {}
-        try:
-            self.last, reward, ended, is_truncated, _ = self.environment.step(action)
-        except Exception as error:
-            raise EpisodeError(f"in episode {self.index} at step {self.time}: {_say(error)}") from error
-        self.time += 1
-        return self.last, float(reward), bool(ended), bool(is_truncated), {}
-
-
 def _bounds(space: Any) -> tuple[Sequence[float], Sequence[float]]:
     """Of observations as they are served, one for all where they are all alike."""
     shade = 255 if space.dtype == np.uint8 else 1
@@ -525,25 +394,3 @@ def _bounds(space: Any) -> tuple[Sequence[float], Sequence[float]]:
     is_one = (low == low[0]).all() and (high == high[0]).all()
     size = 1 if is_one else len(low)
     return low[:size].tolist(), high[:size].tolist()
-
-
-def _make_episode(make: Callable[[], Any], index: int) -> _Episode:
-    return _Episode(make(), index)
-
-
-def _say(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-def _resolve(factory: str | Callable[[int], Any] | None) -> Callable[[int], Any]:
-    """A factory, from its dotted path where it is one."""
-    if callable(factory):
-        return factory
-    module, _, name = str(factory).rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"factory is {factory!r}; there is no such function to import: {error}") from error
-    if not callable(found):
-        raise ValueError(f"factory {factory} is a {type(found).__name__}; it must be a function of a number")
-    return found

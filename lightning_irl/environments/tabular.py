@@ -170,10 +170,14 @@ class CliffWorld(TabularMDP):
 
     .. code-block:: text
 
-        S C C C C C G     Starts at S. Every step in a cell pays its reward: C -10, G 10, all others -1. Actions are
-        diagonal: . . . . . . .     up left (0), up right (1), down left (2), down right (3), held at the walls in each
-        coordinate; with . . . . . . .     the wind's probability one row further up. Episodes go on in G, where up
-        right stays. . . . . . . .
+        S C C C C C G
+        . . . . . . .
+        . . . . . . .
+        . . . . . . .
+
+    Episodes start at S. Every step in a cell pays its reward: C -10, G 10, all others -1. Actions are diagonal: up left
+    (0), up right (1), down left (2), down right (3), held at the walls in each coordinate; with the wind's probability
+    one row further up. Episodes go on in G, where up right stays.
 
     Args:
         height: rows, at least 2.
