@@ -125,7 +125,7 @@ def run_config(name: str, seed: int, folder: str) -> list[dict[str, Any]]:
     return clock.rows
 
 
-class Energy(nn.Module):
+class EnergyNetwork(nn.Module):
     """The energy 2-128-128-1 with SiLU that peers are given."""
 
     def __init__(self) -> None:
@@ -176,7 +176,7 @@ def torchebm_pcd(points: Tensor) -> tuple[Score, Callable[[], None]]:
     class TorchEBMEnergy(BaseModel):
         def __init__(self) -> None:
             super().__init__()
-            self.net = Energy()
+            self.net = EnergyNetwork()
 
         def forward(self, x: Tensor) -> Tensor:
             return self.net(x)

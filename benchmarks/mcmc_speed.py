@@ -57,7 +57,7 @@ def convolutions() -> nn.Module:
 CASES = {"2-128-128-1": ((2,), perceptron), "conv 1x28x28": ((1, 28, 28), convolutions)}
 
 
-class Energy(BaseModel):  # type: ignore[misc,valid-type]
+class PeerEnergy(BaseModel):  # type: ignore[misc,valid-type]
     """The network as every peer wants it."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -128,7 +128,7 @@ def sampling(label: str, batch: int, kind: str) -> dict[str, Callable[[], object
     """Peers' runs of one case."""
     shape, make = CASES[label]
     network, x = make(), torch.randn(batch, *shape)
-    energy = Energy(network)
+    energy = PeerEnergy(network)
 
     def potential(x: Tensor) -> Tensor:
         return network(x).squeeze(-1)
@@ -158,7 +158,7 @@ def sampling(label: str, batch: int, kind: str) -> dict[str, Callable[[], object
     }
     if torchebm:
         # 0.8.9 sums the kinetic energy over the last axis only, so that images fail: flat ones are given to it
-        flat = Energy(nn.Sequential(nn.Unflatten(1, shape), network)) if len(shape) > 1 else energy
+        flat = PeerEnergy(nn.Sequential(nn.Unflatten(1, shape), network)) if len(shape) > 1 else energy
         theirs = HamiltonianMonteCarlo(model=flat, step_size=STEP, n_leapfrog_steps=LEAPFROGS)
         runs["torchebm"] = lambda: theirs.sample(x=x.flatten(1).clone(), n_steps=steps)
     if ebmkit:
@@ -201,7 +201,7 @@ def training(label: str, batch: int, persistent: bool, steps: int = 10) -> dict[
 
     runs: dict[str, Callable[[], object]] = {"ours": ours}
     if torchebm:
-        energy = Energy(make())
+        energy = PeerEnergy(make())
         adam = torch.optim.Adam(energy.parameters(), lr=1e-4)
         loss_of = ContrastiveDivergence(
             model=energy,
@@ -212,7 +212,7 @@ def training(label: str, batch: int, persistent: bool, steps: int = 10) -> dict[
         )
         runs["torchebm"] = lambda: descend(loss_of(data[torch.randint(len(data), (batch,))])[0], adam)
     if ebmkit:
-        other = Energy(make())
+        other = PeerEnergy(make())
         chains = ebmkit.LangevinDynamics(step_size=STEP, steps=steps)
         buffer = ebmkit.ReplayBuffer(8192, shape) if persistent else None
         theirs = ebmkit.ContrastiveDivergence(chains, buffer=buffer)

@@ -142,7 +142,7 @@ class ImageDataModule(MemoryDataModule):
         default_workers = 0 if is_in_memory else min(4, os.cpu_count() or 1)
         self.num_workers = default_workers if num_workers is None else num_workers
         if self.num_workers:
-            share(parts)
+            share_memory(parts)
 
     def train_set(self) -> Dataset[Batch]:
         return DequantisedImages(self.splits.train, LEVELS, self.transform, None, self.alpha, self.augment)
@@ -213,7 +213,7 @@ def looked_at(images: Any) -> Tensor:
     return levels
 
 
-def share(parts: Splits) -> None:
+def share_memory(parts: Splits) -> None:
     """Move images, or names of files, to memory that worker processes share, however they are started.
 
     Raises:

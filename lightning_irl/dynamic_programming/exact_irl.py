@@ -35,11 +35,12 @@ Features = Literal["state", "state_action"]
 
 @dataclass(frozen=True)
 class ExactIRL:
-    """A cost that explains demonstrations, and what it makes its model do.
+    """A cost that explains demonstrations, and the model that follows from it.
 
     Attributes:
         weights: w (k,).
-        cost: c(s, a), (S, A), in nats; zero where nothing says else, such as for states out of reach.
+        cost: c(s, a), (S, A), in nats; zero where the demonstrations do not determine it, such as in unreachable
+            states.
         log_policy: log pi_t(a | s), (T, S, A): the soft-optimal policy, or p_theta's own.
         occupancy: of the policy in the world, or of p_theta (T, S, A).
         loss: L_cost = E_p[c] + soft_value or log_z, in nats, without the penalty.
@@ -136,9 +137,9 @@ def trajectory_maxent(
         g = \sum_t (\rho^p_t - \rho^{p_\theta}_t) \cdot \phi + \lambda w
 
     The Hessian is the covariance under p_theta of the features of a trajectory. Demonstrations of this world always
-    have a solution, or come as near to one as the tolerance asks, since p_theta can be lucky as they are; those with an
-    impossible step have none. Where the world is not deterministic p_theta is luckier than any policy, and no sampler
-    can be equal to it: its cost explains demonstrations in part by luck.
+    have a solution, or one within the tolerance, since p_theta may choose next states as it chooses actions;
+    demonstrations with an impossible step have none. In a stochastic world p_theta has better luck than any policy, so
+    that no sampler equals it, and its cost explains demonstrations in part by luck.
 
     Arguments, errors and result are those of :func:`maximum_causal_entropy`; ``log_policy`` and ``occupancy`` are
     p_theta's own.

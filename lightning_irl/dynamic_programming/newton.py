@@ -1,4 +1,4 @@
-"""Minimising a smooth convex function whose Hessian is at hand, or is too large to be."""
+"""Minimising a smooth convex function, with its Hessian, or without where that is too large."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def newton(
     .. math:: w' = w - (H + \lambda I)^{-1} g
 
     The damping :math:`\lambda` falls tenfold while the quadratic model predicts the decrease well, and grows fourfold
-    otherwise. A singular Hessian is fine: what no gradient moves stays where it started.
+    otherwise. A singular Hessian is fine: directions without a gradient stay where they started.
 
     Args:
         function: convex.
         start: weights (k,), float64.
         tolerance: L1 norm of the gradient at which to stop.
         max_steps: evaluations at most.
-        floor: a value that a minimum cannot be below: what falls below it has none, and is stopped there.
+        floor: a lower bound of any minimum: a function that falls below it has no minimum, and the search stops.
 
     Returns:
         The last point, and the number of evaluations.

@@ -117,7 +117,7 @@ def soft_riccati(world: LinearQuadratic, steps: QuadraticSteps) -> tuple[Quadrat
         V_0, and the policy.
 
     Raises:
-        ValueError: if the cost does not hold the action, so that the integral is infinite; naming the step.
+        ValueError: if the integral over the actions of a step is infinite; naming the step.
 
     Source: Ziebart 2010, Modeling purposeful adaptive behavior with the principle of maximum causal entropy (PhD
         thesis, Carnegie

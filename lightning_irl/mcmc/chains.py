@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lightning_irl.costs.energy import CostFunction, as_energy
 from lightning_irl.mcmc.hmc import HMC
-from lightning_irl.mcmc.kernel import Kernel, each
+from lightning_irl.mcmc.kernel import Kernel, broadcast
 from lightning_irl.mcmc.target import BaseTarget, SampleTarget, Target
 from lightning_irl.processes import gather
 from lightning_irl.samplers.base import Sampler
@@ -24,7 +24,7 @@ LOOK_EVERY = 50  # runs between two in which the acceptance of a kernel without 
 
 
 class Chains(nn.Module):
-    r"""Short runs of a Markov kernel at the model, from a start that is said.
+    r"""Short runs of a Markov kernel at the model, from a given start.
 
     - ``demonstrations``: contrastive divergence (Hinton 2002);
     - ``persistent``: from where earlier runs ended, kept in a buffer (Tieleman 2008); a share of them restarts;
@@ -32,9 +32,9 @@ class Chains(nn.Module):
       teach q);
     - ``noise``: from a broad distribution (Nijkamp and others 2019, arXiv 1903.12370).
 
-    Step sizes of a kernel with a target are adapted from run to run. The cost's parameters are held constant
-    throughout. What a process keeps is its own: it is no registered buffer, which one process would hand to the others.
-    It fills with the ends of the first runs, which all start anew.
+    A kernel with a target acceptance has its step size adapted from run to run. The cost's parameters are held
+    constant. Kept chains belong to their process: they are no registered buffer, because those are copied from one
+    process to the others. The buffer fills with the ends of the first runs, which all start anew.
 
     Args:
         event: what one sample looks like.
@@ -150,7 +150,9 @@ class Chains(nn.Module):
         return samples
 
     def target(self, cost: CostFunction, sampler: Sampler) -> Target:
-        """exp(-c) in this module's coordinates; a cost that is relative to a flow gives its base."""
+        """exp(-c) in this module's coordinates; with ``base``, those of the flow that the cost is relative to, if there
+        is one.
+        """
         if self.coordinates == "sample":
             return SampleTarget(cost, self.event)
         transport = as_energy(cost).reference or sampler
@@ -170,10 +172,10 @@ class Chains(nn.Module):
             return fresh, None  # the buffer fills
         index = torch.randperm(len(self.kept), device=draws.device)[:num]
         is_fresh = torch.rand(num, device=draws.device) < self.restart_share
-        return torch.where(each(is_fresh, draws), fresh, self.kept[index]), index
+        return torch.where(broadcast(is_fresh, draws), fresh, self.kept[index]), index
 
     def _fresh(self, source: str, demonstrations: Tensor, draws: Tensor, num: int) -> Tensor:
-        """New starts (M, *shape): each a draw, a demonstration or noise; which chain starts where does not matter."""
+        """New starts (M, *shape), in any order: draws, demonstrations or noise."""
         if source == "sampler":
             return draws
         if source == "noise":
@@ -204,7 +206,7 @@ class Chains(nn.Module):
         )
 
     def departures(self) -> list[str]:
-        """What in these chains does not target the model, a line each."""
+        """Why these chains do not target the model itself, a line each."""
         return self.kernel.departures()
 
     def state(self) -> Any:

@@ -12,7 +12,7 @@ from lightning_irl.mcmc.kernel import (
     MoveInfo,
     Potential,
     Size,
-    each,
+    broadcast,
     each_sum,
     metropolis,
     value_and_gradient,
@@ -54,7 +54,7 @@ def step(
     """
     position, value, gradient = state
     momentum = torch.randn_like(position)
-    drift = sizes = step_size * each(1 + jitter * (2 * torch.rand_like(value) - 1), position)
+    drift = sizes = step_size * broadcast(1 + jitter * (2 * torch.rand_like(value) - 1), position)
     if mass is not None:
         momentum, drift = momentum * mass.sqrt(), sizes / mass
     start = _kinetic(momentum, mass) + value

@@ -1,8 +1,9 @@
 """The contract of a Markov kernel: moves of chains at exp(-U) for any differentiable U, as functions of an explicit
 state.
 
-A cost over its temperature is such a potential as it is. Its parameters are frozen: the gradient is taken with respect
-to positions only and nothing is accumulated in ``.grad``. Works inside ``torch.no_grad`` and ``torch.inference_mode``.
+An :class:`~lightning_irl.costs.Energy` is such a potential. Its parameters are constant: the gradient is taken with
+respect to positions only, and nothing is accumulated in ``.grad``. Works inside ``torch.no_grad`` and
+``torch.inference_mode``.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class MoveInfo(NamedTuple):
     """What one move did.
 
     Attributes:
-        acceptance: (B,) probability with which the proposal was accepted; of a move without a correction, with which it
-            would have been.
+        acceptance: (B,) probability of accepting the proposal; for a move without a correction, the one that a
+            correction would have.
         accepted: (B,) bool.
         energy_error: (B,) minus log of the acceptance ratio, in nats; ``inf`` where the proposal is not usable.
     """
@@ -127,7 +128,7 @@ def each_sum(values: Tensor) -> Tensor:
     return values.flatten(1).sum(-1)
 
 
-def each(scalars: Tensor, like: Tensor) -> Tensor:
+def broadcast(scalars: Tensor, like: Tensor) -> Tensor:
     """Scalars (B,) shaped to act on samples (B, *shape)."""
     return scalars.view(-1, *[1] * (like.dim() - 1))
 
@@ -147,7 +148,7 @@ def metropolis(state: ChainState, proposal: ChainState, energy_error: Tensor) ->
     energy_error = torch.where(usable, energy_error, torch.inf)
     acceptance = torch.exp(-energy_error.clamp(min=0))
     accepted = torch.rand_like(acceptance) < acceptance
-    keep = each(accepted, proposal.position)
+    keep = broadcast(accepted, proposal.position)
     moved = ChainState(
         torch.where(keep, proposal.position, state.position),
         torch.where(accepted, value, state.potential),

@@ -23,10 +23,10 @@ class Langevin(Kernel):
 
     .. math:: x' = x - \epsilon \, \nabla U(x) + s \sqrt{2 \epsilon T} \, \xi, \qquad \xi \sim N(0, 1)
 
-    For small steps its draws are those of :math:`e^{-U / (T s^2)}`: of the target only at T = s = 1. Both are factors
-    on the noise and are kept apart because they mean different things: a temperature is what one wants to draw from, a
-    noise below 1 is the short cut of many implementations, whose models are trained at a temperature that nobody wrote
-    down. The step itself adds an error of the order of :math:`\epsilon`: only a correction (:class:`MALA`) removes it.
+    For small steps its draws are those of :math:`e^{-U / (T s^2)}`: of the target only at T = s = 1. Both scale the
+    noise, and are separate because they mean different things: the temperature belongs to the target; noise below 1 is
+    a shortcut of many implementations, which thereby train at a lower temperature than they state. Discretisation adds
+    an error of the order of :math:`\epsilon`, which only a correction (:class:`MALA`) removes.
 
     Args:
         step_size: epsilon, in squared units of the position.

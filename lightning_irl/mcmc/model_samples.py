@@ -20,7 +20,7 @@ ADAPT_RATE = 0.5  # in the first half of the moves
 
 @dataclass(frozen=True)
 class ModelSamples:
-    """Draws of exp(-c)/Z, and how far they can be believed.
+    """Draws of exp(-c)/Z, with diagnostics.
 
     Attributes:
         samples: (N, *shape).
@@ -38,7 +38,7 @@ class ModelSamples:
 
     @property
     def origin(self) -> str:
-        """In words, how they were drawn."""
+        """How they were drawn, in words."""
         moves = self.path.shape[1] - 1
         words = "q" if math.isnan(self.ess) else f"q resampled, ESS {self.ess:.1%}"
         heat = "" if self.temperature == 1 else f" at temperature {self.temperature:g}"
@@ -56,9 +56,9 @@ def sample_model(
 ) -> ModelSamples:
     """Draw from exp(-c)/Z by importance resampling of a sampler's draws, by chains started there, or by both.
 
-    Resampling alone repeats few draws where the effective sample size is small; chains alone have not forgotten the
-    sampler after a few moves; together each mends the other. Chains move in the base of the sampler if it has one.
-    Their step size is adapted in the first half of the moves and fixed in the second.
+    Where the effective sample size is small, resampling alone repeats a few draws; chains alone still resemble the
+    sampler after a few moves; together they do better than either. Chains move in the base of the sampler if it has
+    one. Their step size is adapted in the first half of the moves and fixed in the second.
 
     Args:
         cost: samples (B, *shape) -> (B,), already divided by the temperature, in nats; differentiable if there are
@@ -68,8 +68,8 @@ def sample_model(
         pool: draws of q to resample from; 0 to start the chains at draws of q as they are.
         moves: of each chain; 0 for none.
         kernel: of the moves; by default :class:`~lightning_irl.mcmc.hmc.HMC`.
-        temperature: the chains are at exp(-c/temperature). Below 1 they go to where the model is denser: typical of it,
-            not drawn from it.
+        temperature: the chains are at exp(-c/temperature). Below 1 they concentrate where the model is denser, and are
+            not draws of the model.
 
     Raises:
         ValueError: if neither resampling nor moves were asked for, or the temperature is not above 0, or other than 1

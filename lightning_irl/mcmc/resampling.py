@@ -15,8 +15,8 @@ def resample(
 ) -> tuple[Tensor, float]:
     """Sampling importance resampling (Rubin 1987): approximate draws of exp(-c)/Z out of a pool of the sampler's.
 
-    Systematic resampling, so that a draw is repeated only when its weight is above a share of 1/num_samples. With a
-    small effective sample size a few draws of the pool stand for the whole model.
+    Systematic resampling, so that a draw is repeated only when its weight is above a share of 1/num_samples. If the
+    effective sample size is small, a few draws of the pool represent the whole model.
 
     Args:
         cost: samples (B, *shape) to c/T (B,), in nats.

@@ -1,4 +1,4 @@
-"""torchmetrics of what the views are judged by, and what images are judged by."""
+"""Metrics of views (as torchmetrics) and of sets of images."""
 
 from lightning_irl.metrics.bits_per_dim import BitsPerDim
 from lightning_irl.metrics.features import FeatureNetwork, load_features, save_features, train_features

@@ -17,7 +17,7 @@ Kernel = Callable[[Tensor, Tensor], Tensor]  # (N, d) and (M, d) to (N, M)
 
 
 class AsGiven(nn.Module):
-    """Features that have been computed already, where torchmetrics wants a network."""
+    """Stands for the network that torchmetrics asks for, given features that have been computed already."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ def nearest(samples: Tensor, among: Tensor, skip: Tensor | None = None) -> Neigh
     Args:
         samples: (B, d).
         among: (N, d).
-        skip: for each sample the one of the set that does not count (B,), as when it is the sample itself; None for
+        skip: for each sample one of the set to leave out (B,), such as the sample itself; None for
             none.
 
     Example:
@@ -185,7 +185,8 @@ def nearest(samples: Tensor, among: Tensor, skip: Tensor | None = None) -> Neigh
 
 
 def separation(inside: Tensor, outside: Tensor) -> Tensor:
-    """Area under the ROC curve of a score that is to be higher outside: P(outside > inside), ties half; 0.5 by chance.
+    """Area under the ROC curve of a score that should be higher outside: P(outside > inside), ties counted half; 0.5 by
+    chance.
 
     Args:
         inside: scores (N,) of any size, infinity included.

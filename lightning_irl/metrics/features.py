@@ -27,13 +27,13 @@ class FeatureNetwork(nn.Module):
 
     Args:
         shape: of one image, [C, H, W].
-        num_classes: that it tells apart.
-        name: what numbers are called after it; lower case, without slashes.
+        num_classes: number of classes.
+        name: part of the keys of numbers made with it; lower case, without slashes.
         num_features: F.
         width: channels of the first convolution, twice as many in the others.
 
     Raises:
-        ValueError: if the shape has not three dimensions, or the name is no part of a key.
+        ValueError: if the shape has not three dimensions, or the name cannot be part of a logged key.
 
     Example:
         >>> network = FeatureNetwork([1, 8, 8], 10, "digits-8x8-cnn64-seed0")
@@ -92,7 +92,7 @@ class InceptionFeatures(nn.Module):
 
     Raises:
         ModuleNotFoundError: if torch-fidelity is not installed.
-        ValueError: if its weights are neither here nor to be had.
+        ValueError: if its weights are not on this machine and cannot be downloaded.
     """
 
     name = INCEPTION
@@ -126,7 +126,7 @@ class InceptionFeatures(nn.Module):
 def turned(images: Tensor) -> tuple[Tensor, Tensor]:
     """Square images (B, C, H, H) in all four quarter turns, (4 B, C, H, H), with the number of each turn (4 B,).
 
-    What there is to be told apart where nobody has labelled anything (Gidaris et al. 2018, arXiv 1803.07728).
+    A classification task for images without labels (Gidaris et al. 2018, arXiv 1803.07728).
 
     Example:
         >>> images, turns = turned(torch.arange(4.0).view(1, 1, 2, 2))

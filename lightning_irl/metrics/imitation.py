@@ -38,8 +38,8 @@ def epic_distance(
 ) -> Tensor:
     r"""EPIC distance (Gleave et al. 2021, arXiv 2006.13900): that of rewards up to shaping, shift and scale.
 
-    Rewards are made canonical by :math:`R(s,a,s') + E[\gamma R(s',A,S') - R(s,A,S') - \gamma R(S,A,S')]` with (S, A,
-    S') from the given transitions, then compared by :math:`\sqrt{(1 - \rho)/2}` with Pearson's correlation.
+    Rewards are brought to a canonical form by :math:`R(s,a,s') + E[\gamma R(s',A,S') - R(s,A,S') - \gamma R(S,A,S')]`
+    with (S, A, S') from the given transitions, then compared by :math:`\sqrt{(1 - \rho)/2}` with Pearson's correlation.
 
     Args:
         first: a reward.
@@ -94,7 +94,8 @@ class FeatureGap(NamedTuple):
 
     Attributes:
         gap: largest difference of a feature's mean, in standard deviations of that feature over all trajectories.
-        noise: what chance alone makes of it with so few demonstrations: twice the standard error, in the same unit.
+        noise: the size that chance alone explains with so few demonstrations: twice the standard error, in the same
+            unit.
         name: of that feature.
     """
 
@@ -130,7 +131,7 @@ def transitions_of(trajectory: Trajectory) -> Trajectory:
 
 
 def visitation_distance(first: Tensor, second: Tensor, cells: int = 12) -> Tensor:
-    """Total variation between where two sets of states are in a plane: 0 for the same shares of a grid's cells, 1 for
+    """Total variation distance between two sets of states in a plane, over the cells of a grid: 0 if equal, 1 for
     none in common.
 
     Args:

@@ -1,4 +1,4 @@
-"""What sets of images are worth beside held-out ones, measured against training images."""
+"""The quality of sets of images, measured against training images and compared with held-out ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HELD_OUT = "held_out"  # what the demonstrations that nothing was trained on are
 
 
 class ImageJudge:
-    """Compares sets of images with training images, and says what held-out images score: the floor for draws.
+    """Compares sets of images with training images; what held-out images score is the best that draws can do.
 
     A Frechet distance is biased by the number of samples. Here every set is cut into groups of one size, so that its
     mean over groups compares with that of held-out images. The other distances are without bias. Errors are those of
@@ -72,7 +72,7 @@ class ImageJudge:
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor | None:
-        """What the network makes of images (B, C, H, W): a probability for each class (B, K); None without classes of
+        """The network's probability of each class (B, K) for images (B, C, H, W); None without classes of
         the data.
         """
         if self.labels is None or not isinstance(self.network, FeatureNetwork):

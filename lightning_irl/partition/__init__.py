@@ -4,7 +4,7 @@ from lightning_irl.partition.annealed import AnnealedRun, annealed, annealed_run
 from lightning_irl.partition.bracket import AnnealedBracket, annealed_bracket
 from lightning_irl.partition.bridge import bridge
 from lightning_irl.partition.budget import Budget
-from lightning_irl.partition.diagnostics import effective_sample_size, log_mean_exp, pareto_k_hat, split_r_hat
+from lightning_irl.partition.diagnostics import effective_sample_size, log_mean_with_error, pareto_k_hat, split_r_hat
 from lightning_irl.partition.draws import ModelDraws, continue_chains, draw_model
 from lightning_irl.partition.estimate import PartitionEstimate
 from lightning_irl.partition.estimator import Estimator
@@ -14,6 +14,8 @@ from lightning_irl.partition.quadrature import quadrature
 from lightning_irl.partition.report import estimate_all, estimate_within
 from lightning_irl.partition.training import discriminator, mixture
 from lightning_irl.partition.verdicts import pool, reconcile
+
+log_mean_exp = log_mean_with_error  # its earlier name; objectives.log_mean_exp is the tensor alone
 
 __all__ = [
     "AnnealedBracket",
@@ -35,6 +37,7 @@ __all__ = [
     "estimate_within",
     "importance",
     "log_mean_exp",
+    "log_mean_with_error",
     "mixture",
     "pareto_k_hat",
     "pool",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_irl.costs.energy import CostFunction
-from lightning_irl.partition.diagnostics import effective_sample_size, log_mean_exp, pareto_k_hat
+from lightning_irl.partition.diagnostics import effective_sample_size, log_mean_with_error, pareto_k_hat
 from lightning_irl.partition.estimate import PartitionEstimate
 from lightning_irl.partition.passes import choose_starts, pass_forward, pass_reverse, summarise_reverse
 from lightning_irl.partition.path import GeometricPath
@@ -34,8 +34,7 @@ MIN_ACCEPTANCE = 0.3
 
 @dataclass(frozen=True)
 class AnnealedRun:
-    """Everything one annealing run leaves behind: the estimate by the chains of all processes, and this one's own
-    chains.
+    """The result of one annealing run: the estimate by the chains of all processes, and the chains of this one.
 
     Attributes:
         estimate: of log Z.
@@ -77,8 +76,8 @@ def annealed(
 
     .. math:: \log w = \sum_k (\beta_k - \beta_{k-1}) \, [-c(x_{k-1}) - \log q(x_{k-1})], \qquad E[w] = Z
 
-    It is a lower bound of log Z in expectation, and one that lies when it cannot see: mass that no chain reaches is
-    missing from the estimate without a trace in its weights. Run it from the trained sampler *and* from a broad one.
+    In expectation it is a lower bound of log Z. Mass that no chain reaches is missing from the estimate, and nothing in
+    the weights shows it: run it from the trained sampler *and* from a broad one.
 
     Args:
         cost: samples (B, *shape) -> (B,), already divided by the temperature, differentiable, deterministic (``eval``
@@ -152,7 +151,7 @@ def annealed_run(
     if direction == "forward":
         free, log_weights, acceptance = pass_forward(path, schedule, path.draw_start(num_chains), leapfrog_steps)
         weights = gather(log_weights)
-        summary = log_mean_exp(weights)
+        summary = log_mean_with_error(weights)
         ess, k_hat, origin = effective_sample_size(weights), pareto_k_hat(weights), ""
     else:
         if model_samples is None:

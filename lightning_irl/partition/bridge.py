@@ -38,8 +38,9 @@ def bridge(
               \qquad s_p = \frac{n_p}{n_p + n_q} = 1 - s_q,
 
     iterated to its fixed point, with n_p the *effective* number of model draws. It needs an overlap of q and p_theta
-    only, not that q covers p_theta: its averages are bounded. It lies when the model draws are not the model's: chains
-    that have not forgotten a bad start, or all sit in one of several modes. Demonstrations are not model draws.
+    only, not that q covers p_theta: its averages are bounded. It is wrong where the model draws are not draws of the
+    model: chains that have not forgotten a bad start, or that are all in one of several modes. Demonstrations are not
+    draws of the model.
 
     Args:
         cost: samples (B, *shape) -> (B,), already divided by the temperature, in nats.

@@ -37,7 +37,7 @@ def _shifted(log_weights: Tensor) -> tuple[Tensor, float]:
     return (flat - maximum if maximum > -math.inf else flat), maximum
 
 
-def log_mean_exp(log_weights: Tensor) -> LogMean:
+def log_mean_with_error(log_weights: Tensor) -> LogMean:
     r"""log of the mean of weights given by their logarithms, with its standard error.
 
     .. math:: \log \tfrac1n \sum_i w_i, \qquad \mathrm{se}^2 = \frac{\widehat{\mathrm{var}}(w)}{n\,\bar w^2}
@@ -51,7 +51,7 @@ def log_mean_exp(log_weights: Tensor) -> LogMean:
         ValueError: if there are no weights.
 
     Example:
-        >>> round(log_mean_exp(torch.tensor([1e4, 1e4])).value, 6)
+        >>> round(log_mean_with_error(torch.tensor([1e4, 1e4])).value, 6)
         10000.0
     """
     shifted, maximum = _shifted(log_weights)

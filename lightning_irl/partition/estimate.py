@@ -18,11 +18,11 @@ class PartitionEstimate:
         k_hat: shape of the Pareto tail of the weights (see :func:`pareto_k_hat`); nan where it does not apply.
         method: name of the estimator, unique within a report (``importance``, ``annealed``, ``annealed_broad``, ...).
         num_samples: independent draws, chains or grid points that were used.
-        certifies: whether the estimator is consistent, so that a reliable value can be trusted as log Z. Training
-            quantities (``discriminator``, ``mixture``) treat demonstrations as draws of the model and are not.
-        reliable: whether nothing seen contradicts the interval. Mass that no draw reached cannot be seen by one
-            estimate
-            alone: :func:`reconcile` compares several.
+        certifies: whether the estimator is consistent, so that a reliable value can be trusted as log Z. The training
+            quantities (``discriminator``, ``mixture``) treat demonstrations as draws of the model and are not
+            consistent.
+        reliable: whether nothing seen contradicts the interval. One estimate alone cannot see mass that none of its
+            draws reached; :func:`reconcile` compares several.
         reason: why it is not reliable, or what limits it; empty if there is nothing to say.
     """
 

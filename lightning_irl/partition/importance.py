@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_irl.costs.energy import CostFunction, as_energy
-from lightning_irl.partition.diagnostics import effective_sample_size, log_mean_exp, pareto_k_hat
+from lightning_irl.partition.diagnostics import effective_sample_size, log_mean_with_error, pareto_k_hat
 from lightning_irl.partition.estimate import PartitionEstimate
 from lightning_irl.partition.path import require_density
 from lightning_irl.processes import gather
@@ -25,8 +25,8 @@ def importance(
 
     .. math:: \log Z = \log E_q[e^{-c(x)} / q(x)]
 
-    A lower bound of log Z in expectation. It lies where q misses a mode (weights look perfect) and where weights are
-    heavy-tailed (k_hat says so).
+    A lower bound of log Z in expectation. It is too low where q misses a mode, although the weights look perfect, and
+    its error is unreliable where weights are heavy-tailed (large k_hat).
 
     Args:
         cost: samples (B, *shape) -> (B,), already divided by the temperature, in nats.
@@ -72,7 +72,7 @@ def log_ratios(cost: CostFunction, sampler: Sampler, samples: Tensor, batch_size
 
 def summarise_importance(log_weights: Tensor, method: str = "importance") -> PartitionEstimate:
     """The estimate that independent log weights (N,) make, with its verdict."""
-    value, stderr = log_mean_exp(log_weights)
+    value, stderr = log_mean_with_error(log_weights)
     ess, k_hat = effective_sample_size(log_weights), pareto_k_hat(log_weights)
     doubts = []
     if not math.isfinite(value):

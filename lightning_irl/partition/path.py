@@ -13,7 +13,7 @@ from lightning_irl.spaces.event import Event, require_continuous
 
 
 class GeometricPath:
-    r"""Densities between q and exp(-c), indexed by an inverse temperature beta from 0 to 1.
+    r"""Densities between q and exp(-c), at inverse temperatures beta from 0 to 1.
 
     .. math:: \log \pi_\beta(x) = (1 - \beta) \log q(x) - \beta c(x)
 

@@ -1,7 +1,7 @@
 """A pilot run along the path: where to put temperatures, and how far to step at each.
 
-It is thrown away afterwards. The run whose weights are used has a schedule that is fixed before its first draw, so
-nothing that is claimed of annealed importance sampling is touched by the adaptation here.
+It is thrown away afterwards. The run whose weights are used has a schedule that is fixed before its first draw, so that
+the adaptation here does not bias it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from lightning_irl.partition.path import GeometricPath
 CONDITIONAL_ESS = 0.5
 MOVES_PER_STAGE = 4
 MAX_STAGES = 300
-# In units of mass^(1/2) a Gaussian of the fitted curvature comes back to where it was after pi; a longer move undoes
-# itself.
+# In units of mass^(1/2), a trajectory on a Gaussian of the fitted curvature has period 2 pi; half a period only changes
+# the sign, and a quarter goes farthest.
 QUARTER_PERIOD = math.pi / 2
 
 
@@ -57,10 +57,10 @@ def pilot_schedule(
 ) -> Schedule:
     """Find temperatures, step sizes and masses by a small sequential Monte Carlo run.
 
-    Each stage goes as far as halves the conditional effective sample size, resamples, and moves; step sizes follow the
-    acceptance, masses are the mean squared gradient of each coordinate (the curvature, which unlike the variance does
-    not mistake the distance between modes for the width of one). Temperatures are then spread evenly in thermodynamic
-    length.
+    Each stage raises beta until the conditional effective sample size has halved, resamples, and moves. Step sizes
+    follow the acceptance; masses are the mean squared gradient of each coordinate (the curvature, which unlike the
+    variance does not mistake the distance between modes for the width of one). Temperatures are then spaced evenly in
+    thermodynamic length.
 
     Args:
         path: from q to the model.

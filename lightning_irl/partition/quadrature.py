@@ -42,8 +42,8 @@ def quadrature(
     .. math:: \log Z = \log \sum_i w_i e^{-c(x_i)}
 
     On a box the grid is the box. On a real support it starts at location +- 8 scale and is enlarged by half until log Z
-    changes by less than 1e-4 nats, which never happens if exp(-c) is not integrable. It lies where a mode is narrower
-    than the spacing, or far outside a grid on whose edge nothing is left.
+    changes by less than 1e-4 nats, which never happens if exp(-c) is not integrable. It misses a mode that is narrower
+    than the spacing, or that lies outside a grid on whose edge exp(-c) is negligible.
 
     Of discrete levels log Z is the log of a sum over all states, and exact up to rounding; there is no grid to choose.
 

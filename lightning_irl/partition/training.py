@@ -1,8 +1,7 @@
 """The values of log Z that training uses, as estimates that do not certify.
 
-Both treat demonstrations as draws of the model. They are log Z when the two agree, which is what training is for and
-what they therefore cannot check: while model and data differ they are off, with a perfect effective sample size and a
-small error.
+Both treat demonstrations as draws of the model. They equal log Z only where model and data agree, which they cannot
+check: until then they are biased, in spite of a perfect effective sample size and a small standard error.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from lightning_irl.objectives import mixture_log_z, optimal_log_z
-from lightning_irl.partition.diagnostics import effective_sample_size, log_mean_exp, pareto_k_hat
+from lightning_irl.partition.diagnostics import effective_sample_size, log_mean_with_error, pareto_k_hat
 from lightning_irl.partition.estimate import PartitionEstimate
 
 REASON = "treats demonstrations as draws of the model"
@@ -27,8 +26,8 @@ def discriminator(
     r"""The log_z at the discriminator's optimum, the root of :math:`E_p[1 - D] = E_q[D]` (section 3.2, fact 1).
 
     The error is the sandwich of that equation, :math:`\mathrm{se}^2 = \mathrm{var}(F) / F'^2` with
-    :math:`F = \log E_p[1 - D] - \log E_q[D]`: from demonstrations (N,) and draws (M,) being finite, not from their
-    difference.
+    :math:`F = \log E_p[1 - D] - \log E_q[D]`: it covers the finite numbers of demonstrations (N,) and draws (M,), not
+    the bias.
 
     Args:
         demo_cost: costs of demonstrations (N,), already divided by the temperature.
@@ -43,7 +42,7 @@ def discriminator(
     sample_cost, sample_log_q = sample_cost.to(torch.float64), sample_log_q.to(torch.float64)
     log_z = float(optimal_log_z(demo_cost, demo_log_q, sample_cost, sample_log_q))
     demo_logits, sample_logits = -demo_cost - demo_log_q - log_z, -sample_cost - sample_log_q - log_z
-    demo, sample = log_mean_exp(logsigmoid(-demo_logits)), log_mean_exp(logsigmoid(sample_logits))
+    demo, sample = log_mean_with_error(logsigmoid(-demo_logits)), log_mean_with_error(logsigmoid(sample_logits))
     # d log E_p[1-D] / d log_z is the mean of D under weights 1-D, and likewise for E_q[D].
     slope = float(
         (torch.softmax(logsigmoid(-demo_logits), 0) * torch.sigmoid(demo_logits)).sum()
@@ -76,7 +75,7 @@ def mixture(demo_cost: Tensor, sample_cost: Tensor, demo_log_mu: Tensor, sample_
     log_z = float(mixture_log_z(-demo, -sample, torch.zeros_like(demo), torch.zeros_like(sample)))
     errors = [
         math.exp(side.value - math.log(2) - log_z) * side.stderr
-        for side in (log_mean_exp(demo), log_mean_exp(sample))
+        for side in (log_mean_with_error(demo), log_mean_with_error(sample))
         if side.value > -math.inf
     ]
     # Means are over each side, so a draw counts by the size of the other one too.

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lightning_irl.partition.diagnostics import log_mean_exp
+from lightning_irl.partition.diagnostics import log_mean_with_error
 from lightning_irl.partition.draws import ModelDraws
 from lightning_irl.partition.estimate import CONFIDENCE_95, PartitionEstimate
 from lightning_irl.partition.estimator import Estimator
@@ -22,18 +22,18 @@ CONTRADICTION = 3.0
 MARKOV_MARGIN = math.log(100.0)
 # With fewer effective draws a standard error says nothing, and only Markov's inequality is left.
 NOISY_ESS = 20.0
-# Share of the model's mass beyond all weights seen, above which an interval that does not know it is called wrong.
+# An estimate is doubted if more than this share of the model's mass lies beyond all weights it has seen.
 UNSEEN_SHARE = 0.02
-# Chains that must have got there before an annealed estimate's own error can be taken to know it.
+# With this many chains there, the standard error of an annealed estimate accounts for such mass.
 MIN_REACHED = 10
 
 
 def pool(repeated: Sequence[PartitionEstimate]) -> PartitionEstimate:
     r"""One estimate of independent repetitions: the log of the mean of their Z.
 
-    Its standard error is the larger of what the repetitions' own errors make and what their spread makes, the latter by
-    the delta method. Where they spread by more than their own errors allow (a chi-square's 99.9 %), those errors did
-    not know something and the estimate is not reliable.
+    Its standard error is the larger of two: that propagated from the repetitions' own errors, and that of their spread,
+    by the delta method. If the spread exceeds what their own errors allow (99.9 % of a chi-squared distribution), those
+    errors are too small and the estimate is not reliable.
 
     Args:
         repeated: estimates by one method.
@@ -45,7 +45,7 @@ def pool(repeated: Sequence[PartitionEstimate]) -> PartitionEstimate:
     values = torch.tensor([estimate.log_z for estimate in repeated], dtype=torch.float64)
     own = torch.tensor([estimate.stderr for estimate in repeated], dtype=torch.float64)
     number = len(repeated)
-    mean = log_mean_exp(values)
+    mean = log_mean_with_error(values)
     weights = torch.softmax(values, 0)
     claimed = float((weights * own).square().sum().sqrt())
     doubts = [estimate.reason for estimate in repeated if not estimate.reliable and estimate.certifies][:1]
@@ -159,10 +159,11 @@ def _say_what_is_unconfirmed(estimates: list[PartitionEstimate], beyond: set[str
 def doubt_unseen(
     estimate: PartitionEstimate, at_model: Tensor, draws: ModelDraws, largest: float, ends: Tensor | None = None
 ) -> PartitionEstimate:
-    """Doubt an estimate when model draws from elsewhere have weights beyond all those of the sampler's own draws.
+    """Doubt an estimate if draws of the model from another start have larger weights than any of the sampler's own
+    draws.
 
-    With a share u of the model's mass out of sight, the estimate is low by -log(1 - u) nats, which its own error does
-    not know. Annealed chains may get there, but an error that rests on a few of them knows no better.
+    If a share u of the model's mass is out of reach, the estimate is too low by -log(1 - u) nats, which its own error
+    does not include. Annealed chains may reach that mass; with few of them there, their error is too small as well.
 
     Args:
         estimate: made from draws of the sampler.

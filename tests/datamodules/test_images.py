@@ -535,7 +535,7 @@ import torch
 from torch.utils.data import DataLoader
 from lightning_irl.datamodules.dequantised import DequantisedImages
 from lightning_irl.datamodules.image_files import ImageFiles
-from lightning_irl.datamodules.images import share
+from lightning_irl.datamodules.images import share_memory
 from lightning_irl.datamodules.memory import Splits
 
 
@@ -590,7 +590,7 @@ if __name__ == "__main__":
 def test_a_workers_own_memory_does_not_hold_the_images(tmp_path):
     """75 MiB of images and 19 MiB of names, of which a worker that is forked or spawned has no copy of its own."""
     script = tmp_path / "measure.py"
-    script.write_text(MEASURE.replace("SHARE", "share(Splits(levels, files, files))"))
+    script.write_text(MEASURE.replace("SHARE", "share_memory(Splits(levels, files, files))"))
     paths = {"PYTHONPATH": str(Path(lightning_irl.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env={**os.environ, **paths})
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ import torch
 from lightning_irl.partition.diagnostics import (
     chain_effective_size,
     effective_sample_size,
-    log_mean_exp,
+    log_mean_with_error,
     pareto_k_hat,
     split_r_hat,
 )
@@ -19,7 +19,7 @@ from lightning_irl.partition.diagnostics import (
 def test_log_mean_exp_of_lognormal_weights():
     # log E exp(N(m, s^2)) = m + s^2 / 2; relative variance e^(s^2) - 1.
     log_weights = 1e4 + 0.5 * torch.randn(100_000, dtype=torch.float64)
-    value, stderr = log_mean_exp(log_weights)
+    value, stderr = log_mean_with_error(log_weights)
     exact_stderr = math.sqrt((math.exp(0.25) - 1) / 100_000)
     assert stderr == pytest.approx(exact_stderr, rel=0.05)
     assert abs(value - 1e4 - 0.125) < 4 * exact_stderr
@@ -29,8 +29,8 @@ def test_log_mean_exp_of_lognormal_weights():
 def test_diagnostics_do_not_depend_on_a_constant(offset):
     log_weights = torch.randn(1000, dtype=torch.float64)
     moved = log_weights + offset
-    assert log_mean_exp(moved).value - offset == pytest.approx(log_mean_exp(log_weights).value, abs=1e-9)
-    assert log_mean_exp(moved).stderr == pytest.approx(log_mean_exp(log_weights).stderr, rel=1e-9)
+    assert log_mean_with_error(moved).value - offset == pytest.approx(log_mean_with_error(log_weights).value, abs=1e-9)
+    assert log_mean_with_error(moved).stderr == pytest.approx(log_mean_with_error(log_weights).stderr, rel=1e-9)
     assert effective_sample_size(moved) == pytest.approx(effective_sample_size(log_weights), rel=1e-9)
     assert pareto_k_hat(moved) == pytest.approx(pareto_k_hat(log_weights), abs=1e-6)
 
@@ -64,14 +64,14 @@ def test_k_hat_of_few_or_dominated_weights_is_infinite():
 def test_unusable_weights_are_said_to_be():
     for bad in (math.nan, math.inf):
         log_weights = torch.tensor([0.0] * 50 + [bad])
-        assert math.isnan(log_mean_exp(log_weights).value)
+        assert math.isnan(log_mean_with_error(log_weights).value)
         assert math.isnan(effective_sample_size(log_weights))
         assert math.isnan(pareto_k_hat(log_weights))
     nothing = torch.full((50,), -math.inf)
-    assert log_mean_exp(nothing).value == -math.inf
+    assert log_mean_with_error(nothing).value == -math.inf
     assert effective_sample_size(nothing) == 0
     with pytest.raises(ValueError, match="no log weights"):
-        log_mean_exp(torch.zeros(0))
+        log_mean_with_error(torch.zeros(0))
 
 
 def test_split_r_hat():
