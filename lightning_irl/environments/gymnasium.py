@@ -254,8 +254,8 @@ class GymnasiumEnvironment(Environment):
             if dead:
                 raise RuntimeError(
                     f"environment {self.name} failed at step {time}: the process of episode "
-                    f"{', '.join(map(str, dead))} died; killed for want of memory, or crashed: vectorization=sync shows "
-                    "where"
+                    f"{', '.join(map(str, dead))} died; killed for want of memory, or crashed: vectorization=sync "
+                    "shows where"
                 ) from error
             raise RuntimeError(f"environment {self.name} failed at step {time}: {say(error)}") from error
 
