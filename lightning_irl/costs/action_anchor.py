@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from lightning_irl.spaces.event import Event, action_units, has_bounds
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.space import trajectory_space
 
 
 class ActionAnchor(nn.Module):
@@ -26,8 +25,9 @@ class ActionAnchor(nn.Module):
 
     def __init__(self, event: Event, enabled: bool = True) -> None:
         super().__init__()
-        self.enabled = enabled and not event["num_actions"] and not has_bounds(event)
-        units = action_units(event, math.prod(event["action_shape"]))
+        actions = trajectory_space(event, "ActionAnchor is for the actions of a step, but the data").actions
+        self.enabled = enabled and not actions.has_uniform
+        units = actions.units(actions.size)
         self.register_buffer("is_free", torch.isinf(units.low) | torch.isinf(units.high), persistent=False)
 
     def forward(self, cost: Tensor, action: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ class AutoencoderCost(Cost):
     def __init__(self, event: Event, code: int = 16, widths: Sequence[int] = (32, 64)) -> None:
         super().__init__(event)
         self.standardise = Anchor(event, enabled=False)
-        self.is_image = event["kind"] == "image" and len(self.shape) == 3
+        self.is_image = self.space.is_image and self.space.has_channels
         mirrored = [*widths][::-1]
         self.encoder: nn.Module
         self.decoder: nn.Module

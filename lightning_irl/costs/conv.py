@@ -75,23 +75,22 @@ class ConvCost(Cost):
         logits: bool = False,
     ) -> None:
         super().__init__(event)
-        if len(self.shape) != 3:
-            raise ValueError(f"ConvCost takes images of shape [C, H, W], the data has {event['shape']}; use MLPCost")
+        if not self.space.has_channels:
+            raise ValueError(f"ConvCost takes images of shape [C, H, W], the data has {list(self.shape)}; use MLPCost")
         channels, height, width = self.shape
         side = min(height, width) >> (len(widths) - 1)
         if side < 1:
             raise ValueError(
                 f"ConvCost halves images {len(widths) - 1} times, too often for {height}x{width}; give fewer widths"
             )
-        if logits and event["support"] != "box":
+        if logits and self.space.edges is None:
             raise ValueError(
-                f"ConvCost logits are those of a box, the data's support is {event['support']}: set logits=false, or "
-                "serve the data "
+                "ConvCost logits are those of a box, the data's support is real: set logits=false, or serve the data "
                 "with transform=scale"
             )
         norm: Callable[[nn.Module], nn.Module] = spectral_norm if spectral else _plain
         self.anchor = Anchor(event, anchor)
-        self.support = BoxSupport(event["low"], event["high"]) if logits else None
+        self.support = BoxSupport(*self.space.edges) if logits and self.space.edges else None
         self.stem = norm(nn.Conv2d(2 * channels if logits else channels, widths[0], 3, padding=1))
         inputs = [widths[0], *widths[:-1]]
         self.blocks = nn.ModuleList(ResidualBlock(i, o, norm, dropout) for i, o in zip(inputs, widths, strict=True))

@@ -57,9 +57,8 @@ class LinearStepCost(StepCost):
         return torch.cat([found, found[..., first] * found[..., second]], -1)
 
     def _count(self) -> int:
-        event = self.event
-        observation = torch.zeros(1, *event["observation_shape"])
-        action = torch.zeros(1, *event["action_shape"], dtype=torch.long if event["num_actions"] else None)
+        observation, actions = torch.zeros(1, *self.space.observation_shape), self.space.actions
+        action = torch.zeros(1, *actions.shape, dtype=torch.long if actions.number else None)
         with torch.no_grad():
             return self.features(observation, action, observation, torch.zeros(1, dtype=torch.long)).shape[-1]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightning_irl.costs.mlp_step import StepFeatures
 from lightning_irl.costs.step import StepCost
 from lightning_irl.networks import mlp
-from lightning_irl.spaces.event import Event, has_bounds
+from lightning_irl.spaces.event import Event
 
 
 class QuadraticStepCost(StepCost):
@@ -50,14 +50,14 @@ class QuadraticStepCost(StepCost):
         log_offset: float = 1e-2,
     ) -> None:
         super().__init__(event)
-        if event["num_actions"]:
+        if self.space.actions.number:
             raise ValueError("QuadraticStepCost is for continuous actions, the event's are discrete; use MLPStepCost")
         if min(action_weight, log_weight) < 0 or not log_offset > 0:
             raise ValueError(
                 f"action_weight is {action_weight}, log_weight {log_weight} and log_offset {log_offset}; "
                 "weights must not be below 0, the offset above it"
             )
-        if not (action_weight or has_bounds(event)):
+        if not (action_weight or self.space.actions.has_bounds):
             raise ValueError("action_weight is 0, but without bounds exp(-c) is then not integrable; set it above 0")
         self.action_weight, self.log_weight, self.log_offset = action_weight, log_weight, log_offset
         self.state, self.action = StepFeatures(event, "state"), StepFeatures(event, "action")

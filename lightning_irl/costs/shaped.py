@@ -67,7 +67,7 @@ class ShapedStepCost(StepCost):
             raise ValueError("zero_at_horizon needs a potential that knows when the horizon is: set sees_time=true")
         self.cost = cost(event)
         self.sees_actions = self.cost.sees_actions
-        self.discount, self.zero_at_horizon, self.horizon = discount, zero_at_horizon, event["horizon"]
+        self.discount, self.zero_at_horizon, self.horizon = discount, zero_at_horizon, self.space.horizon
         self.features = StepFeatures(event, "state", sees_time)
         self.network = mlp([self.features.size, *hidden, 1], activation)
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from lightning_irl.policies.network import NetworkPolicy
-from lightning_irl.spaces.event import Event, action_units, has_bounds
+from lightning_irl.spaces.action_space import ActionSpace
+from lightning_irl.spaces.event import Event
 
 LOG_SQRT_2_PI = 0.5 * math.log(2 * math.pi)
 
@@ -47,11 +48,11 @@ class GaussianPolicy(NetworkPolicy):
     ) -> None:
         if not initial_std > 0:
             raise ValueError(f"initial_std is {initial_std}; it must be above 0")
-        size = math.prod(event.get("action_shape", [1]))
+        size = self.space_of(event).actions.size
         super().__init__(event, size * (2 if std_sees_observation else 1), **network)
         self.std_sees_observation = std_sees_observation
         self.log_std = nn.Parameter(torch.full((size,), math.log(initial_std)))
-        units = action_units(event, size)
+        units = self.space.actions.units(size)
         self.register_buffer("centre", units.centre)
         self.register_buffer("reach", units.reach)
 
@@ -91,14 +92,14 @@ class GaussianPolicy(NetworkPolicy):
         return (action.flatten(time.ndim) - self.centre) / self.reach
 
 
-def nearly_one(event: Event) -> Tensor:
+def nearly_one(actions: ActionSpace) -> Tensor:
     """Per coordinate (d,), what counts as a bound in coordinates in which bounds are -1 and 1: they round in single
     precision.
     """
-    centre, reach, *_ = action_units(event, len(event["action_low"]))
+    centre, reach, *_ = actions.units(len(actions.low))
     bounds = zip((centre - reach).tolist(), (centre + reach).tolist(), strict=True)
-    if has_bounds(event):
-        bounds = zip(event["action_low"], event["action_high"], strict=True)
+    if actions.has_bounds:
+        bounds = zip(actions.low, actions.high, strict=True)
     rounding = [1 + 2 * max(abs(low), abs(high)) / (high - low) for low, high in bounds]
     return 1 - 4 * torch.finfo(torch.float32).eps * torch.tensor(rounding)
 
@@ -129,10 +130,10 @@ class ClippedGaussianPolicy(GaussianPolicy):
 
     def __init__(self, event: Event, **options: Any) -> None:
         super().__init__(event, **options)
-        units = action_units(event, self.action_size)
+        units = self.space.actions.units(self.action_size)
         self.register_buffer("low", units.low, persistent=False)
         self.register_buffer("high", units.high, persistent=False)
-        self.register_buffer("edge", nearly_one(event), persistent=False)
+        self.register_buffer("edge", nearly_one(self.space.actions), persistent=False)
 
     def rsample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_std = self.moments(observation, time)
@@ -192,12 +193,12 @@ class TanhGaussianPolicy(GaussianPolicy):
 
     def __init__(self, event: Event, **options: Any) -> None:
         super().__init__(event, **options)
-        if not has_bounds(event):
+        if not self.space.actions.has_bounds:
             raise ValueError(
                 "TanhGaussianPolicy needs bounds on both sides, but the event's actions lack some; use "
-                + ("ClippedGaussianPolicy" if event["action_low"] else "GaussianPolicy")
+                + ("ClippedGaussianPolicy" if self.space.actions.low else "GaussianPolicy")
             )
-        self.register_buffer("edge", nearly_one(event), persistent=False)
+        self.register_buffer("edge", nearly_one(self.space.actions), persistent=False)
 
     def rsample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_std = self.moments(observation, time)
@@ -212,7 +213,7 @@ class TanhGaussianPolicy(GaussianPolicy):
         """
         standard = self.to_standard(action, time)
         is_outside = (standard.abs() > (1 + self.edge) / 2).any(-1)
-        if is_outside.device.type == "cpu" and not self.event["absorbing"] and is_outside.any():
+        if is_outside.device.type == "cpu" and not self.space.is_absorbing and is_outside.any():
             raise ValueError(
                 f"{int(is_outside.sum())} of {is_outside.numel()} actions lie on a bound or beyond, where "
                 "TanhGaussianPolicy has no "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from lightning_irl.networks import mlp
 from lightning_irl.policies.base import Policy
-from lightning_irl.spaces.event import Event, per_observation
+from lightning_irl.spaces.event import Event
 
 LAST_GAIN = 0.01  # of the last layer's weights at the start, so that every observation starts with the same actions
 
@@ -42,9 +41,9 @@ class NetworkPolicy(Policy):
     ) -> None:
         super().__init__(event)
         self.sees_time = sees_time
-        self.register_buffer("location", per_observation(event["observation_location"], event))
-        self.register_buffer("scale", per_observation(event["observation_scale"], event))
-        inputs = math.prod(self.observation_shape) + sees_time
+        self.register_buffer("location", self.space.observation_location)
+        self.register_buffer("scale", self.space.observation_scale)
+        inputs = self.space.observation_size + sees_time
         if network is None:
             self.network: nn.Module = mlp([inputs, *hidden, outputs], activation)
             with torch.no_grad():

@@ -36,11 +36,11 @@ class TabularPolicy(Policy):
         if len(self.observation_shape) != 1:
             raise ValueError(
                 f"TabularPolicy takes states as one-hot vectors of shape [S], the event's observations have shape "
-                f"{event['observation_shape']}; use CategoricalPolicy"
+                f"{list(self.observation_shape)}; use CategoricalPolicy"
             )
         self.sees_time = sees_time
         rows = (self.horizon, *self.observation_shape) if sees_time else self.observation_shape
-        self.logits = nn.Parameter(torch.zeros(*rows, event["num_actions"]))
+        self.logits = nn.Parameter(torch.zeros(*rows, self.space.actions.number))
 
     def rows(self, observation: Tensor, time: Tensor) -> Tensor:
         """Logits of the actions (..., A)."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_irl.policies.base import Policy
-from lightning_irl.spaces.event import Event, has_bounds
+from lightning_irl.spaces.event import Event
 
 
 class UniformPolicy(Policy):
@@ -27,12 +27,13 @@ class UniformPolicy(Policy):
 
     def __init__(self, event: Event) -> None:
         super().__init__(event)
-        low, high = event["action_low"], event["action_high"]
-        if not (event["num_actions"] or has_bounds(event)):
+        actions = self.space.actions
+        low, high = actions.low, actions.high
+        if not actions.has_uniform:
             raise ValueError(
                 "UniformPolicy needs bounds, but the event's actions lack some; give finite action_low and action_high"
             )
-        self.num_actions: int = event["num_actions"]
+        self.num_actions: int = actions.number
         self.register_buffer("low", torch.tensor(low).reshape(self.action_shape if low else 0))
         self.register_buffer("high", torch.tensor(high).reshape(self.action_shape if high else 0))
         volume = self.num_actions or math.prod(b - a for a, b in zip(low, high, strict=True))

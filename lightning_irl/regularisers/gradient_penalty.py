@@ -12,6 +12,7 @@ from lightning_irl.processes import gather
 from lightning_irl.regularisers.base import Regulariser
 from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.samples import Samples
+from lightning_irl.spaces.space import space_of
 
 Place = Literal["demonstrations", "draws", "between"]
 
@@ -63,7 +64,7 @@ class GradientPenalty(Regulariser):
 
     def __init__(self, event: Event, weight: float, at: Place = "demonstrations", target: float = 0.0) -> None:
         super().__init__(event, weight)
-        if event["kind"] == "trajectory":
+        if space_of(event).has_steps:
             raise ValueError(
                 "GradientPenalty differentiates the cost by its samples, but these are trajectories; "
                 "use EnergyMagnitude, or remove it"

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from lightning_irl.precision import keep_full_precision
-from lightning_irl.spaces.event import Event, dimension, validate_event
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.space import Space, space_of
 
 
 class Sampler(nn.Module, abc.ABC):
@@ -22,10 +23,12 @@ class Sampler(nn.Module, abc.ABC):
 
     Attributes:
         event: what one sample looks like.
+        space: what kind of thing it is, made from the event.
         has_density: whether :meth:`log_prob` exists and :meth:`sample` returns log q.
         has_rsample: whether :meth:`rsample` exists.
     """
 
+    space: Space
     has_density: bool = True
     has_rsample: bool = True
 
@@ -37,10 +40,8 @@ class Sampler(nn.Module, abc.ABC):
 
     def __init__(self, event: Event) -> None:
         super().__init__()
-        validate_event(event)
-        self.event = event
-        self.shape = tuple(event["shape"])
-        self.dimension = dimension(event)
+        self.event, self.space = event, space_of(event)
+        self.shape, self.dimension = self.space.shape, self.space.dimension
 
     @abc.abstractmethod
     def sample(self, num_samples: int) -> tuple[Any, Tensor | None]:

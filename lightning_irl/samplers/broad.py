@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.spaces.event import Event, is_counted, per_coordinate
-from lightning_irl.spaces.lattice import Lattice
+from lightning_irl.spaces.event import Event
 
 
 class BroadSampler(Sampler):
@@ -34,13 +33,12 @@ class BroadSampler(Sampler):
 
     def __init__(self, event: Event, width: float = 1.5) -> None:
         super().__init__(event)
-        self.is_box = event["support"] == "box"
-        self.lattice = Lattice(event) if is_counted(event) else None
-        if self.is_box:
-            location, scale = torch.full((self.dimension,), event["low"]), torch.full((self.dimension,), event["high"])
-            scale = scale - location
-        else:
-            location, scale = per_coordinate(event["location"], event), width * per_coordinate(event["scale"], event)
+        self.lattice, edges = self.space.lattice, self.space.edges
+        self.is_box = edges is not None
+        location, scale = self.space.location, width * self.space.scale
+        if edges is not None:
+            location, high = (torch.full((self.dimension,), edge) for edge in edges)
+            scale = high - location
         self.register_buffer("location", location)
         self.register_buffer("scale", scale)
 

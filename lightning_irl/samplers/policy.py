@@ -15,8 +15,9 @@ from lightning_irl.environments.base import Environment
 from lightning_irl.policies.base import Policy
 from lightning_irl.policies.uniform import UniformPolicy
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.spaces.event import Event, has_bounds
+from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.samples import Samples
+from lightning_irl.spaces.space import TrajectorySpace, trajectory_space
 from lightning_irl.spaces.trajectory import Trajectory, as_trajectory
 
 
@@ -53,14 +54,16 @@ class PolicySampler(Sampler):
         ValueError: if environment and event do not fit.
     """
 
+    space: TrajectorySpace
     environment_steps: Tensor
 
     def __init__(self, event: Event, environment: Environment, policy: Callable[[Event], Policy]) -> None:
         self.agreement = agree(environment, event)
         event = self.agreement.event
         super().__init__(event)
+        self.space = trajectory_space(event, "PolicySampler draws trajectories, the data")
         self.environment, self.policy = environment, policy(event)
-        self.horizon: int = event["horizon"]
+        self.horizon = self.space.horizon
         self.has_rsample = environment.is_differentiable and self.policy.has_rsample
         self.register_buffer("_like", torch.zeros(()), persistent=False)
         self.register_buffer("environment_steps", torch.zeros((), dtype=torch.long), persistent=False)
@@ -123,7 +126,7 @@ class PolicySampler(Sampler):
 
     def at_random(self) -> Self | None:
         """The same environment under actions at random; None where actions have no bounds."""
-        if not (self.event["num_actions"] or has_bounds(self.event)):
+        if not self.space.actions.has_uniform:
             return None
         other = copy.copy(self)
         policy = UniformPolicy(self.event).to(self._like)  # type: ignore[arg-type]

@@ -18,7 +18,13 @@ from lightning_irl.spaces.event import Event
 
 
 class Support(abc.ABC):
-    """A bijection between R^d and the support of an event, coordinate by coordinate."""
+    """A bijection between R^d and the support of an event, coordinate by coordinate.
+
+    Attributes:
+        edges: lower and upper edge of the box in every coordinate; None on all of R^d.
+    """
+
+    edges: tuple[float, float] | None = None
 
     @abc.abstractmethod
     def constrain(self, free: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,6 +66,7 @@ class BoxSupport(Support):
 
     def __init__(self, low: float, high: float) -> None:
         self.low, self.high = low, high
+        self.edges = low, high
         self._inside = {dtype: _inside(low, high, dtype) for dtype in (torch.float32, torch.float64)}
 
     def constrain(self, free: Tensor) -> tuple[Tensor, Tensor]:
