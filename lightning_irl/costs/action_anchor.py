@@ -13,12 +13,12 @@ class ActionAnchor(nn.Module):
     r"""Adds :math:`|a|^2 / 2` to the cost of a step, over the coordinates of a continuous action that lack a bound;
     zero otherwise.
 
-    A network's cost falls at most linearly far out, so that with it the integral of exp(-c) over actions is finite. In
-    the units of the action, for the event does not tell the scale of actions.
+    A network's cost falls at most linearly, so the added square makes the integral of exp(-c) over actions finite. It
+    is in the action's own units, as the event does not give a scale for actions.
 
     Args:
         event: of the trajectories.
-        enabled: whether to add it.
+        enabled: whether to add the quadratic.
     """
 
     is_free: Tensor
@@ -31,7 +31,7 @@ class ActionAnchor(nn.Module):
         self.register_buffer("is_free", torch.isinf(units.low) | torch.isinf(units.high), persistent=False)
 
     def forward(self, cost: Tensor, action: Tensor) -> Tensor:
-        """Costs (...) of actions (..., *act), anchored."""
+        """The costs (...) of actions (..., *act) with the quadratic added."""
         if not self.enabled:
             return cost
         return cost + torch.where(self.is_free, action.flatten(cost.ndim).square(), 0.0).sum(-1) / 2

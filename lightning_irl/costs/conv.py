@@ -49,9 +49,8 @@ class ConvCost(Cost):
         dropout: share of units dropped in training, in every block and before the head.
         spectral: constrain every layer's spectral norm to 1 (Miyato et al. 2018, arXiv 1802.05957).
         anchor: add the quadratic that makes exp(-c) integrable on a real support.
-        logits: also show the network the logit of every pixel, in as many channels more. On a box most of an image can
-            lie within a level of an edge, as a dark background does; there grey levels tell nothing and logits tell
-            all.
+        logits: give the network the logit of every pixel as additional channels. On a box most of an image, such as a
+            dark background, can lie within one level of an edge, where logits differ and grey levels hardly do.
 
     Raises:
         ValueError: if the event is not an image of three dimensions, is too small to be halved that often, or has no

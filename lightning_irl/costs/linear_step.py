@@ -19,7 +19,7 @@ class LinearStepCost(StepCost):
     r"""c(s, a, s') = w . phi(s, a, s'): maximum-entropy IRL (Ziebart et al. 2008).
 
     The gradient of :math:`E_p[c] + \log Z` in w is the difference of expected features, :math:`E_p[\phi] -
-    E_{p_\theta}[\phi]`. The weights start at zero, where every action is alike.
+    E_{p_\theta}[\phi]`. The weights start at zero, where all actions cost the same.
 
     Args:
         event: of the trajectories.
@@ -49,7 +49,7 @@ class LinearStepCost(StepCost):
         self.weights = nn.Parameter(torch.zeros(self._count()))
 
     def features(self, observation: Tensor, action: Tensor, next_observation: Tensor, time: Tensor) -> Tensor:
-        """phi (..., k), products included."""
+        """phi (..., k), with the products of features if ``quadratic``."""
         found = self.base(observation, action, next_observation, time)
         if not self.quadratic:
             return found

@@ -25,7 +25,7 @@ Inputs = Literal["state", "action", "state_action", "state_next", "state_action_
 
 
 class StepFeatures(nn.Module):
-    """What a network sees of a step: standardised observations, actions between -1 and 1 or one-hot, the time.
+    """Network inputs of a step: standardised observations, actions scaled to [-1, 1] or one-hot, and the time.
 
     Args:
         event: of the trajectories.

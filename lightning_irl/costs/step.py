@@ -58,9 +58,9 @@ class StepCost(nn.Module, abc.ABC):
 class TrajectoryCost(Cost):
     r"""c(tau) = sum over the steps with an action of c(s, a, s', t), plus a learned scalar for each absorbed step.
 
-    Takes trajectories, segments and transitions alike. The scalar starts at minus the largest entropy that a step can
-    have, so that under a constant cost no policy gains by living or by dying: what it learns to prefer it learns from
-    demonstrations.
+    It takes trajectories, segments and transitions. The scalar starts at minus the largest entropy that a step can
+    have, so that under a constant cost neither a longer nor a shorter episode is preferred: such a preference is
+    learned from demonstrations.
 
     Args:
         event: of the trajectories.

@@ -11,7 +11,7 @@ from lightning_irl.spaces.event import Event
 
 
 class TabularStepCost(StepCost):
-    """c(s, a, s', t) from a table, zeros at the start; every cost of a tabular environment is one.
+    """c(s, a, s', t) from a table, initially zero; every cost of a tabular environment has this form.
 
     The observation of a tabular environment is the one-hot vector of its state, (S,) float; the state is its largest
     coordinate.

@@ -23,10 +23,10 @@ class PPO(Learner):
 
     The reward of a step is minus the objective, :math:`-c/T - \log \pi`, so that the entropy term is the objective's
     own and not a bonus beside it. Undiscounted by default; the critic sees the time left and nothing is bootstrapped at
-    the horizon. The value of an absorbed state is known, the cost of absorption times the time left: it is not learned,
-    and of other states the critic learns what living is worth beyond it. Advantages are divided by their standard
-    deviation where that is above one nat. Below, they are left as they are, since in nats an advantage is what log pi
-    should change by: where the objective prefers no action, noise is not made a preference.
+    the horizon. The value of an absorbed state is known: the cost of absorption times the time left. The critic learns
+    the value of other states relative to it. Advantages are divided by their standard deviation where that is above one
+    nat. Below, they are left as they are: an advantage in nats is the change that log pi should make, so noise is not
+    blown up where the objective prefers no action.
 
     Args:
         event: of the trajectories.

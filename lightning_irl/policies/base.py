@@ -24,7 +24,7 @@ class Policy(nn.Module, abc.ABC):
 
     Attributes:
         space: made from the event.
-        base_measures: those of events that this policy can score.
+        base_measures: base measures of events that this policy can score.
         has_rsample: whether actions have a gradient in the parameters.
 
     Raises:
@@ -72,7 +72,7 @@ class Policy(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def mode(self, observation: Tensor, time: Tensor) -> Tensor:
-        """The likeliest actions (..., *act), of an untransformed variable where a transform moves the mode."""
+        """The mode of the policy: actions (..., *act); where actions are transformed, the mode before the transform."""
 
     def rsample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         """Draw actions with a gradient in the parameters.

@@ -17,8 +17,7 @@ LOG_SQRT_2_PI = 0.5 * math.log(2 * math.pi)
 
 
 class GaussianPolicy(NetworkPolicy):
-    """Independent Gaussian coordinates; the standard deviation is learned, the same for all observations unless asked
-    otherwise.
+    """Independent Gaussian coordinates with a learned standard deviation, by default the same for all observations.
 
     Args:
         event: of the trajectories, without atoms at bounds.
@@ -93,8 +92,8 @@ class GaussianPolicy(NetworkPolicy):
 
 
 def nearly_one(actions: ActionSpace) -> Tensor:
-    """Per coordinate (d,), what counts as a bound in coordinates in which bounds are -1 and 1: they round in single
-    precision.
+    """Per coordinate (d,), the absolute value from which on an action counts as on its bound, in units in which bounds
+    are -1 and 1: bounds are rounded in single precision.
     """
     centre, reach, *_ = actions.units(len(actions.low))
     bounds = zip((centre - reach).tolist(), (centre + reach).tolist(), strict=True)
@@ -107,11 +106,12 @@ def nearly_one(actions: ActionSpace) -> Tensor:
 class ClippedGaussianPolicy(GaussianPolicy):
     r"""A Gaussian whose draws are clipped to the bounds, as environments do: a density inside, an atom at each bound.
 
-    A coordinate may have one bound, or none. What lies beyond a bound b has the tail's probability :math:`P_b`, in log
-    by ``log_ndtr``, exact far out.
+    A coordinate may have one bound, or none. The atom at a bound b has the probability :math:`P_b` of the tail beyond
+    it, computed by ``log_ndtr``, which is accurate far out.
 
-    The path of a draw stops at the bound, which is right for the expectation of anything continuous in the action. log
-    pi is not: it jumps there from the density's logarithm to the atom's, and with :math:`F(a) = \log \pi(a)`
+    The pathwise gradient of a clipped draw is right for expectations of functions that are continuous in the action.
+    log pi is not: at the bound it jumps from the log density to the log probability of the atom, and with :math:`F(a) =
+    \log \pi(a)`
 
     .. math:: \nabla E[F] = E[\nabla F] + \sum_b (\log P_b - \log \pi(b^-)) \nabla P_b.
 
@@ -144,7 +144,7 @@ class ClippedGaussianPolicy(GaussianPolicy):
         return self.to_action(standard, time), log_pi
 
     def log_prob(self, observation: Tensor, action: Tensor, time: Tensor) -> Tensor:
-        """Differentiable in the parameters; what lies beyond a bound is scored as on it, for there it is applied."""
+        """Differentiable in the parameters; actions beyond a bound are scored as on it, where they are applied."""
         standard = self.to_standard(action, time).clamp(self.low, self.high)
         return self._log_prob(*self.moments(observation, time), standard)
 
@@ -177,16 +177,16 @@ class ClippedGaussianPolicy(GaussianPolicy):
 class TanhGaussianPolicy(GaussianPolicy):
     """A Gaussian squashed by tanh into the open box between the bounds (Haarnoja et al. 2018, arXiv 1801.01290).
 
-    An action on a bound would have an infinite logit, and has log pi = -inf. Draws stop short of the bounds by what
-    single precision can tell, some 1e-6 of the range. The mode is that of the Gaussian before squashing.
+    An action on a bound would have an infinite logit, and has log pi = -inf. Draws keep about 1e-6 of the range from
+    the bounds, as single precision resolves no less. The mode is that of the Gaussian before squashing.
 
     Args:
         event: of the trajectories, with bounds and base measure ``lebesgue``.
         **options: of :class:`GaussianPolicy`.
 
     Raises:
-        ValueError: if the event has no bounds; on scoring actions on a bound, where all steps have an action (horizons
-            are fixed) and the count needs no wait for a device.
+        ValueError: if the event has no bounds; or on scoring actions on a bound, if all steps have an action (no
+            absorbing states) and the actions are on the CPU.
     """
 
     edge: Tensor

@@ -19,7 +19,7 @@ class NetworkPolicy(Policy):
 
     Args:
         event: of the trajectories.
-        outputs: numbers that an action's distribution needs.
+        outputs: number of parameters of an action's distribution.
         hidden: sizes of the hidden layers.
         activation: between them.
         sees_time: give the network the share of the horizon that is left.
@@ -53,7 +53,7 @@ class NetworkPolicy(Policy):
             self.network = network(inputs, outputs)
 
     def outputs(self, observation: Tensor, time: Tensor) -> Tensor:
-        """What the network says (..., outputs)."""
+        """The network's outputs (..., outputs)."""
         features = (observation.flatten(time.ndim) - self.location) / self.scale
         if self.sees_time:
             left = 1 - 2 * time.to(features.dtype) / self.horizon

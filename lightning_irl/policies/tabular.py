@@ -11,14 +11,14 @@ from lightning_irl.spaces.event import Event
 
 
 class TabularPolicy(Policy):
-    """pi(a | s, t) by a softmax over a table's row, counted; every policy of a tabular environment is one.
+    """pi(a | s, t) by a softmax over a row of a table; every policy of a tabular environment has this form.
 
     The observation of a tabular environment is the one-hot vector of its state, (S,) float; the state is its largest
     coordinate.
 
     Args:
         event: of the trajectories; discrete actions, observations of shape [S].
-        sees_time: a row for each step of the horizon. A best policy for a finite horizon needs it.
+        sees_time: use separate rows for each step of the horizon, as an optimal policy for a finite horizon needs.
 
     Raises:
         ValueError: if observations are not vectors.

@@ -1,4 +1,4 @@
-"""Actions at random."""
+"""Uniformly random actions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lightning_irl.spaces.event import Event
 
 
 class UniformPolicy(Policy):
-    """Every action alike: over the discrete actions, or between the bounds of the continuous ones.
+    """Uniform over the discrete actions, or between the bounds of continuous ones.
 
     Args:
         event: of the trajectories.
@@ -47,7 +47,7 @@ class UniformPolicy(Policy):
         return self.low + (self.high - self.low) * unit, log_pi
 
     def log_prob(self, observation: Tensor, action: Tensor, time: Tensor) -> Tensor:
-        """Constant inside; minus infinity on a bound's atom, which it never draws, and outside."""
+        """Constant inside the bounds; minus infinity outside and on a bound's atom, which is never drawn."""
         log_pi = torch.full(time.shape, self.log_density, dtype=observation.dtype, device=observation.device)
         if self.num_actions:
             return log_pi
@@ -55,5 +55,5 @@ class UniformPolicy(Policy):
         return torch.where(inside, log_pi, -torch.inf)
 
     def mode(self, observation: Tensor, time: Tensor) -> Tensor:
-        """A draw: no action is likelier than another."""
+        """A draw, as all actions are equally likely."""
         return self.sample(observation, time)[0]

@@ -23,8 +23,8 @@ class AutoregressiveSampler(Sampler):
 
     .. math:: \log q(x) = \sum_i \log q(x_i \mid x_{<i})
 
-    is an exact log probability, at most 0: one of the tractable samplers of the paper's section 4. A draw takes as
-    many steps as there are pixels, each of that pixel alone; draws have no gradient, so the learner is ScoreFunction.
+    is an exact log probability, at most 0: one of the tractable samplers of the paper's section 4. A draw takes one
+    step per pixel. Draws have no gradient, so the learner is ScoreFunction.
 
     van den Oord et al. 2016 (arXiv 1601.06759, 1606.05328); the mixture of logistics Salimans et al. 2017 (arXiv
     1701.05517).
@@ -105,7 +105,7 @@ class AutoregressiveSampler(Sampler):
         return parameters.movedim(1, -1)
 
     def _centred(self, levels: Tensor, dtype: torch.dtype) -> Tensor:
-        """Levels as the network sees them, from -1 to 1."""
+        """Levels scaled to [-1, 1], as the network takes them."""
         return (2 * levels.to(dtype) + 1) / self.lattice.levels - 1
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""A fixed, broad sampler: where chains start, what keeps a cost honest, the noise of NCE."""
+"""A fixed, broad sampler: the start of chains, the broad part of a defensive mixture, the noise of NCE."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from lightning_irl.spaces.event import Event
 
 
 class BroadSampler(Sampler):
-    """Nothing to learn: a Gaussian around the training data on a real support, uniform on a box, or over the levels of
-    one.
+    """A fixed distribution: a Gaussian around the training data on a real support, uniform on a box or over its levels.
 
-    Of n levels in each of d coordinates every sample has the probability n^-d.
+    With n levels in each of d coordinates, every sample has probability n^-d.
 
     Args:
         event: what one sample looks like.
@@ -52,7 +51,7 @@ class BroadSampler(Sampler):
         return self._place(noise), self._log_prob_of(noise)
 
     def draw(self, num_samples: int) -> Tensor:
-        """Samples (num_samples, *shape) alone, as those of :meth:`sample`."""
+        """Samples (num_samples, *shape) as of :meth:`sample`, without log q."""
         return self.sample(num_samples)[0] if self.lattice is not None else self._place(self._noise(num_samples))
 
     def _noise(self, num_samples: int) -> Tensor:
@@ -76,7 +75,7 @@ class BroadSampler(Sampler):
         return log_q
 
     def _log_prob_of(self, standard: Tensor) -> Tensor:
-        """log q (B,) of what is given as (x - location) / scale (B, d); on a box, of what is in it."""
+        """log q (B,) of standardised samples (x - location) / scale (B, d); on a box, of samples inside it."""
         log_scale = self.scale.log().sum()
         if self.is_box:
             return -log_scale.expand(standard.shape[0])

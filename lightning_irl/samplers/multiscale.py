@@ -142,7 +142,7 @@ def _scale_shapes(shape: tuple[int, ...], scales: int) -> list[tuple[int, int, i
 
 
 class _Scale(nn.Module):
-    """Squeezes, then couples. What the last coupling changed leaves as the second half of the channels."""
+    """Squeezes, then couples; the channels changed by the last coupling leave as the second half."""
 
     def __init__(self, couplings: Iterable[_Coupling]) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ from lightning_irl.spaces.trajectory import Trajectory, as_trajectory
 
 
 class Rollout(NamedTuple):
-    """Trajectories with what only their making tells.
+    """Trajectories with what is known only while they are made.
 
     Attributes:
         trajectory: B episodes of T steps.
@@ -38,17 +38,17 @@ class Rollout(NamedTuple):
 class PolicySampler(Sampler):
     r"""q(tau) by rolling out a policy.
 
-    The probabilities of start and transitions are the model's too and cancel in every ratio, so log q(tau) means the
-    sum over the steps of :math:`\log \pi(a_t | s_t, t)` (Finn et al. 2016, section 2.3).
+    Start and transition probabilities are the same in the model and cancel in every ratio, so log q(tau) means the sum
+    over steps of :math:`\log \pi(a_t | s_t, t)` (Finn et al. 2016, section 2.3).
 
     Args:
-        event: of the trajectories; what it leaves open of actions is taken from the environment.
+        event: of the trajectories; properties of actions that it does not know are taken from the environment.
         environment: what the policy acts in.
         policy: factory of the policy, called with the event.
 
     Attributes:
-        agreement: of event and environment, with what was taken from it.
-        environment_steps: that this process has acted so far, for whatever purpose.
+        agreement: the event after comparison with the environment, and what was taken from the environment.
+        environment_steps: taken so far in this process, for any purpose.
 
     Raises:
         ValueError: if environment and event do not fit.
@@ -125,7 +125,7 @@ class PolicySampler(Sampler):
         return copy.deepcopy(self, {id(environment): environment}).requires_grad_(False).eval()
 
     def at_random(self) -> Self | None:
-        """The same environment under actions at random; None where actions have no bounds."""
+        """This sampler with uniformly random actions; None where actions have no bounds."""
         if not self.space.actions.has_uniform:
             return None
         other = copy.copy(self)

@@ -1,4 +1,4 @@
-"""What one sample looks like: a plain dict that the data module says once and every component is built from.
+"""What one sample looks like: a plain dict made by the data module, from which every component is built.
 
 An event is a ``dict`` of ``str``, ``int``, ``float`` and ``list`` so that it lives in a checkpoint that loads with
 ``weights_only=True`` and in a YAML file. :func:`make_event` builds one, :func:`validate_event` checks one.
@@ -46,7 +46,7 @@ def make_event(
         levels: values of a coordinate that is counted, at least 2; for ``counting`` alone, which needs a box.
         location: mean of the training data, one value or one per coordinate (flattened).
         scale: standard deviation of the training data, one value or one per coordinate (flattened).
-        grey_range: values that figures show black and white, of images on all of R^d that are no logits of grey levels.
+        grey_range: values shown as black and white, for images on all of R^d that are not logits of grey levels.
 
     Raises:
         ValueError: if a value is not allowed; the message names what was given and what is allowed.
@@ -231,7 +231,7 @@ def _validate_trajectory(event: Event) -> None:
 
 
 def without_guesses(event: Event) -> Event:
-    """An event without the word which of its fields (``guessed``) are only guesses from the data."""
+    """An event without the list of its fields that are only guesses from the data (``guessed``)."""
     return {field: value for field, value in event.items() if field != "guessed"}
 
 

@@ -167,7 +167,7 @@ class ImageSpace(Space):
     """Images.
 
     Attributes:
-        grey_range: values shown black and white, of images on R^d that are no logits of grey levels.
+        grey_range: values shown as black and white, for images on R^d that are not logits of grey levels; or None.
     """
 
     kind = "image"
