@@ -36,7 +36,8 @@ class UniformPolicy(Policy):
         self.num_actions: int = actions.number
         self.register_buffer("low", torch.tensor(low).reshape(self.action_shape if low else 0))
         self.register_buffer("high", torch.tensor(high).reshape(self.action_shape if high else 0))
-        volume = self.num_actions or math.prod(b - a for a, b in zip(low, high, strict=True))
+        volume: float = math.prod(b - a for a, b in zip(low, high, strict=True))  # 1 without bounds
+        volume = self.num_actions or volume
         self.log_density = -math.log(volume)
 
     def sample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from lightning_irl.samplers.spline import rational_quadratic_spline
 
 
 class BothWays(Transform):
-    """A transform that runs in either direction by :meth:`call_and_ladj`; its inverse is the same transform reversed."""
+    """A transform that runs in either direction by :meth:`call_and_ladj`; its inverse is itself, reversed."""
 
     is_inverse = False
 
