@@ -6,6 +6,7 @@ An event is a ``dict`` of ``str``, ``int``, ``float`` and ``list`` so that it li
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -236,9 +237,8 @@ def without_guesses(event: Event) -> Event:
 
 
 def __getattr__(name: str) -> Any:
-    """Functions that were here before an event's questions moved to its space."""
-    from lightning_irl.spaces import questions
-
+    """Functions that were here before an event's questions moved to its space; nothing here needs them."""
+    questions = importlib.import_module("lightning_irl.spaces.questions")
     if name not in questions.__all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(questions, name)
