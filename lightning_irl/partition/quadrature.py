@@ -24,11 +24,6 @@ TOLERANCE = 1e-4
 UNSETTLED = 0.01
 
 
-def quadrature_applies(event: Event) -> bool:
-    """Whether :func:`quadrature` takes an event: one or two coordinates, or at most 2^20 states of discrete levels."""
-    return space_of(event).is_grid_sized
-
-
 def quadrature(
     cost: CostFunction,
     event: Event,
