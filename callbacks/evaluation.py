@@ -10,7 +10,7 @@ from pytorch_lightning import Trainer
 from lightning_irl import processes
 from lightning_irl.views import View
 from lightning_irl.views.contracts import loader_of, transfer_hook
-from lightning_irl.views.view import EVALUATED
+from lightning_irl.views.evaluation import EVALUATED, held_out
 
 
 def ends_here(trainer: Trainer) -> bool:
@@ -52,7 +52,7 @@ def means(trainer: Trainer, view: View, stage: str) -> dict[str, float]:
     for batch in islice(loader, int(limits[0]) if limits else None):
         batch = trainer.strategy.batch_to_device(before(trainer.precision_plugin.convert_input(batch), 0))
         with torch.no_grad(), trainer.precision_plugin.val_step_context():
-            found = view.held_out(batch)
+            found = held_out(view.pair, batch, view.scores_demonstrations)
         for row, name in zip(sums, names, strict=True):
             values = found[name].cpu().double()
             row += torch.tensor([values.sum(), len(values)], dtype=torch.float64)

@@ -118,7 +118,7 @@ class LogImitation(Report):
             self.num_held_out = len(demonstrations.mask)
             rollout = sampler.rollout(self.num_episodes)
             has_actions = view.scores_demonstrations
-            gap = feature_gap(demonstrations, rollout.trajectory, sampler.space.actions.number, has_actions)
+            gap = feature_gap(demonstrations, rollout.trajectory, view.event["num_actions"], has_actions)
             found: dict[str, Any] = {"feature_gap": gap.gap}
             if has_actions:
                 found |= discriminate(view, demonstrations, rollout.trajectory)
@@ -222,8 +222,8 @@ def attained_soft_value(view: View, rollout: Rollout) -> dict[str, Tensor]:
 
 def discriminate(view: View, demonstrations: Trajectory, samples: Trajectory) -> dict[str, Tensor]:
     """How well the discriminator tells held-out demonstrations from fresh draws, at the view's level."""
-    sides = [view.at_level(side) for side in (demonstrations, samples)]
-    demo, sample = (discriminator_logits(view.energy(side), view.log_density(side), view.log_z) for side in sides)
+    sides = [view.pair.at_level(side) for side in (demonstrations, samples)]
+    demo, sample = (discriminator_logits(view.energy(side), view.pair.log_q(side), view.log_z) for side in sides)
     return {
         "accuracy_demonstrations": (demo > 0).double().mean(),
         "accuracy_sampler": (sample < 0).double().mean(),

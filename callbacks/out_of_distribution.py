@@ -22,7 +22,6 @@ from lightning_irl.metrics.distances import separation
 from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.samples import as_tensor
 from lightning_irl.spaces.served import describe
-from lightning_irl.spaces.space import space_of
 from lightning_irl.views import View
 from lightning_irl.views.contracts import batches
 
@@ -121,7 +120,7 @@ class LogOutOfDistribution(Report):
 
         found = {ENERGY: by_pieces(view.energy)} if view.cost_steps else {}  # a cost that never learned says nothing
         if view.sampler.has_density:
-            found[SAMPLER] = by_pieces(lambda samples: -view.log_density(samples))
+            found[SAMPLER] = by_pieces(lambda samples: -view.pair.log_q(samples))
         return found
 
 
@@ -131,7 +130,7 @@ def check_other_event(event: Event, other: Event | None, name: str) -> None:
     Raises:
         UserError: naming what differs, and what to do.
     """
-    if space_of(event).has_steps:
+    if event["kind"] == "trajectory":
         raise UserError("ood.data: trajectories cannot be compared; leave ood.data out")
     if other is None:
         raise UserError(f"ood.data: {name} does not say what one sample looks like; set its event by make_event")

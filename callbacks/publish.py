@@ -24,7 +24,7 @@ from lightning_irl.files import run_folder, whole
 from lightning_irl.processes import alone, failing_together, separate_streams
 from lightning_irl.spaces.samples import Samples, join
 from lightning_irl.views.contracts import batches, loader_of
-from lightning_irl.views.view import evaluating
+from lightning_irl.views.modules import evaluating
 
 
 @contextmanager

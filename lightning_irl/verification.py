@@ -4,6 +4,7 @@ view's own parts.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,7 +18,8 @@ from lightning_irl import objectives
 from lightning_irl.learners.score_function import score_function_loss
 from lightning_irl.processes import average, gather_each
 from lightning_irl.spaces.samples import Samples, count, doubled, to
-from lightning_irl.views.view import View, frozen, trainable
+from lightning_irl.views.modules import frozen, trainable
+from lightning_irl.views.view import View
 
 TOLERANCE = 1e-10
 CANCELLATION = 1e-3  # share of one side of L_cost's gradient below which float64 leaves no ten digits of the difference
@@ -88,11 +90,12 @@ def verify(view: View, demonstrations: Samples, num_draws: int | None = None, se
     view.double().eval()
     demonstrations = to(doubled(demonstrations), view.device)
     num_draws = num_draws or count(demonstrations) + count(demonstrations) // 3 + 1
-    demonstrations = view.at_level(demonstrations)
+    pair = view.pair
+    demonstrations = pair.at_level(demonstrations)
     torch.manual_seed(seed)
-    samples, _ = view.draw(num_draws)
-    demo_log_q, sample_log_q = view.log_density(demonstrations), view.log_density(samples)
-    demo_cost, sample_cost = view.energy(demonstrations), view.energy(samples)
+    samples, _ = pair.draw(num_draws)
+    demo_log_q, sample_log_q = pair.log_q(demonstrations), pair.log_q(samples)
+    demo_cost, sample_cost = pair.energy(demonstrations), pair.energy(samples)
     parameters = trainable(view.cost)
 
     log_z = objectives.optimal_log_z(demo_cost.detach(), demo_log_q, sample_cost.detach(), sample_log_q)
@@ -111,7 +114,10 @@ def verify(view: View, demonstrations: Samples, num_draws: int | None = None, se
     by_importance = _gradient(objectives.maxent_cost_loss(demo_cost, importance_log_z), parameters)
     with frozen(trainable(view.sampler)):
         loss = view.cost_loss(demonstrations, samples, sample_log_q)
-        trained = _gradient(sum(view.penalties(demonstrations, view.negatives(samples)).values(), loss), parameters)
+        trained = _gradient(
+            sum(view.penalties(demonstrations, samples if view.raised is None else view.raised).values(), loss),
+            parameters,
+        )
     floor = CANCELLATION * float(_gradient(demo_cost.mean(), parameters).norm())
 
     generator_loss, trained_sampler = _compare_samplers(view, demonstrations, log_z, num_draws, seed)
@@ -137,12 +143,13 @@ def monitor(view: View, demonstrations: Samples) -> dict[str, Tensor]:
             (of the
         discriminator's gradient at log_z from that of L_cost), ``generator_loss_gap`` (nats).
     """
-    demonstrations = view.at_level(demonstrations)
-    samples, _ = view.draw(view.draws(demonstrations))
-    sample_log_q = view.log_density(samples)
-    demo_log_q, log_z = view.log_density(demonstrations), view.log_z.detach()
+    pair = view.pair
+    demonstrations = pair.at_level(demonstrations)
+    samples, _ = pair.draw(view.draws(demonstrations))
+    sample_log_q = pair.log_q(samples)
+    demo_log_q, log_z = pair.log_q(demonstrations), view.log_z.detach()
     demo_cost, demo_log_q, sample_cost, sample_log_q = gather_each(
-        view.energy(demonstrations), demo_log_q, view.energy(samples), sample_log_q
+        pair.energy(demonstrations), demo_log_q, pair.energy(samples), sample_log_q
     )
     parameters = trainable(view.cost)
     optimum = objectives.optimal_log_z(demo_cost.detach(), demo_log_q, sample_cost.detach(), sample_log_q)
@@ -202,7 +209,7 @@ def _compare_samplers(
         torch.manual_seed(seed)
         draw = view.sampler.rsample if view.sampler.has_rsample else view.sampler.sample
         whole, log_q = draw(num_draws)
-        samples = view.at_level(whole)
+        samples = view.pair.at_level(whole)
         if log_q is None or samples is not whole or not view.sampler.has_rsample:
             log_q = view.sampler.log_prob(samples)
         return view.energy(samples), log_q, whole
@@ -227,9 +234,9 @@ def _compare_samplers(
         torch.manual_seed(seed)
         if not view.sampler_steps or not view.learner.begin(view.sampler, view.step_objective, whole):
             return max(distances), None
-        view.num_samples, kept = num_draws, view.num_samples
-        trained = _gradient(view.sampler_loss(demonstrations), parameters)
-        view.num_samples = kept
+        drawing = copy.copy(view)  # the same modules, with a number of draws of its own
+        drawing.num_samples = num_draws
+        trained = _gradient(drawing.sampler_loss(demonstrations), parameters)
     return max(distances), _relative(trained, paper_gradient)
 
 

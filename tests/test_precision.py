@@ -86,7 +86,7 @@ def test_every_view_trains_in_bf16_mixed(kind, digits):
     assert torch.isfinite(torch.cat([parameter.flatten() for parameter in view.parameters()])).all()
     assert view.log_z.dtype == torch.float32
     assert {value.dtype for value in trainer.callback_metrics.values()} == {torch.float32}
-    samples, log_q = view.draw(SIZE)
+    samples, log_q = view.pair.draw(SIZE)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         cost = view.energy(samples)
         found = objectives.importance_log_z(cost, log_q)

@@ -45,13 +45,17 @@ from lightning_irl.optim import DecayToZero, MuonAdam
 from lightning_irl.policies import Policy
 from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers import Sampler
-from lightning_irl.views import View
+from lightning_irl.views import CostLoss, Rounds, SamplerLoss, View
+from lightning_irl.views.before_training import steps_of_round
 from lightning_irl.views.devices import chosen_accelerator, default_devices
 from lightning_irl.views.trainer_limits import check_trainer
 
 # Whose subclasses configs can name without their modules: importing them here is what makes them known.
 NAMED = (
     View,
+    CostLoss,
+    SamplerLoss,
+    Rounds,
     Cost,
     StepCost,
     Sampler,
@@ -375,7 +379,7 @@ class TrainingCLI(CLI):
         steps = getattr(self.datamodule, "steps_per_epoch", None)
         warm_start = self.model.warm_start // self.model.accumulate
         # before callbacks set themselves up
-        check_trainer(self.trainer, self.model.steps_of_round, steps, warm_start)
+        check_trainer(self.trainer, steps_of_round(self.model), steps, warm_start)
 
     def _warn_untrained(self) -> None:
         if not (self.fields.get("ckpt_path") or self._start("init_from")):

@@ -1,4 +1,4 @@
-"""A cost with potential-based shaping."""
+"""A cost and a potential that shapes it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class ShapedStepCost(StepCost):
     Fu, Luo and Levine (2018, arXiv 1710.11248, section 6) write the reward :math:`f = g_r + \gamma h_r(s') - h_r(s)`.
     With the cost :math:`g = -g_r` and the potential :math:`h = -h_r` this is :math:`c = -f`. At the optimum of the
     transition level f is the soft advantage and :math:`h_r` the soft value (up to a constant), so here h is the
-    expected cost to go, less entropy: high in bad states, and a step to a better one lowers c. g transfers to other
-    dynamics if it depends on states alone.
+    expected cost to go, less entropy: high in bad states, and a step to a better one lowers c. The part g is what
+    carries over to other dynamics, if it sees states alone.
 
     Along a whole trajectory with gamma = 1 the shaping sums to :math:`h(s_T) - h(s_0)`. The first is a cost of the last
     observation, which a policy can influence, so shaping preserves the preferences among policies (Ng, Harada and
@@ -34,11 +34,11 @@ class ShapedStepCost(StepCost):
         hidden: sizes of the potential's hidden layers.
         discount: gamma.
         sees_time: give the potential the share of the horizon that is left.
-        zero_at_horizon: set h to zero after the last step of the horizon; needs ``sees_time``.
+        zero_at_horizon: let h be zero after the last step of the horizon; wants ``sees_time``.
         activation: between the potential's layers.
 
     Raises:
-        ValueError: if ``discount`` is not between 0 and 1, or ``zero_at_horizon`` is set without ``sees_time``.
+        ValueError: if ``discount`` is not between 0 and 1, or the potential shall end at zero without seeing the time.
 
     Example:
         >>> from functools import partial
@@ -67,7 +67,7 @@ class ShapedStepCost(StepCost):
             raise ValueError("zero_at_horizon needs a potential that knows when the horizon is: set sees_time=true")
         self.cost = cost(event)
         self.sees_actions = self.cost.sees_actions
-        self.discount, self.zero_at_horizon, self.horizon = discount, zero_at_horizon, self.space.horizon
+        self.discount, self.zero_at_horizon, self.horizon = discount, zero_at_horizon, event["horizon"]
         self.features = StepFeatures(event, "state", sees_time)
         self.network = mlp([self.features.size, *hidden, 1], activation)
 
@@ -81,3 +81,20 @@ class ShapedStepCost(StepCost):
         shaping = self.discount * following - self.potential(observation, time)
         cost: Tensor = self.cost(observation, action, next_observation, time)
         return cost + shaping
+
+
+SHAPED = "step_cost.cost."  # where a trajectory's cost keeps the g of a shaped cost of its steps
+
+
+def without_shaping(state: dict[str, Tensor], cost: nn.Module) -> dict[str, Tensor]:
+    """The state of a trajectory's cost as another takes it: g alone where that one is not shaped, else as it is.
+
+    Args:
+        state: of a cost that may be shaped.
+        cost: that is to load it.
+    """
+    part = {key.removeprefix(SHAPED): value for key, value in state.items() if key.startswith(SHAPED)}
+    if not part or any(key.startswith(SHAPED) for key in cost.state_dict()):
+        return state
+    kept = {key: value for key, value in state.items() if not key.startswith("step_cost.")}
+    return kept | {f"step_cost.{key}": value for key, value in part.items()}

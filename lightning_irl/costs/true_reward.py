@@ -1,4 +1,4 @@
-"""The environment's own reward as a cost: for training experts, and for comparison with learned costs."""
+"""The environment's own reward as a cost: what an expert learns from, and what learned costs are held against."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class TrueRewardCost(StepCost):
 
     Args:
         event: of the trajectories.
-        environment: one whose reward is a function of observations and actions.
+        environment: whose reward can be told from observations and actions.
 
     Raises:
-        ValueError: if its reward is not such a function.
+        ValueError: if it cannot.
     """
 
     def __init__(self, event: Event, environment: Environment) -> None:

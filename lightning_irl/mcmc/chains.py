@@ -15,8 +15,7 @@ from lightning_irl.processes import gather
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
 from lightning_irl.samplers.transport import Transport
-from lightning_irl.spaces.event import Event
-from lightning_irl.spaces.space import space_of
+from lightning_irl.spaces.event import Event, require_continuous
 
 STARTS = ("persistent", "demonstrations", "sampler", "noise")
 COORDINATES = ("sample", "base")
@@ -74,10 +73,9 @@ class Chains(nn.Module):
         energy_bound: float = 1e6,
     ) -> None:
         super().__init__()
-        space = space_of(event)
-        if space.has_steps:
+        if event["kind"] == "trajectory":
             raise ValueError("chains move on points and images, these are trajectories: use negative_phase=importance")
-        space.require_continuous("a chain")
+        require_continuous(event, "a chain")
         allowed = {
             "start": (start, STARTS),
             "restart_from": (restart_from, STARTS[1:]),

@@ -1,4 +1,4 @@
-"""Uniformly random actions."""
+"""Actions at random."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from lightning_irl.policies.base import Policy
-from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.event import Event, has_bounds
 
 
 class UniformPolicy(Policy):
-    """Uniform over the discrete actions, or between the bounds of continuous ones.
+    """Every action alike: over the discrete actions, or between the bounds of the continuous ones.
 
     Args:
         event: of the trajectories.
@@ -27,17 +27,15 @@ class UniformPolicy(Policy):
 
     def __init__(self, event: Event) -> None:
         super().__init__(event)
-        actions = self.space.actions
-        low, high = actions.low, actions.high
-        if not actions.has_uniform:
+        low, high = event["action_low"], event["action_high"]
+        if not (event["num_actions"] or has_bounds(event)):
             raise ValueError(
                 "UniformPolicy needs bounds, but the event's actions lack some; give finite action_low and action_high"
             )
-        self.num_actions: int = actions.number
+        self.num_actions: int = event["num_actions"]
         self.register_buffer("low", torch.tensor(low).reshape(self.action_shape if low else 0))
         self.register_buffer("high", torch.tensor(high).reshape(self.action_shape if high else 0))
-        volume: float = math.prod(b - a for a, b in zip(low, high, strict=True))  # 1 without bounds
-        volume = self.num_actions or volume
+        volume = self.num_actions or math.prod(b - a for a, b in zip(low, high, strict=True))
         self.log_density = -math.log(volume)
 
     def sample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,7 +46,7 @@ class UniformPolicy(Policy):
         return self.low + (self.high - self.low) * unit, log_pi
 
     def log_prob(self, observation: Tensor, action: Tensor, time: Tensor) -> Tensor:
-        """Constant inside the bounds; minus infinity outside and on a bound's atom, which is never drawn."""
+        """Constant inside; minus infinity on a bound's atom, which it never draws, and outside."""
         log_pi = torch.full(time.shape, self.log_density, dtype=observation.dtype, device=observation.device)
         if self.num_actions:
             return log_pi
@@ -56,5 +54,5 @@ class UniformPolicy(Policy):
         return torch.where(inside, log_pi, -torch.inf)
 
     def mode(self, observation: Tensor, time: Tensor) -> Tensor:
-        """A draw, as all actions are equally likely."""
+        """A draw: no action is likelier than another."""
         return self.sample(observation, time)[0]

@@ -1,7 +1,7 @@
 """zuko's transforms with an inverse whose density comes from the same pass.
 
-zuko first inverts and then transforms the result again for the density, which takes a second pass of every network and
-spline and enlarges the graph by a third.
+zuko inverts first and then transforms what it found for the density, which is a second pass of every network and
+spline, and a third of the graph to differentiate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from lightning_irl.samplers.spline import rational_quadratic_spline
 
 
 class BothWays(Transform):
-    """A transform that runs in either direction by :meth:`call_and_ladj`; its inverse is itself, reversed."""
+    """A transform of which either direction is a call of :meth:`call_and_ladj`; its inverse is
+    itself, turned around.
+    """
 
     is_inverse = False
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.event import Event, dimension
 
 OFF_LATTICE = 0.1  # share of a level's width within which a sample is its level's: rounding, of bfloat16 too
 
@@ -32,7 +31,7 @@ class Lattice:
     def __init__(self, event: Event) -> None:
         self.levels: int = event["levels"]
         self.low, self.width = event["low"], event["high"] - event["low"]
-        self.shape, self.dimension = tuple(event["shape"]), math.prod(event["shape"])
+        self.shape, self.dimension = tuple(event["shape"]), dimension(event)
 
     @property
     def num_states(self) -> int:

@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info
 
 if TYPE_CHECKING:
-    from lightning_irl.views.view import View
+    from lightning_irl.views.loop import Loop
 
 _SAVED: WeakKeyDictionary[ModelCheckpoint, int] = WeakKeyDictionary()  # batches trained when each last saved
 
@@ -53,7 +53,7 @@ def _skips(callback: ModelCheckpoint, trainer: Trainer) -> bool:
     return is_dry or not is_fit or not view.batches or _SAVED.get(callback) == view.batches
 
 
-def _after_batch(callback: ModelCheckpoint, trainer: Trainer, view: View, *_: Any) -> None:
+def _after_batch(callback: ModelCheckpoint, trainer: Trainer, view: Loop, *_: Any) -> None:
     """Save where a number of batches or a time is due; a metric that comes with validation is waited for."""
     every, interval = callback._every_n_train_steps, callback._train_time_interval
     is_due = every > 0 and view.batches % every == 0
@@ -78,7 +78,7 @@ def _validates(trainer: Trainer) -> bool:
     return trainer.enable_validation and (every is None or (trainer.current_epoch + 1) % every == 0)
 
 
-def _after_epoch(callback: ModelCheckpoint, trainer: Trainer, view: View) -> None:
+def _after_epoch(callback: ModelCheckpoint, trainer: Trainer, view: Loop) -> None:
     """Save as Lightning does, and the last weights of a fit, whatever was due; a choice by a metric
     is left as it is.
     """
@@ -137,7 +137,7 @@ def newest(trainer: Trainer) -> str | None:
     return next((str(path) for path in [*paths, trainer.ckpt_path] if path and Path(path).is_file()), None)
 
 
-def say_what_is_missing(trainer: Trainer, view: View) -> None:
+def say_what_is_missing(trainer: Trainer, view: Loop) -> None:
     """Say at the end of a fit, in one line, why no checkpoint holds the last weights, where none does."""
     if view.began_at == view.batches:
         rank_zero_info("Nothing was trained in this fit, so it leaves no report and no checkpoint")

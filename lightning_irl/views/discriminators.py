@@ -1,4 +1,4 @@
-"""The discriminators of the GAN view: each scores samples, high on demonstrations, and has a loss of these scores."""
+"""Losses of the cost as a discriminator: demonstrations and draws told apart by their cost."""
 
 from __future__ import annotations
 
@@ -6,127 +6,171 @@ import abc
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from lightning_irl import objectives
-from lightning_irl.costs.base import Cost
-from lightning_irl.samplers.base import Sampler
+from lightning_irl.pair import Pair
+from lightning_irl.processes import gather_each
+from lightning_irl.spaces.event import Event
+from lightning_irl.views.losses import CostLoss, Found, Given
 
-# The generator's loss of each of its draws (B,), given their scores.
-GENERATOR_LOSSES = {
-    "sum": torch.neg,
-    "saturating": lambda scores: logsigmoid(-scores),
-    "non_saturating": lambda scores: -logsigmoid(scores),
-}
+LOG_Z_BY = ("optimal", "learned")
 
 
-class Discriminator(abc.ABC):
-    """How demonstrations and draws are told apart by their cost.
-
-    A score is -c/T, and where :attr:`is_dense` the logit -c/T - log_z - log q.
-
-    Args:
-        margin: of :class:`MarginDiscriminator`; None for every other.
+class Discriminator(CostLoss):
+    """The loss of scores that are high on demonstrations: -c/T, or the logit -c/T - log_z - log q.
 
     Attributes:
-        is_dense: whether scores hold the sampler's density, and with it log Z.
-        generator_losses: names of the generator losses that its scores have.
         departure: what in it is not the paper's; empty where nothing is.
-
-    Raises:
-        ValueError: if there is a margin that nothing uses.
     """
 
-    is_dense: bool = False
-    generator_losses: tuple[str, ...] = tuple(GENERATOR_LOSSES)
+    fixed_sampler = ", which is noise-contrastive estimation"
     departure: str = ""
 
-    def __init__(self, margin: float | None = None) -> None:
-        if margin is not None:
-            raise ValueError(
-                f"margin is {margin}, but this discriminator has none: set discriminator=margin or remove it"
-            )
-
-    def check(self, cost: Cost, sampler: Sampler, entropy_weight: float) -> None:
-        """Refuse a pair that this discriminator cannot train.
-
-        Raises:
-            ValueError: naming what does not fit and what to do.
-        """
-        if entropy_weight != 1:
-            raise ValueError(
-                f"entropy_weight is {entropy_weight}, but a {type(self).__name__} has no entropy term (plain and "
-                "margin "
-                "have none); remove it or set discriminator=density"
-            )
+    def departures(self) -> list[str]:
+        return [self.departure] if self.departure else []
 
     @abc.abstractmethod
     def loss(self, demo_scores: Tensor, sample_scores: Tensor) -> Tensor:
-        """Loss of the cost, a scalar in nats, given scores of demonstrations (N,) and of draws (M,)."""
+        """The loss, a scalar in nats, given scores of demonstrations (N,) and of draws (M,)."""
 
 
 class PlainDiscriminator(Discriminator):
     """The ordinary GAN's, logit D = -c/T (Goodfellow et al. 2014, arXiv 1406.2661)."""
 
+    has_model = False
     departure = "discriminator is plain: an ordinary GAN, whose cost is no energy and has no log Z"
 
     def loss(self, demo_scores: Tensor, sample_scores: Tensor) -> Tensor:
         return objectives.discriminator_loss(demo_scores, sample_scores)
 
-
-class DensityDiscriminator(PlainDiscriminator):
-    """The paper's (section 3.1), logit D = -c/T - log_z - log q."""
-
-    is_dense = True
-    departure = ""
-
-    def check(self, cost: Cost, sampler: Sampler, entropy_weight: float) -> None:
-        if not sampler.has_density:
-            raise ValueError(
-                f"sampler {type(sampler).__name__} has no density; the GAN view needs one for its discriminator: "
-                "use discriminator=plain or a sampler with a density, such as FlowSampler"
-            )
+    def forward(self, pair: Pair, given: Given) -> Found:
+        demo_cost, sample_cost = gather_each(*pair.energies(given.demonstrations, given.samples))
+        return Found(self.loss(-demo_cost, -sample_cost), given.samples)
 
 
-class MarginDiscriminator(Discriminator):
+class MarginDiscriminator(PlainDiscriminator):
     """EBGAN's, which has no D: c/T low on demonstrations, and on draws at least ``margin`` (Zhao et al. 2016, arXiv
     1609.03126).
 
     Args:
+        event: what one sample looks like.
         margin: m, in nats.
 
     Raises:
         ValueError: if the margin is missing or not above 0.
     """
 
-    generator_losses = ("sum",)
     departure = "discriminator is margin: EBGAN, a hinge on the cost of draws; the cost has no log Z"
 
-    def __init__(self, margin: float | None = None) -> None:
+    def __init__(self, event: Event, margin: float | None = None) -> None:
+        super().__init__(event)
         if margin is None or margin <= 0:
             given = "not given" if margin is None else f"{margin}"
             raise ValueError(
                 f"margin is {given}; discriminator=margin needs one above 0, in nats: the cost/temperature that draws "
-                "are to "
-                "have, such as half of what demonstrations have before training"
+                "are to have, such as half of what demonstrations have before training"
             )
         self.margin = margin
 
-    def check(self, cost: Cost, sampler: Sampler, entropy_weight: float) -> None:
-        super().check(cost, sampler, entropy_weight)
-        if not cost.is_nonnegative:
+    def check(self, pair: Pair) -> None:
+        if not pair.cost.is_nonnegative:
             raise ValueError(
-                f"cost {type(cost).__name__} is not known to be at least 0; without a bound discriminator=margin "
-                "lowers the cost of "
-                "demonstrations for ever: use AutoencoderCost, or set is_nonnegative = True on a cost of yours that is"
+                f"cost {type(pair.cost).__name__} is not known to be at least 0; without a bound discriminator=margin "
+                "lowers the cost of demonstrations for ever: use AutoencoderCost, or set is_nonnegative = True on a "
+                "cost of yours that is"
             )
 
     def loss(self, demo_scores: Tensor, sample_scores: Tensor) -> Tensor:
         return objectives.margin_discriminator_loss(-demo_scores, -sample_scores, self.margin)
 
 
-DISCRIMINATORS: dict[str, type[Discriminator]] = {
-    "density": DensityDiscriminator,
-    "plain": PlainDiscriminator,
-    "margin": MarginDiscriminator,
-}
+class DensityDiscriminator(Discriminator):
+    """The paper's (section 3.1), logit D = -c/T - log_z - log q.
+
+    Args:
+        event: what one sample looks like.
+        log_z_by: ``optimal`` (solved for each batch) or ``learned`` (a parameter, started by one solved batch).
+
+    Raises:
+        ValueError: if ``log_z_by`` is neither.
+    """
+
+    def __init__(self, event: Event, log_z_by: str = "optimal") -> None:
+        super().__init__(event)
+        instead = "set discriminator=plain, or objective=guided_cost with negative_phase=importance"
+        self.scored_by = {"discriminator=density": instead}
+        if log_z_by not in LOG_Z_BY:
+            raise ValueError(f"log_z_by is {log_z_by!r}; allowed: {', '.join(LOG_Z_BY)}")
+        self.learns_log_z = log_z_by == "learned"
+        self.is_started = False  # whether a batch has been seen, by which a learned log_z starts
+
+    def check(self, pair: Pair) -> None:
+        if not pair.sampler.has_density:
+            raise ValueError(
+                f"sampler {type(pair.sampler).__name__} has no density; the GAN view needs one for its discriminator: "
+                "use discriminator=plain or a sampler with a density, such as FlowSampler"
+            )
+
+    def departures(self) -> list[str]:
+        if not self.learns_log_z:
+            return []
+        return ["log_z_by is learned: off its optimum the cost's gradient is not that of L_cost"]
+
+    def loss(self, demo_scores: Tensor, sample_scores: Tensor) -> Tensor:
+        return objectives.discriminator_loss(demo_scores, sample_scores)
+
+    def forward(self, pair: Pair, given: Given) -> Found:
+        demo_cost, sample_cost = pair.energies(given.demonstrations, given.samples)
+        log_q = pair.log_q(given.samples) if given.log_q is None else given.log_q
+        parts = gather_each(demo_cost, pair.log_q(given.demonstrations), sample_cost, log_q)
+        log_z = self.find_log_z(given.log_z, *(part.detach() for part in parts))
+        demo_cost, demo_log_q, sample_cost, log_q = parts
+        loss = self.loss(
+            objectives.discriminator_logits(demo_cost, demo_log_q, log_z),
+            objectives.discriminator_logits(sample_cost, log_q, log_z),
+        )
+        return Found(loss, given.samples, log_z.detach())
+
+    def find_log_z(
+        self, known: Tensor, demo_cost: Tensor, demo_log_q: Tensor, sample_cost: Tensor, sample_log_q: Tensor
+    ) -> Tensor:
+        """log_z of this batch, a scalar: solved, or the parameter ``known``, to which the first batch gives its start.
+
+        Costs and log q are those of all processes' demonstrations (N,) and draws (M,).
+        """
+        is_first, self.is_started = not self.is_started, True
+        if self.learns_log_z and not is_first:
+            return known
+        solved = objectives.optimal_log_z(demo_cost, demo_log_q, sample_cost, sample_log_q)
+        if not self.learns_log_z:
+            return solved.to(known)
+        with torch.no_grad():  # in place: it is the parameter that the optimizer has
+            known.copy_(known.where(torch.isfinite(known), solved))
+        return known
+
+
+DISCRIMINATORS = ("density", "plain", "margin")
+
+
+def make_discriminator(
+    event: Event, discriminator: str = "density", margin: float | None = None, log_z_by: str = "optimal"
+) -> Discriminator:
+    """The discriminator of the GAN and IRL views by name.
+
+    Args:
+        event: what one sample looks like.
+        discriminator: ``density``, ``plain`` or ``margin``.
+        margin: of ``margin``, in nats.
+        log_z_by: of ``density``; the others have no log Z.
+
+    Raises:
+        ValueError: if an option is not allowed, or there is a margin that nothing uses.
+    """
+    for name, given, allowed in (("discriminator", discriminator, DISCRIMINATORS), ("log_z_by", log_z_by, LOG_Z_BY)):
+        if given not in allowed:
+            raise ValueError(f"{name} is {given!r}; allowed: {', '.join(allowed)}")
+    if discriminator == "margin":
+        return MarginDiscriminator(event, margin)
+    if margin is not None:
+        raise ValueError(f"margin is {margin}, but this discriminator has none: set discriminator=margin or remove it")
+    return DensityDiscriminator(event, log_z_by) if discriminator == "density" else PlainDiscriminator(event)

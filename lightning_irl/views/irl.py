@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
-import torch
-from torch import Tensor
-
 from lightning_irl.costs.base import Cost
-from lightning_irl.processes import share
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.spaces.event import Event
-from lightning_irl.spaces.samples import Samples, count, select
+from lightning_irl.views.discriminators import make_discriminator
 from lightning_irl.views.fusion import Fusion
-from lightning_irl.views.gan import GAN
 from lightning_irl.views.guided_cost import GuidedCost
+from lightning_irl.views.losses import CostLoss
+from lightning_irl.views.rounds import PooledRounds
+from lightning_irl.views.sampler_losses import GeneratorLoss
+from lightning_irl.views.view import View
+
+OBJECTIVES = ("discriminator", "guided_cost")
 
 
-class IRL(GAN):
+class IRL(View):
     r"""Sample-based maximum-entropy IRL (section 2.3); with trajectories as samples, guided cost learning.
 
     A batch is a round: the sampler draws once, the cost descends ``cost_steps`` times on parts of these draws and of
@@ -29,20 +31,27 @@ class IRL(GAN):
         event: what one sample looks like; linked from the data module.
         cost: factory of the cost, called with the event.
         sampler: factory of the sampler, called with the event.
-        objective: ``discriminator`` (the loss of the GAN view, whose options apply) or ``guided_cost`` (E_p[c/T] + log
-            Z, the loss of the EBM view, with its negative phase).
+        objective: ``discriminator`` (the loss of the GAN view) or ``guided_cost`` (E_p[c/T] + log Z, the loss of the
+            EBM view, with its negative phase).
         negative_phase: of ``guided_cost``: ``importance``, ``mixture`` or ``uniform``, as of the EBM view.
         p_hat: of the ``mixture``, as of the EBM view.
         cost_batch: demonstrations and draws in each step of the cost, over all processes, at this view's level; all of
             them by default.
         keep_rounds: earlier rounds whose draws the cost still sees, each with the density of the fusion of all kept
             samplers.
-        **options: of :class:`~lightning_irl.views.gan.GAN` and :class:`~lightning_irl.views.view.View`; ``cost_steps``
-            are here steps within each round.
+        discriminator: of ``discriminator``, as of the GAN view: ``density``, ``plain`` or ``margin``.
+        margin: of ``margin``, in nats of c/T.
+        generator_loss: of ``discriminator``, as of the GAN view.
+        log_z_by: of ``discriminator``, as of the GAN view: ``optimal`` or ``learned``.
+        **options: of :class:`~lightning_irl.views.view.View`; ``cost_steps`` are here steps within each round.
 
     Raises:
-        ValueError: if an option is not allowed, or the negative phase needs a density that the sampler does not have.
+        ValueError: if an option is not allowed or contradicts another, or a loss needs a density that the sampler does
+            not have.
     """
+
+    PRESET = ("cost_loss", "sampler_loss", "rounds")
+    rounds: PooledRounds
 
     def __init__(
         self,
@@ -54,60 +63,29 @@ class IRL(GAN):
         p_hat: Literal["current", "fitted"] | Callable[[Event], Sampler] = "current",
         cost_batch: int | None = None,
         keep_rounds: int = 0,
+        discriminator: Literal["density", "plain", "margin"] = "density",
+        margin: float | None = None,
+        generator_loss: Literal["sum", "saturating", "non_saturating"] = "sum",
+        log_z_by: Literal["optimal", "learned"] = "optimal",
         **options: Any,
     ) -> None:
-        super().__init__(event, cost, sampler, **options)
-        if objective not in ("discriminator", "guided_cost"):
-            raise ValueError(f"objective is {objective!r}; allowed: discriminator, guided_cost")
-        if cost_batch is not None and cost_batch < 1:
-            raise ValueError(f"cost_batch is {cost_batch}; it must be at least 1")
-        if self.accumulate > 1:
-            raise ValueError(f"accumulate is {self.accumulate}, but the IRL view has whole rounds; raise cost_batch")
-        self.guided_cost = GuidedCost(self.event, negative_phase, p_hat) if objective == "guided_cost" else None
-        if self.guided_cost is not None and not self.sampler.has_density and negative_phase != "uniform":
-            raise ValueError(
-                f"sampler {type(self.sampler).__name__} has no density; negative_phase={negative_phase} needs one: use "
-                "negative_phase=uniform, or a sampler with a density"
-            )
-        self.cost_batch, self.fusion = cost_batch, Fusion(keep_rounds)
+        if objective not in OBJECTIVES:
+            raise ValueError(f"objective is {objective!r}; allowed: {', '.join(OBJECTIVES)}")
+        cost_losses: dict[str, Callable[[Event], CostLoss]] = {
+            "discriminator": partial(make_discriminator, discriminator=discriminator, margin=margin, log_z_by=log_z_by),
+            "guided_cost": partial(GuidedCost, negative_phase=negative_phase, p_hat=p_hat),
+        }
+        super().__init__(
+            event,
+            cost,
+            sampler,
+            cost_loss=cost_losses[objective],
+            sampler_loss=partial(GeneratorLoss, generator_loss=generator_loss, discriminator=discriminator),
+            rounds=PooledRounds(cost_batch, keep_rounds),
+            **options,
+        )
 
-    def departures(self) -> list[str]:
-        if self.guided_cost is None:
-            return super().departures()
-        # a learned log_z would be the discriminator's, whose loss is not used
-        found = [line for line in super().departures() if not line.startswith("log_z_by")]
-        return found + self.guided_cost.departures()
-
-    def cost_loss(self, demonstrations: Samples, samples: Samples, log_q: Tensor | None) -> Tensor:
-        if self.guided_cost is None:
-            return super().cost_loss(demonstrations, samples, log_q)
-        return self.guided_cost_loss(self.guided_cost, demonstrations, samples, log_q)
-
-    def log_density(self, samples: Samples) -> Tensor:
-        return self.fusion.log_density(samples, super().log_density(samples))
-
-    def train_pair(self, demonstrations: Samples) -> None:
-        drawn, _ = self.sampler.sample(self.draws(demonstrations))
-        self.finite.watch_draws(drawn, self._batch)
-        current = self.at_level(drawn)
-        pool = self.fusion.pool(current)
-        for _ in range(self.cost_steps):
-            demos, samples = self.part(demonstrations), self.part(pool)
-            log_q = self.log_density(samples) if self.sampler.has_density else None
-            self.descend_cost(demos, samples, log_q)
-        self.fusion.add(self.sampler, current)
-        self.train_sampler(demonstrations, drawn)
-
-    def part(self, samples: Samples) -> Samples:
-        """This process's share of ``cost_batch`` samples, chosen at random; all of them if they are no more."""
-        size = count(samples)
-        if self.cost_batch is None or share(self.cost_batch) >= size:
-            return samples
-        return select(samples, torch.randint(size, (share(self.cost_batch),), device=self.device))
-
-    def process_state(self) -> dict[str, Any]:
-        return super().process_state() | {"fusion": self.fusion.state()}
-
-    def restore_process(self, state: dict[str, Any]) -> None:
-        super().restore_process(state)
-        self.fusion.restore(state.get("fusion", []), self.sampler)
+    @property
+    def fusion(self) -> Fusion:
+        """Earlier rounds' draws and samplers."""
+        return self.rounds.fusion

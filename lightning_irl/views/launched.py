@@ -11,7 +11,7 @@ from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities import rank_zero_info
 
 if TYPE_CHECKING:
-    from lightning_irl.views.view import View
+    from lightning_irl.views.loop import Loop
 
 COUNTERS = "counters"  # beside the weights that Lightning hands back
 
@@ -31,7 +31,7 @@ def say_what_comes_back(trainer: Trainer) -> None:
     )
 
 
-def counters(view: View) -> dict[str, Any]:
+def counters(view: Loop) -> dict[str, Any]:
     """What a view knows of its training beside its weights, as plain data."""
     return {
         "batches": view.batches,

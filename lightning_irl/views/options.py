@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from lightning_irl.learners.solved import SolvedLearner
-from lightning_irl.views import trainer_limits
+from lightning_irl.views import factories, trainer_limits
 from lightning_irl.views.factories import defaults, is_default
 
 
@@ -64,7 +64,21 @@ RULES = (
         "remove it, or set learner to PPO",
     ),
     Rule(
-        ("log_z_by", "margin"),
+        ("log_z_by",),
+        lambda view, given: given.get("discriminator", "density") != "density",
+        "this discriminator has no log Z",
+        "remove it, or set discriminator=density",
+    ),
+    Rule(
+        ("entropy_weight", "learner"),
+        lambda view, given: given.get("sampler_learns_from") == "chains",
+        "sampler_learns_from is chains: the sampler learns by likelihood of where they end",
+        "remove it, or set sampler_learns_from=cost",
+    ),
+)
+CONTRADICTIONS = (
+    Rule(
+        ("discriminator", "margin", "generator_loss", "log_z_by"),
         lambda view, given: given.get("objective") == "guided_cost",
         "objective is guided_cost, whose log Z is that of its negative phase and whose loss has no discriminator",
         "remove it, or set objective=discriminator",
@@ -72,19 +86,13 @@ RULES = (
     Rule(
         ("negative_phase", "p_hat"),
         lambda view, given: given.get("objective") == "discriminator",
-        "objective is discriminator",
+        "objective is discriminator, whose loss has no negative phase",
         "remove it, or set objective=guided_cost",
-    ),
-    Rule(
-        ("log_z_by",),
-        lambda view, given: given.get("discriminator", "density") != "density",
-        "this discriminator has no log Z",
-        "remove it, or set discriminator=density",
     ),
     Rule(
         ("p_hat",),
         lambda view, given: given.get("negative_phase", "mixture") != "mixture",
-        "it is of the mixture alone",
+        "it is of negative_phase=mixture alone",
         "remove it, or set negative_phase=mixture",
     ),
     Rule(
@@ -92,12 +100,6 @@ RULES = (
         lambda view, given: given.get("negative_phase", "mcmc") != "mcmc",
         "negative_phase is not mcmc, so no chain runs",
         "remove it, or set negative_phase=mcmc",
-    ),
-    Rule(
-        ("entropy_weight", "learner"),
-        lambda view, given: given.get("sampler_learns_from") == "chains",
-        "sampler_learns_from is chains: the sampler learns by likelihood of where they end",
-        "remove it, or set sampler_learns_from=cost",
     ),
 )
 CHAINS = (
@@ -130,6 +132,23 @@ def of_view(view: Any, values: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def refuse_contradictions(view: Any, values: Mapping[str, Any]) -> None:
+    """Refuse options of a view that contradict each other.
+
+    Args:
+        view: as it has been made.
+        values: of its options, by name.
+
+    Raises:
+        ValueError: naming the options, why they contradict, and what to do.
+    """
+    for names, rule in _broken(view, values, CONTRADICTIONS):
+        words = {name: view.described.get(name) or factories.describe(values[name]) for name in names}
+        shown = ", ".join(f"{name}={value}" for name, value in words.items())
+        does = "does" if len(names) == 1 else "do"
+        raise ValueError(f"{shown} {does} nothing here: {rule.because}; {rule.instead}")
+
+
 def moot(owner: object, values: Mapping[str, Any], rules: Iterable[Rule] = RULES) -> Iterator[str]:
     """A line for each rule that holds for an option which was given.
 
@@ -138,6 +157,12 @@ def moot(owner: object, values: Mapping[str, Any], rules: Iterable[Rule] = RULES
         values: of them all, by name; what is left out has its default. Given is what is not the default.
         rules: to look at; an option is named by the first.
     """
+    for names, rule in _broken(owner, values, rules):
+        yield f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} no effect: {rule.because}; {rule.instead}"
+
+
+def _broken(owner: object, values: Mapping[str, Any], rules: Iterable[Rule]) -> Iterator[tuple[list[str], Rule]]:
+    """Each rule that holds for options which were given, with their names."""
     ours = defaults(type(owner))
     given, named = ours | dict(values), set[str]()
     for rule in rules:
@@ -145,7 +170,4 @@ def moot(owner: object, values: Mapping[str, Any], rules: Iterable[Rule] = RULES
         names = [name for name in names if name not in named]
         if names and rule.when(owner, given):
             named.update(names)
-            yield (
-                f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} no effect: {rule.because}; "
-                f"{rule.instead}"
-            )
+            yield names, rule

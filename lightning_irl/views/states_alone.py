@@ -34,14 +34,7 @@ def check_states_alone(view: View, datamodule: Any) -> bool:
 
 def scored_by(view: View) -> dict[str, str]:
     """Options of a view by which log q of demonstrations is computed in training, each with what to do without."""
-    found = {}
-    guided, discriminator = getattr(view, "guided_cost", None), getattr(view, "discriminator", None)
-    if guided is not None and guided.negative_phase == "mixture":
-        found["negative_phase=mixture"] = "set negative_phase=importance"
-    if guided is None and discriminator is not None and discriminator.is_dense:
-        found["discriminator=density"] = (
-            "set discriminator=plain, or objective=guided_cost with negative_phase=importance"
-        )
+    found = dict(view.cost_objective.scored_by)
     for option in ("likelihood_weight", "warm_start"):
         if getattr(view, option):
             found[f"{option}={getattr(view, option)}"] = f"set {option}=0"

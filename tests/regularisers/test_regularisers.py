@@ -215,8 +215,8 @@ def test_verify_shows_that_it_is_not_the_papers_objective(kind):
 def test_the_magnitude_works_on_trajectories_at_every_level():
     for level in ("trajectory", "transition", 5):
         built = trajectory_view(EnergyMagnitude, level=level)
-        draws = built.at_level(built.sampler.sample(6)[0])
-        demos = built.at_level(built.sampler.sample(4)[0])
+        draws = built.pair.at_level(built.sampler.sample(6)[0])
+        demos = built.pair.at_level(built.sampler.sample(4)[0])
         expected = 0.2 * (built.cost(demos).square().mean() + built.cost(draws).square().mean())
         torch.testing.assert_close(built.penalties(demos, draws)["energy_magnitude"], expected)
 

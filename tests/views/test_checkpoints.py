@@ -134,7 +134,7 @@ def test_nothing_is_saved_within_a_step(tmp_path, monkeypatch, callback):
 
 def test_counters_come_back_from_processes_that_lightning_started(tmp_path):
     trained = fit(tmp_path)
-    trained._hands_back = True  # what a launched process does at the end of its fit
+    trained.resume.hands_back = True  # what a launched process does at the end of its fit
     state = trained.state_dict()
     asked = GAN(trained.event, lambda event: MLPCost(event, hidden=[4]), GaussianSampler)
     asked.load_state_dict(state)

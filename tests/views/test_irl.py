@@ -85,8 +85,8 @@ def test_the_papers_facts_hold_at_every_level(view, event, level):
 def test_its_losses_are_those_of_the_other_views(options, other, others, level):
     first, second = build(level=level, **options).double(), build(other, level=level, **others).double()
     second.load_state_dict({k: v for k, v in first.state_dict().items() if k in second.state_dict()}, strict=False)
-    demos = first.at_level(doubled(demonstrations()))
-    samples, log_q = first.draw(12)
+    demos = first.pair.at_level(doubled(demonstrations()))
+    samples, log_q = first.pair.draw(12)
     losses = [view.cost_loss(demos, samples, log_q) for view in (first, second)]
     gradients = [
         torch.autograd.grad(loss, list(view.cost.parameters()))
@@ -132,7 +132,7 @@ def test_a_round_draws_once_and_takes_so_many_steps():
     sample = view.sampler.sample
     view.sampler.sample = lambda num: drawn.append(num) or sample(num)
     recorder = Recorder(view)
-    view.train_pair(view.at_level(demonstrations()))
+    view.train_pair(view.pair.at_level(demonstrations()))
     assert drawn == [12]
     steps = [call for call in recorder.calls if isinstance(call, tuple)]
     assert [call[:2] for call in steps] == [(20, 20)] * 3
@@ -208,7 +208,7 @@ def test_kept_draws_survive_a_checkpoint(tmp_path):
     other.on_load_checkpoint(torch.load(tmp_path / "part.pt", weights_only=True))
     other.sampler.load_state_dict(view.sampler.state_dict())
     samples = demonstrations()
-    assert torch.equal(view.log_density(samples), other.log_density(samples))
+    assert torch.equal(view.pair.log_q(samples), other.pair.log_q(samples))
     assert torch.equal(view.fusion.pool(samples).actions, other.fusion.pool(samples).actions)
 
 
@@ -216,7 +216,7 @@ def test_only_the_papers_generator_loss_splits_over_steps():
     with pytest.raises(ValueError, match="no sum over steps"):
         build(generator_loss="saturating")
     view = build(generator_loss="saturating", level="transition")
-    steps, log_q = view.draw(3)
+    steps, log_q = view.pair.draw(3)
     assert view.step_objective(steps, log_q).shape == (30,)
 
 
@@ -239,7 +239,7 @@ def test_a_fixed_cost_is_not_descended():
     view.train_pair(demonstrations())
     assert set(recorder.calls) == {"sampler"}
     view.configure_optimizers()
-    assert "cost" not in view._names
+    assert "cost" not in view.descent.names
     assert "cost_steps is 0" in view.departures()[0]
 
 

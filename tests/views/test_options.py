@@ -20,6 +20,7 @@ from lightning_irl.views.factories import defaults
 
 EVENT = make_event("point", [2])
 SGD = partial(torch.optim.SGD, lr=0.1)
+GUIDED = {"objective": "guided_cost"}
 ALONE = {"cost_steps": 0, "sampler_steps": 0, "warm_start": 2}
 
 
@@ -29,7 +30,7 @@ def build(kind, **given):
 
 
 def lines(view):
-    found = list(options.moot(view, {**view.hparams, **view._factories}))
+    found = list(options.moot(view, {**view.hparams, **view.described}))
     if getattr(view, "chains", None) is not None:
         found += options.moot(view.chains, vars(view.chains), options.CHAINS)
     return found
@@ -50,13 +51,7 @@ def lines(view):
         (GAN, {"warm_start_optimizer": SGD}, "warm_start_optimizer has no effect: warm_start is 0"),
         (GAN, {"discriminator": "plain", "log_z_by": "learned"}, "log_z_by has no effect: this discriminator"),
         (GAN, ALONE | {"temperature": 2.0}, "temperature has no effect: cost_steps and sampler_steps are 0"),
-        (IRL, {"negative_phase": "mixture"}, "negative_phase has no effect: objective is discriminator"),
-        (IRL, {"p_hat": "fitted"}, "p_hat has no effect: objective is discriminator"),
-        (IRL, {"objective": "guided_cost", "p_hat": GaussianMixtureSampler}, "p_hat has no effect: it is of"),
-        (IRL, {"objective": "guided_cost", "log_z_by": "learned"}, "log_z_by has no effect: objective is guided_cost"),
         (IRL, {"cost_steps": 0, "keep_rounds": 2}, "keep_rounds has no effect: cost_steps is 0"),
-        (EBM, {"p_hat": "fitted"}, "p_hat has no effect"),
-        (EBM, {"chains": partial(Chains, steps=3)}, "chains has no effect: negative_phase is not mcmc"),
         (
             EBM,
             {"negative_phase": "mcmc", "chains": partial(Chains, start="noise", buffer_size=8)},
@@ -107,6 +102,25 @@ def test_the_rules_name_options_that_there_are():
             IRL,
             {"sampler": GeneratorSampler, "discriminator": "plain", "objective": "guided_cost"},
             "has no density; negative_phase=importance",
+        ),
+        (IRL, {"negative_phase": "mixture"}, "negative_phase='mixture' does nothing here: objective is discriminator"),
+        (IRL, {"p_hat": "fitted"}, "p_hat='fitted' does nothing here: objective is discriminator"),
+        (IRL, GUIDED | {"p_hat": GaussianMixtureSampler}, "p_hat=GaussianMixtureSampler does nothing here: it is of"),
+        (IRL, GUIDED | {"log_z_by": "learned"}, "log_z_by='learned' does nothing here: objective is guided_cost"),
+        (IRL, GUIDED | {"discriminator": "plain"}, "discriminator='plain' does nothing here: objective is guided_cost"),
+        (
+            IRL,
+            GUIDED | {"discriminator": "margin", "margin": 1.0},
+            "discriminator='margin', margin=1.0 do nothing here: objective is guided_cost",
+        ),
+        (IRL, GUIDED | {"generator_loss": "saturating"}, "generator_loss='saturating' does nothing here"),
+        (EBM, {"p_hat": "fitted"}, "p_hat='fitted' does nothing here: it is of negative_phase=mixture alone"),
+        (EBM, {"negative_phase": "mcmc", "p_hat": "fitted"}, "p_hat='fitted' does nothing here"),
+        (EBM, {"chains": partial(Chains, steps=3)}, r"chains=partial\(Chains, steps=3\) does nothing here"),
+        (
+            IRL,
+            {"sampler": GeneratorSampler, "discriminator": "plain", "keep_rounds": 2},
+            "keep_rounds is 2, but sampler GeneratorSampler has no density",
         ),
     ],
 )

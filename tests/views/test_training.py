@@ -350,7 +350,6 @@ def at_its_bound(view=EBM, **options):
     return built
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("view", [EBM, GAN, MCMC], ids=["EBM", "GAN", "EBM-mcmc"])
 def test_a_cost_that_learns_nothing_is_said_to(view):
     built, num = at_its_bound(view), 2 * CHECK_EVERY
@@ -409,7 +408,6 @@ def test_a_resumed_fit_continues(view, tmp_path):
     assert torch.equal(whole.log_z.detach(), second.log_z.detach())
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("source", VIEWS, ids=VIEW_IDS)
 @pytest.mark.parametrize("target", VIEWS, ids=VIEW_IDS)
 def test_a_checkpoint_of_one_view_continues_in_another(source, target, tmp_path):
@@ -523,7 +521,6 @@ def test_the_counter_counts(host_reads):
         assert reads.count == before
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize(
     "view",
@@ -539,7 +536,7 @@ def test_the_counter_counts(host_reads):
 def test_a_training_step_reads_nothing_back(view, sampler, host_reads, monkeypatch):
     """Optimizers apart: plain SGD reads nothing. Logging is due in every step. The record is read at the last."""
     built = build(view, sampler=SAMPLERS[sampler], clip_norm=1.0)
-    monkeypatch.setattr("lightning_irl.views.view.CHECK_EVERY", 4)
+    monkeypatch.setattr("lightning_irl.views.loop.CHECK_EVERY", 4)
     with host_reads.of_steps(built) as counts:
         fit(built, batches(4, size=16), log_every_n_steps=1)
     assert counts[:3] == [0, 0, 0]

@@ -1,0 +1,105 @@
+"""One cost and one sampler at a temperature and a level: what losses, reports, estimators and verification take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lightning_irl import objectives
+from lightning_irl.costs.base import Cost
+from lightning_irl.costs.energy import Energy
+from lightning_irl.samplers.base import Sampler
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.samples import Samples, count, join
+from lightning_irl.spaces.trajectory import Trajectory, cut
+
+
+def segment_length(event: Event, level: str | int) -> int | None:
+    """Steps of a sample at a level, ``trajectory``, ``transition`` or a number of steps; None for samples as they are.
+
+    Raises:
+        ValueError: if the level is none of these, or does not apply to the event.
+    """
+    if level == "trajectory":
+        return None
+    length = 1 if level == "transition" else level
+    if not isinstance(length, int) or length < 1:
+        raise ValueError(f"level is {level!r}; allowed: trajectory, transition, or the number of steps of a segment")
+    if event["kind"] != "trajectory":
+        raise ValueError(f"level is {level!r}, but the data is of kind {event['kind']}, which has no steps; remove it")
+    if event["horizon"] % length:
+        raise ValueError(
+            f"level is {level}, but segments of {length} steps do not divide a horizon of {event['horizon']}"
+        )
+    return length
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The cost c and the sampler q, and what follows from the two.
+
+    Args:
+        cost: c.
+        sampler: q.
+        temperature: T; the model is exp(-c/T)/Z.
+        segment_length: steps of a sample where trajectories are cut; None for samples as they are.
+        has_model: whether exp(-c/T)/Z is a model that q can score.
+        reshape_density: called with samples (B, *shape) and their log q (B,) of the current sampler; what draws of
+            several samplers together come from. The density of the current one, where it is None.
+    """
+
+    cost: Cost
+    sampler: Sampler
+    temperature: float = 1.0
+    segment_length: int | None = None
+    has_model: bool = True
+    reshape_density: Callable[[Samples, Tensor], Tensor] | None = None
+
+    @property
+    def event(self) -> Event:
+        """What one sample looks like."""
+        return self.sampler.event
+
+    @property
+    def energy(self) -> Energy:
+        """c/T, a function of samples (B, *shape) to (B,), in nats."""
+        return Energy(self.cost, self.temperature)
+
+    def energies(self, demonstrations: Samples, samples: Samples) -> tuple[Tensor, Tensor]:
+        """c/T of demonstrations (N,) and of draws (M,), by one call of the cost."""
+        both = self.energy(join([demonstrations, samples]))
+        demo, sample = both.split([count(demonstrations), count(samples)])
+        return demo, sample
+
+    def log_q(self, samples: Samples) -> Tensor:
+        """log q of samples (B, *shape), held constant, at least in float32; (B,), in nats."""
+        with torch.no_grad():
+            log_q = self.sampler.log_prob(samples)
+        log_q = log_q if log_q.dtype == torch.float64 else log_q.float()
+        return log_q if self.reshape_density is None else self.reshape_density(samples, log_q)
+
+    def ratio(self, samples: Samples, log_z: Tensor) -> Tensor:
+        """log of p_theta over q at samples (B, *shape), the logit of the paper's discriminator; (B,), in nats."""
+        return objectives.discriminator_logits(self.energy(samples), self.log_q(samples), log_z)
+
+    def draw(self, num: int) -> tuple[Samples, Tensor | None]:
+        """``num`` draws of the sampler, without gradient, at this level, with log q where there is a density."""
+        drawn, log_q = self.sampler.sample(num)
+        samples = self.at_level(drawn)
+        return samples, log_q if samples is drawn or log_q is None else self.log_q(samples)
+
+    def at_level(self, samples: Samples) -> Samples:
+        """Samples as the losses see them: whole, or trajectories cut into segments or transitions."""
+        if self.segment_length is None or not isinstance(samples, Trajectory):
+            return samples
+        return cut(samples, self.segment_length)
+
+    @property
+    def level_name(self) -> str:
+        """What precedes the name of a quantity that is not of whole samples: ``transition_``,
+        ``segment_`` or nothing.
+        """
+        return {None: "", 1: "transition_"}.get(self.segment_length, "segment_")

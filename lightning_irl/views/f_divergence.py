@@ -1,0 +1,122 @@
+"""Losses of the cost by f-divergences, of which the paper's two are members."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, softplus
+
+from lightning_irl import objectives
+from lightning_irl.pair import Pair
+from lightning_irl.processes import gather_each
+from lightning_irl.spaces.event import Event
+from lightning_irl.views.losses import CostLoss, Found, Given
+
+
+class Divergence(NamedTuple):
+    """f by what its variational bound needs, each a function of the log ratio r, with u = exp(r).
+
+    Attributes:
+        slope: f'(u), whose mean over demonstrations the bound has.
+        conjugate: f*(f'(u)) = u f'(u) - f(u), whose mean over draws it has.
+        log_z: the log Z at which the bound is largest, a scalar, from log weights -c/T - log q of demonstrations (N,)
+            and of draws (M,).
+    """
+
+    slope: Callable[[Tensor], Tensor]
+    conjugate: Callable[[Tensor], Tensor]
+    log_z: Callable[[Tensor, Tensor], Tensor]
+
+
+def _log_mean_exp(values: Tensor) -> Tensor:
+    return torch.logsumexp(values, 0) - math.log(len(values))
+
+
+DIVERGENCES = {
+    "forward_kl": Divergence(  # f(u) = u log u
+        slope=lambda r: 1 + r,
+        conjugate=torch.exp,
+        log_z=lambda demo, sample: _log_mean_exp(sample),
+    ),
+    "reverse_kl": Divergence(  # f(u) = -log u
+        slope=lambda r: -torch.exp(-r),
+        conjugate=lambda r: r - 1,
+        log_z=lambda demo, sample: -_log_mean_exp(-demo),
+    ),
+    "pearson": Divergence(  # f(u) = (u - 1)^2
+        slope=lambda r: 2 * torch.expm1(r),
+        conjugate=lambda r: torch.expm1(2 * r),
+        log_z=lambda demo, sample: _log_mean_exp(2 * sample) - _log_mean_exp(demo),
+    ),
+    "squared_hellinger": Divergence(  # f(u) = (sqrt(u) - 1)^2
+        slope=lambda r: -torch.expm1(-r / 2),
+        conjugate=lambda r: torch.expm1(r / 2),
+        log_z=lambda demo, sample: _log_mean_exp(sample / 2) - _log_mean_exp(-demo / 2),
+    ),
+    "jensen_shannon": Divergence(  # f(u) = u log u - (u + 1) log(u + 1)
+        slope=logsigmoid,
+        conjugate=softplus,
+        log_z=lambda demo, sample: objectives.optimal_log_z(-demo, torch.zeros_like(demo), -sample, 0 * sample),
+    ),
+}
+
+
+class FDivergence(CostLoss):
+    r"""Minus the variational bound of an f-divergence of the demonstrations p from the sampler q, at the paper's D.
+
+    .. math:: D_f(p \| q) \ge E_p[f'(u)] - E_q[f^*(f'(u))], \qquad u = \frac{\exp(-c/T)/Z}{q}
+
+    The bound is tight where u = p/q, so where exp(-c/T)/Z is p, whatever sampler with a density the draws come from.
+    log Z is solved for each batch, in closed form but for ``jensen_shannon``. Two members are the paper's own:
+    ``jensen_shannon`` is the special discriminator's loss (section 3.1), and ``forward_kl`` has the gradient of L_cost
+    by importance (section 2.3). ``squared_hellinger`` grows by square roots of weights and so bears a poor sampler;
+    ``pearson`` grows by their squares.
+
+    Source: Nowozin, Cseke and Tomioka, "f-GAN: training generative neural samplers using variational divergence
+    minimization" (2016), arXiv 1606.00709, with the discriminator of the paper in place of a free one.
+
+    Args:
+        event: what one sample looks like.
+        divergence: ``forward_kl``, ``reverse_kl``, ``pearson``, ``squared_hellinger`` or ``jensen_shannon``.
+
+    Raises:
+        ValueError: if the divergence is unknown, or the sampler has no density.
+    """
+
+    def __init__(
+        self,
+        event: Event,
+        divergence: Literal[
+            "forward_kl", "reverse_kl", "pearson", "squared_hellinger", "jensen_shannon"
+        ] = "squared_hellinger",
+    ) -> None:
+        super().__init__(event)
+        if divergence not in DIVERGENCES:
+            raise ValueError(f"divergence is {divergence!r}; allowed: {', '.join(DIVERGENCES)}")
+        self.divergence = divergence
+        self.scored_by = {f"divergence={divergence}": "use EBM with negative_phase=importance"}
+
+    def check(self, pair: Pair) -> None:
+        if not pair.sampler.has_density:
+            raise ValueError(
+                f"sampler {type(pair.sampler).__name__} has no density, and an f-divergence is of the ratio to it: use "
+                "a sampler with a density, such as FlowSampler"
+            )
+
+    def departures(self) -> list[str]:
+        if self.divergence in ("forward_kl", "jensen_shannon"):
+            return []
+        return [f"divergence is {self.divergence}: neither the GAN's (jensen_shannon) nor maximum likelihood's"]
+
+    def forward(self, pair: Pair, given: Given) -> Found:
+        slope, conjugate, log_z_of = DIVERGENCES[self.divergence]
+        demo_cost, sample_cost = pair.energies(given.demonstrations, given.samples)
+        log_q = pair.log_q(given.samples) if given.log_q is None else given.log_q
+        demo, sample = gather_each(-demo_cost - pair.log_q(given.demonstrations), -sample_cost - log_q)
+        log_z = log_z_of(demo.detach(), sample.detach())
+        loss = conjugate(sample - log_z).mean() - slope(demo - log_z).mean()
+        return Found(loss, given.samples, log_z)

@@ -1,0 +1,87 @@
+"""Whether a view's training is in order: losses and gradients that are finite, and modules that learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lightning_irl.spaces.samples import Samples
+from lightning_irl.views import checkpoints
+from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
+
+if TYPE_CHECKING:
+    from lightning_irl.views.loop import Loop
+
+CHECK_EVERY = 50  # batches between two looks at the record of losses and gradients
+STANDSTILL = {
+    "cost": (
+        "Its values may all lie at a bound (of a TiltedCost: hold its constant by regulariser CostOffset, or raise the "
+        "bound), or its loss be satisfied everywhere: lower the learning rate, or start anew"
+    ),
+    "sampler": (
+        "Its draws may all lie where the cost is flat, or its loss be saturated: lower the learning rate, or start anew"
+    ),
+    "warm_start": "Its likelihood may not depend on its parameters: look at the sampler",
+}
+
+
+class Health:
+    """A record of losses, gradients and draws, read back every so many batches, and always before a checkpoint.
+
+    Args:
+        names: of what descends, such as ``cost`` and ``sampler``.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.finite = FiniteMonitor(["draws", *(f"{kind}/{name}" for name in names for kind in ("loss", "gradient"))])
+
+    def add(self, term: str, advice: Callable[[], str]) -> None:
+        """Watch one more term, before training, with what to do when it fails."""
+        self.finite.add(term, advice)
+
+    def watch(self, term: str, value: Tensor, batch: int, bound: float = float("inf")) -> None:
+        """Remember a value of a batch that must be finite and at most a bound; reads nothing back."""
+        self.finite.watch(term, value, batch, bound=bound)
+
+    def watch_draws(self, samples: Samples, batch: int) -> None:
+        """The same for draws of a sampler (B, *shape)."""
+        self.finite.watch_draws(samples, batch)
+
+    def check(self, loop: Loop, here: bool = False) -> None:
+        """Look at the record, of this process alone or of all.
+
+        Raises:
+            NonFiniteError: naming the first batch and term.
+        """
+        self.finite.check(lambda: _saved(loop), here)
+
+    def check_parameters(self, loop: Loop) -> None:
+        """Look at the parameters, which a step may have spoiled though every gradient was finite.
+
+        Raises:
+            NonFiniteError: naming the parameter.
+        """
+        for name, parameter in loop.named_parameters():
+            if name != "log_z" and not bool(torch.isfinite(parameter).all()):
+                raise NonFiniteError(
+                    f"{name} is not finite after batch {loop.batches - 1}, though every gradient was; nothing is saved "
+                    f"from here on. {_saved(loop)}Lower the learning rate"
+                )
+
+    def standstills(self, batches: int) -> list[str]:
+        """What has not learned for :data:`CHECK_EVERY` batches or more, a line each: its gradient is exactly zero."""
+        return [
+            f"the {name}'s gradient has been exactly 0 since batch {since}: it learns nothing. {STANDSTILL[name]}"
+            for name in self.names
+            if batches - (since := self.finite.zero_since.get(f"gradient/{name}", batches)) >= CHECK_EVERY
+        ]
+
+
+def _saved(loop: Loop) -> str:
+    """Which checkpoint is good, as a sentence; empty where there is none."""
+    path = checkpoints.newest(loop.trainer) if loop.has_trainer else None
+    return "" if path is None else f"The last checkpoint before it is good: {path}. "

@@ -1,0 +1,97 @@
+"""What a run that continues needs beside weights and optimizers: counters, random numbers, and half-made gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor
+
+from lightning_irl import processes
+from lightning_irl.views import checkpoints, factories, launched
+
+if TYPE_CHECKING:
+    from lightning_irl.views.hooks import Hooks
+
+
+class Resume:
+    """Keeps what was read from a checkpoint until training begins, and gives what a checkpoint is to have.
+
+    Attributes:
+        hands_back: whether a fit has ended in a process that Lightning started, from which the caller's view goes on.
+    """
+
+    def __init__(self) -> None:
+        self.hands_back = False
+        self._random_state: dict[str, Tensor] | None = None
+        self._gradients: dict[str, Tensor] = {}
+
+    def save(self, loop: Hooks, checkpoint: dict[str, Any]) -> None:
+        """Add to a checkpoint."""
+        checkpoint["batches"] = loop.saved_at = loop.batches
+        if loop.has_trainer:
+            checkpoints.mark_place_in_epoch(loop.trainer, checkpoint)
+        checkpoint["environment_steps"] = processes.total(loop.environment_steps)
+        checkpoint["processes"] = processes.gather_objects(loop.process_state())
+        checkpoint[factories.KEY] = loop.described
+
+    def load(self, loop: Hooks, checkpoint: dict[str, Any]) -> None:
+        """Take from a checkpoint, before its weights are loaded."""
+        loop.count(checkpoint.get("batches", 0))
+        loop.saved_at = loop.batches
+        if not loop.is_configured:
+            factories.say_missing(checkpoint.get(factories.KEY, {}), loop.described)
+        if processes.process_index() == 0:
+            loop.environment_steps.copy_(checkpoint.get("environment_steps", 0))
+        states = checkpoint.get("processes", [])
+        if len(states) == processes.num_processes():
+            loop.restore_process(states[processes.process_index()])
+        elif loop.has_trainer and loop.trainer.state.fn == "fit":
+            rank_zero_warn(
+                f"the checkpoint is of {len(states)} processes, {processes.num_processes()} continue it: weights, "
+                "optimizers and log_z go on, random numbers and what each process kept for itself (chains, earlier "
+                "rounds) start anew"
+            )
+
+    def process_state(self, loop: Hooks) -> dict[str, Any]:
+        """Where this process's random numbers are, and the gradients that no step has used yet."""
+        state: dict[str, Any] = {"random": processes.random_state(loop.device)}
+        if loop.is_accumulating:
+            gradients = {name: parameter.grad for name, parameter in loop.named_parameters()}
+            state["gradients"] = {name: gradient for name, gradient in gradients.items() if gradient is not None}
+        return state
+
+    def restore_process(self, state: dict[str, Any]) -> None:
+        """Keep them for :meth:`begin`."""
+        self._random_state, self._gradients = state["random"], state.get("gradients", {})
+
+    def begin(self, loop: Hooks) -> None:
+        """Go on where the checkpoint was, after what Lightning does before the first batch, which draws too."""
+        if self._random_state is not None:
+            processes.set_random_state(self._random_state, loop.device)
+            self._random_state = None
+        for name, gradient in self._gradients.items():
+            loop.get_parameter(name).grad = gradient.to(loop.device)
+        self._gradients = {}
+
+    def end(self, loop: Hooks) -> None:
+        """Say at the end of a fit which weights no checkpoint has, and what goes back to the process that asked."""
+        checkpoints.say_what_is_missing(loop.trainer, loop)
+        self.hands_back = launched.is_launched(loop.trainer)
+        if self.hands_back:
+            launched.say_what_comes_back(loop.trainer)
+
+    def hand_back(self, loop: Hooks, weights: dict[str, Any]) -> dict[str, Any]:
+        """Weights, with the counters where Lightning takes them to the process that asked."""
+        return {**weights, launched.COUNTERS: launched.counters(loop)} if self.hands_back else weights
+
+    def take_back(self, loop: Hooks, weights: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Weights without the counters of :meth:`hand_back`, which the view takes."""
+        counted = weights.get(launched.COUNTERS)
+        if counted is None:
+            return weights
+        loop.count(counted["batches"])
+        loop.evaluated_at = counted["evaluated_at"]
+        loop.environment_steps.fill_(counted["environment_steps"])
+        return {key: value for key, value in weights.items() if key != launched.COUNTERS}
