@@ -13,7 +13,7 @@ from torchvision.utils import make_grid
 
 from lightning_irl.callbacks.image_figures import DEMONSTRATIONS, DRAWS, channels_shown, drawable
 from lightning_irl.mcmc import ModelSamples, sample_model
-from lightning_irl.spaces.event import grey_levels, is_counted
+from lightning_irl.spaces.space import image_space, space_of
 from lightning_irl.views import View
 
 MOVES = 44  # of the chains that draw from the model, after resampling
@@ -56,7 +56,7 @@ def draw_model(view: View, num_images: int, pool: int, moves: int, temperature: 
     """:func:`lightning_irl.mcmc.sample_model` of a view; where samples have no gradient by resampling alone, whatever
     the moves.
     """
-    if is_counted(view.event):
+    if not space_of(view.event).takes_chains:
         moves, pool, temperature = 0, max(pool, num_images), 1.0
     return sample_model(view.energy, view.known_sampler, num_images, pool, moves, temperature=temperature)
 
@@ -82,7 +82,7 @@ def check_drawing(report: str, pool: int, moves: int, temperature: float) -> Non
 
 
 def _show_images(axes: Axes, images: Tensor, view: View) -> None:
-    images = drawable(grey_levels(images, view.event))
+    images = drawable(image_space(view.event, "a grid is of images; the data").grey_levels(images))
     grid = make_grid(images.detach().cpu().float(), nrow=math.ceil(math.sqrt(len(images))), padding=1, pad_value=0.5)
     axes.imshow(grid.clamp(0, 1).permute(1, 2, 0).numpy(), interpolation="nearest")
     axes.set_axis_off()
@@ -97,7 +97,7 @@ def plane_figure(view: View, demonstrations: Tensor, num_points: int = 2000, poi
         num_points: in each scatter plot.
         points: of the grid, along each axis.
     """
-    low, high = _square(view)
+    low, high = space_of(view.event).square(2.5)
     draws, _ = view.sampler.sample(num_points)
     panels = 4 if view.has_model else 2
     figure = Figure(figsize=(4.1 * panels, 4.4), layout="constrained")
@@ -138,11 +138,3 @@ def _show_fields(figure: Figure, left: Axes, right: Axes, view: View, low: float
         )
         figure.colorbar(image, ax=axes, shrink=0.8, label="per unit area" if top is None else "probability of data")
         axes.set_title(title)
-
-
-def _square(view: View) -> tuple[float, float]:
-    event = view.event
-    if event["support"] == "box":
-        return event["low"], event["high"]
-    centre, reach = sum(event["location"]) / len(event["location"]), 2.5 * max(event["scale"])
-    return centre - reach, centre + reach

@@ -118,7 +118,7 @@ class LogImitation(Report):
             self.num_held_out = len(demonstrations.mask)
             rollout = sampler.rollout(self.num_episodes)
             has_actions = view.scores_demonstrations
-            gap = feature_gap(demonstrations, rollout.trajectory, view.event["num_actions"], has_actions)
+            gap = feature_gap(demonstrations, rollout.trajectory, sampler.space.actions.number, has_actions)
             found: dict[str, Any] = {"feature_gap": gap.gap}
             if has_actions:
                 found |= discriminate(view, demonstrations, rollout.trajectory)

@@ -22,6 +22,7 @@ from lightning_irl.metrics.distances import separation
 from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.samples import as_tensor
 from lightning_irl.spaces.served import describe
+from lightning_irl.spaces.space import space_of
 from lightning_irl.views import View
 from lightning_irl.views.contracts import batches
 
@@ -130,7 +131,7 @@ def check_other_event(event: Event, other: Event | None, name: str) -> None:
     Raises:
         UserError: naming what differs, and what to do.
     """
-    if event["kind"] == "trajectory":
+    if space_of(event).has_steps:
         raise UserError("ood.data: trajectories cannot be compared; leave ood.data out")
     if other is None:
         raise UserError(f"ood.data: {name} does not say what one sample looks like; set its event by make_event")

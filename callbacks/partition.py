@@ -29,8 +29,8 @@ from lightning_irl.limits import above, at_least
 from lightning_irl.metrics import KLOnGrid
 from lightning_irl.partition import PartitionEstimate, estimate_all
 from lightning_irl.partition.methods import DEFAULT_METHODS, Method, check_methods, left_out
-from lightning_irl.spaces.event import dimension, is_counted
 from lightning_irl.spaces.samples import Samples, select, to
+from lightning_irl.spaces.space import space_of
 from lightning_irl.views import View
 from lightning_irl.views.contracts import data_of
 
@@ -149,7 +149,7 @@ class LogPartition(Report):
             return
         with sparing_the_run(trainer, "kl"), aside(view, seed=view.batches):
             density = data_of(trainer).density
-            if view.has_model and view.event["shape"] == [2] and density is not None:
+            if view.has_model and space_of(view.event).figure == "plane" and density is not None:
                 self.results |= kl_on_grid(view, density)
         known = self._logged(trainer, view, stage)
         publish_scalars(trainer, {key: self.results[key] for key in self.results if key not in known}, view.batches)
@@ -199,8 +199,9 @@ class LogPartition(Report):
         scalars = {f"{stage}/nll_{name}": value for name, value in nats.items()}
         # Bits are of grey levels: where nothing says what serving did to them (log_det 0), nobody knows their unit.
         declared = data_of(view.trainer).num_levels
-        if view.event["kind"] == "image" and (is_counted(view.event) or found["log_det"] != 0 or declared):
-            scale = dimension(view.event) * math.log(2)
+        space = space_of(view.event)
+        if space.is_image and (space.is_counted or found["log_det"] != 0 or declared):
+            scale = space.dimension * math.log(2)
             scalars |= {
                 f"{stage}/bits_per_dim_{name}": (value - found["log_det"]) / scale for name, value in nats.items()
             }
@@ -244,14 +245,8 @@ def estimate_scalars(estimates: Sequence[PartitionEstimate]) -> dict[str, float]
 
 def kl_on_grid(view: View, density: object, points: int = 400) -> dict[str, float]:
     """KL from the true density to model and sampler, and the model's mass where the truth is below 1e-4 of its peak."""
-    event = view.event
-    if event["support"] == "box":
-        low, high = [event["low"]] * 2, [event["high"]] * 2
-    else:
-        both = (values * (2 // len(values)) for values in (event["location"], event["scale"]))  # or one value for all
-        reach = [(m - 5 * s, m + 5 * s) for m, s in zip(*both, strict=True)]
-        low, high = [edge[0] for edge in reach], [edge[1] for edge in reach]
-    axes = [a + (b - a) * (torch.arange(points) + 0.5) / points for a, b in zip(low, high, strict=True)]
+    extent = space_of(view.event).extent(5)
+    axes = [low + (high - low) * (torch.arange(points) + 0.5) / points for low, high in extent]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).view(-1, 2).to(view.device)
     # The first process alone looks at the whole grid, so nothing is to be reduced.
     model, sampler = (KLOnGrid(sync_on_compute=False).to(view.device) for _ in range(2))

@@ -31,9 +31,9 @@ from lightning_irl.metrics.features import (
     train_features,
 )
 from lightning_irl.metrics.quality import ImageJudge
-from lightning_irl.spaces.event import grey_levels
 from lightning_irl.spaces.samples import as_tensor
 from lightning_irl.spaces.served import describe
+from lightning_irl.spaces.space import image_space, space_of
 from lightning_irl.views import View
 from lightning_irl.views.contracts import batches, loader_of
 
@@ -130,8 +130,7 @@ class LogQuality(Report):
         return (
             self.num_samples > 0
             and isinstance(pl_module, View)
-            and pl_module.event["kind"] == "image"
-            and len(pl_module.event["shape"]) == 3
+            and space_of(pl_module.event).figure == "grid"
             and not getattr(trainer, "fast_dev_run", False)
         )
 
@@ -154,7 +153,7 @@ class LogQuality(Report):
         """
         judge = self._judge(trainer, view, stage)
         draws, found = self.sources(view)
-        images = {name: grey_levels(part, view.event) for name, part in {**draws, **(samples or {})}.items()}
+        images = {name: _grey_levels(view, part) for name, part in {**draws, **(samples or {})}.items()}
         found |= judge.judge(images)
         scalars = {f"quality/{key}": value for key, value in found.items()}
         self.results = {key: value for key, value in scalars.items() if math.isfinite(value)}
@@ -188,7 +187,7 @@ class LogQuality(Report):
         if stage not in self._judges:
             data = trainer.datamodule  # type: ignore[attr-defined]
             training, labels = trained_on(trainer, view, self.num_training)
-            training = grey_levels(training.to(view.device), view.event)
+            training = _grey_levels(view, training.to(view.device))
             if self.network is None:
                 path = run_folder(trainer) / "features"
                 known = None if labels is None else labels.to(view.device)
@@ -199,11 +198,15 @@ class LogQuality(Report):
             self._judges[stage] = ImageJudge(
                 self.network,
                 training,
-                grey_levels(held_out.to(view.device), view.event),
+                _grey_levels(view, held_out.to(view.device)),
                 None if classes is None else classes.to(view.device),
                 group=self.num_samples,
             )
         return self._judges[stage]
+
+
+def _grey_levels(view: View, images: Tensor) -> Tensor:
+    return image_space(view.event, "LogQuality judges images, but the data").grey_levels(images)
 
 
 def data_name(data: Any) -> str:
@@ -281,5 +284,5 @@ def interpolations(view: View, demonstrations: Tensor) -> Figure:
     if has_base:
         ways = sampler.from_base(ways)[0]
     energies = view.energy(ways).view(-1, STEPS)
-    paths = grey_levels(ways, view.event).view(-1, STEPS, *view.event["shape"])
+    paths = _grey_levels(view, ways).view(-1, STEPS, *view.event["shape"])
     return interpolation_figure(paths, energies, "the sampler's base" if has_base else "pixels", view.batches)

@@ -21,8 +21,9 @@ from lightning_irl.callbacks.report import Report
 from lightning_irl.callbacks.rollouts import FRAMES, rollout_figure
 from lightning_irl.limits import at_least
 from lightning_irl.mcmc import sample_model
-from lightning_irl.spaces.event import Event, grey_levels, is_counted
+from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.samples import to
+from lightning_irl.spaces.space import image_space, space_of
 from lightning_irl.views import View
 
 TABLE_ROWS = 64
@@ -112,13 +113,13 @@ class LogSamples(Report):
         self, event: Event, moves: int, frames: int
     ) -> tuple[Callable[[View, Any], Figure | None], str] | None:
         """The figure that suits samples of an event, and its key."""
-        if event["kind"] == "trajectory":
-            return partial(rollout_figure, frames=frames), "samples/rollouts"
-        if event["kind"] == "point" and event["shape"] == [2]:
-            return plane_figure, "samples/plane"
-        if event["kind"] == "image" and len(event["shape"]) == 3:
-            return partial(image_figure, pool=self.pool, moves=moves, temperature=self.temperature), "samples/grid"
-        return None
+        draw: dict[str, Callable[[View, Any], Figure | None]] = {
+            "rollouts": partial(rollout_figure, frames=frames),
+            "plane": plane_figure,
+            "grid": partial(image_figure, pool=self.pool, moves=moves, temperature=self.temperature),
+        }
+        name = space_of(event).figure
+        return None if name is None else (draw[name], f"samples/{name}")
 
 
 @torch.no_grad()
@@ -132,8 +133,7 @@ def table_of(view: View, number: int) -> tuple[list[str], list[list[float]]]:
         found["log_q"] = log_q
     if log_q is not None and view.has_model and view.segment_length is None:
         found["logit"] = objectives.discriminator_logits(found["cost"], log_q, view.log_z)
-    if view.event["kind"] == "point":
-        found |= {f"x{index}": column for index, column in enumerate(samples.flatten(1).T)}
+    found |= space_of(view.event).columns(samples)
     return list(found), torch.stack([column.float() for column in found.values()], 1).tolist()
 
 
@@ -141,10 +141,11 @@ def chains_of(view: View, moves: int, temperature: float = 1.0) -> Figure | None
     """Chains at exp(-c/temperature) from draws of the sampler, with their energy; None where there is no model or no
     gradient.
     """
-    if not view.has_model or is_counted(view.event) or not moves:
+    space = image_space(view.event, "chains are shown of images; the data")
+    if not (view.has_model and space.takes_chains and moves):
         return None
     drawn = sample_model(view.energy, view.known_sampler, CHAINS, pool=0, moves=moves, temperature=temperature)
     with torch.no_grad():
         energies = view.energy(drawn.path.flatten(0, 1)).view(drawn.path.shape[:2])
     title = f"chains at the model from {drawn.origin}, after {view.batches} batches"
-    return chain_figure(grey_levels(drawn.path.flatten(0, 1), view.event).view_as(drawn.path), energies, title)
+    return chain_figure(space.grey_levels(drawn.path.flatten(0, 1)).view_as(drawn.path), energies, title)

@@ -26,6 +26,7 @@ from lightning_irl.datamodules.number_checks import repeats, what_single_loses
 from lightning_irl.spaces.batch import Batch
 from lightning_irl.spaces.event import Event, make_event
 from lightning_irl.spaces.served import Splits
+from lightning_irl.spaces.space import space_of
 
 CHANNELS_LAST = (1, 3, 4)  # sizes of a last axis that are taken for channels
 SMALLEST = 5  # height and width of an image whose axes are doubted
@@ -108,7 +109,7 @@ class ArrayDataModule(MemoryDataModule):
         if levels is None:
             parts = Splits(*(torch.from_numpy(values[place].astype(np.float32)) for place in places))
             event = self._event(values[places[0]], parts.train, low, high)
-            self._say_repeats(values, is_image=event["kind"] == "image")
+            self._say_repeats(values, is_image=space_of(event).is_image)
         else:
             levels_of = to_levels(values, levels, low, high)
             parts = Splits(*(levels_of[torch.from_numpy(place)] for place in places))

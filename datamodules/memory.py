@@ -158,6 +158,11 @@ def _as_fetched(batch: Any) -> Any:
     return batch
 
 
+def _size(samples: Any) -> int:
+    """How many demonstrations a part has; it may be files that are read when they are served."""
+    return count(samples) if isinstance(samples, (Tensor, tuple)) else len(samples)
+
+
 class MemoryDataModule(DemonstrationsDataModule):
     """Serves demonstrations that fit in memory; subclasses hand over the three parts and the event.
 
@@ -187,7 +192,7 @@ class MemoryDataModule(DemonstrationsDataModule):
     ) -> None:
         super().__init__(event)
         at_least(1, steps_per_epoch=steps_per_epoch)
-        size = count(splits.train)
+        size = _size(splits.train)
         if not 0 < batch_size <= size:
             raise ValueError(
                 f"batch_size is {batch_size}, but there are {size} training demonstrations; "
@@ -219,7 +224,7 @@ class MemoryDataModule(DemonstrationsDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         replicas, rank = self._place()
-        order = EpochSampler(count(self.splits.train), self.batch_size, self.steps_per_epoch, self.seed, replicas, rank)
+        order = EpochSampler(_size(self.splits.train), self.batch_size, self.steps_per_epoch, self.seed, replicas, rank)
         return EpochLoader(
             Shuffled(self.train_set(), self.seed),
             batch_size=order.share,

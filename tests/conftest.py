@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 import torch
 
-LONG = 8.0  # CPU seconds of all cases of a test and of the processes that they start, above which it is marked
+LONG = 3.0  # CPU seconds of all cases of a test and of the processes that they start, above which it is marked
 MARKS = {"long", "slow", "gpu"}
 SPENT = "CPU seconds"  # the property of a report that says it
 STARTED = pytest.StashKey[float]()

@@ -156,6 +156,7 @@ def test_no_circle_of_modules():
         visit(module)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("package", PACKAGES)
 def test_packages_are_imported_only_where_they_are_used(package):
     allowed = PACKAGES[package].split()

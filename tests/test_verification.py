@@ -88,6 +88,7 @@ def undetached(demo_cost, sample_cost, demo_log_mu, sample_log_mu):
     return torch.logaddexp(demo, sample) - objectives.LOG_2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "mistake", "caught_by"),
     [

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lightning_irl.costs import TrajectoryCost
 from lightning_irl.errors import UserError, shorten
+from lightning_irl.spaces.space import space_of
 from lightning_irl.spaces.trajectory import Trajectory
 from lightning_irl.views import View
 from lightning_irl.views.view import evaluating, read_checkpoint
@@ -55,7 +56,7 @@ def check_pair(view: View) -> None:
     with evaluating(view):  # spectral norms move in training mode
         with torch.random.fork_rng(devices=[]):
             samples, log_q = view.sampler.sample(2)
-        if view.event["kind"] == "trajectory" and not isinstance(samples, Trajectory):
+        if space_of(view.event).has_steps and not isinstance(samples, Trajectory):
             raise UserError(f"sampler {sampler} draws tensors, the data is trajectories: use PolicySampler")
         if isinstance(samples, Tensor) and list(samples.shape) != [2, *expected]:
             raise UserError(

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from lightning_irl.spaces.event import Event, action_units, has_bounds
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.space import trajectory_space
 
 
 class ActionAnchor(nn.Module):
     r"""Adds :math:`|a|^2 / 2` to the cost of a step, over the coordinates of a continuous action that lack a bound;
     zero otherwise.
 
-    A network's cost falls at most linearly far out, so that with it the integral of exp(-c) over actions is finite. In
-    the units of the action, for the event does not tell the scale of actions.
+    A network's cost falls at most linearly, so the added square makes the integral of exp(-c) over actions finite. It
+    is in the action's own units, as the event does not give a scale for actions.
 
     Args:
         event: of the trajectories.
-        enabled: whether to add it.
+        enabled: whether to add the quadratic.
     """
 
     is_free: Tensor
 
     def __init__(self, event: Event, enabled: bool = True) -> None:
         super().__init__()
-        self.enabled = enabled and not event["num_actions"] and not has_bounds(event)
-        units = action_units(event, math.prod(event["action_shape"]))
+        actions = trajectory_space(event, "ActionAnchor is for the actions of a step, but the data").actions
+        self.enabled = enabled and not actions.has_uniform
+        units = actions.units(actions.size)
         self.register_buffer("is_free", torch.isinf(units.low) | torch.isinf(units.high), persistent=False)
 
     def forward(self, cost: Tensor, action: Tensor) -> Tensor:
-        """Costs (...) of actions (..., *act), anchored."""
+        """The costs (...) of actions (..., *act) with the quadratic added."""
         if not self.enabled:
             return cost
         return cost + torch.where(self.is_free, action.flatten(cost.ndim).square(), 0.0).sum(-1) / 2

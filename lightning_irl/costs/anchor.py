@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lightning_irl.spaces.event import Event, per_coordinate
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.space import space_of
 
 
 class Anchor(nn.Module):
@@ -25,9 +26,10 @@ class Anchor(nn.Module):
 
     def __init__(self, event: Event, enabled: bool = True) -> None:
         super().__init__()
-        self.enabled = enabled and event["support"] == "real"
-        self.register_buffer("location", per_coordinate(event["location"], event))
-        self.register_buffer("scale", per_coordinate(event["scale"], event))
+        space = space_of(event)
+        self.enabled = enabled and space.edges is None
+        self.register_buffer("location", space.location)
+        self.register_buffer("scale", space.scale)
 
     def forward(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         """Standardise samples (B, *shape).

@@ -41,7 +41,7 @@ class AutoencoderCost(Cost):
     The sum over coordinates, not their mean: c is then minus the log density of a Gaussian around the reconstruction,
     with the standard deviation of the data, and so in nats. Another scale is the view's temperature.
 
-    It is never negative, as the margin discriminator wants. The code goes through tanh, so that reconstructions are
+    It is never negative, as the margin discriminator requires. The code goes through tanh, so that reconstructions are
     bounded and c grows quadratically: exp(-c) is integrable on a real support without an anchor.
 
     Convolutional for images of shape [C, H, W], a perceptron on the flattened sample for everything else.
@@ -66,7 +66,7 @@ class AutoencoderCost(Cost):
     def __init__(self, event: Event, code: int = 16, widths: Sequence[int] = (32, 64)) -> None:
         super().__init__(event)
         self.standardise = Anchor(event, enabled=False)
-        self.is_image = event["kind"] == "image" and len(self.shape) == 3
+        self.is_image = self.space.is_image and self.space.has_channels
         mirrored = [*widths][::-1]
         self.encoder: nn.Module
         self.decoder: nn.Module

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.spaces.event import Event, dimension, validate_event
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.space import space_of
 
 
 class Cost(nn.Module, abc.ABC):
@@ -16,6 +17,7 @@ class Cost(nn.Module, abc.ABC):
 
     Attributes:
         event: what one sample looks like.
+        space: what kind of thing it is, made from the event.
         reference: a frozen sampler to which the cost is relative; None for a cost that stands alone.
         is_nonnegative: whether c is never below 0, whatever the parameters; a margin discriminator needs it.
         sees_actions: whether c of a trajectory depends on its actions; without, demonstrations of states alone serve.
@@ -26,10 +28,8 @@ class Cost(nn.Module, abc.ABC):
 
     def __init__(self, event: Event) -> None:
         super().__init__()
-        validate_event(event)
-        self.event = event
-        self.shape = tuple(event["shape"])
-        self.dimension = dimension(event)
+        self.event, self.space = event, space_of(event)
+        self.shape, self.dimension = self.space.shape, self.space.dimension
         self.reference: Sampler | None = None
 
     def start_from(self, sampler: Sampler) -> None:

@@ -49,9 +49,8 @@ class ConvCost(Cost):
         dropout: share of units dropped in training, in every block and before the head.
         spectral: constrain every layer's spectral norm to 1 (Miyato et al. 2018, arXiv 1802.05957).
         anchor: add the quadratic that makes exp(-c) integrable on a real support.
-        logits: also show the network the logit of every pixel, in as many channels more. On a box most of an image can
-            lie within a level of an edge, as a dark background does; there grey levels tell nothing and logits tell
-            all.
+        logits: give the network the logit of every pixel as additional channels. On a box most of an image, such as a
+            dark background, can lie within one level of an edge, where logits differ and grey levels hardly do.
 
     Raises:
         ValueError: if the event is not an image of three dimensions, is too small to be halved that often, or has no
@@ -75,23 +74,22 @@ class ConvCost(Cost):
         logits: bool = False,
     ) -> None:
         super().__init__(event)
-        if len(self.shape) != 3:
-            raise ValueError(f"ConvCost takes images of shape [C, H, W], the data has {event['shape']}; use MLPCost")
+        if not self.space.has_channels:
+            raise ValueError(f"ConvCost takes images of shape [C, H, W], the data has {list(self.shape)}; use MLPCost")
         channels, height, width = self.shape
         side = min(height, width) >> (len(widths) - 1)
         if side < 1:
             raise ValueError(
                 f"ConvCost halves images {len(widths) - 1} times, too often for {height}x{width}; give fewer widths"
             )
-        if logits and event["support"] != "box":
+        if logits and self.space.edges is None:
             raise ValueError(
-                f"ConvCost logits are those of a box, the data's support is {event['support']}: set logits=false, or "
-                "serve the data "
+                "ConvCost logits are those of a box, the data's support is real: set logits=false, or serve the data "
                 "with transform=scale"
             )
         norm: Callable[[nn.Module], nn.Module] = spectral_norm if spectral else _plain
         self.anchor = Anchor(event, anchor)
-        self.support = BoxSupport(event["low"], event["high"]) if logits else None
+        self.support = BoxSupport(*self.space.edges) if logits and self.space.edges else None
         self.stem = norm(nn.Conv2d(2 * channels if logits else channels, widths[0], 3, padding=1))
         inputs = [widths[0], *widths[:-1]]
         self.blocks = nn.ModuleList(ResidualBlock(i, o, norm, dropout) for i, o in zip(inputs, widths, strict=True))

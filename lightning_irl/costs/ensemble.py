@@ -12,17 +12,16 @@ from lightning_irl.spaces.event import Event
 
 
 class EnsembleStepCost(StepCost):
-    """The mean of the costs of members that start apart; their disagreement tells where demonstrations and draws said
-    little.
+    """The mean cost of members with different initial weights; they disagree where demonstrations and draws say little.
 
-    Members share one loss, that of the mean. So they differ by their starts alone, less than those of deep ensembles
-    that are trained each by itself (Lakshminarayanan et al. 2017, arXiv 1612.01474): take :meth:`std` as a hint, not as
-    an error bar.
+    The members are trained together on the loss of their mean and differ by initial weights alone, so they vary less
+    than the separately trained members of a deep ensemble (Lakshminarayanan et al. 2017, arXiv 1612.01474). Read
+    :meth:`std` as an indication, not as an error bar.
 
     Args:
         event: of the trajectories.
         cost: factory of a member, called with the event.
-        members: how many.
+        members: their number.
 
     Raises:
         ValueError: if there are fewer than two members.

@@ -19,7 +19,7 @@ class LinearStepCost(StepCost):
     r"""c(s, a, s') = w . phi(s, a, s'): maximum-entropy IRL (Ziebart et al. 2008).
 
     The gradient of :math:`E_p[c] + \log Z` in w is the difference of expected features, :math:`E_p[\phi] -
-    E_{p_\theta}[\phi]`. The weights start at zero, where every action is alike.
+    E_{p_\theta}[\phi]`. The weights start at zero, where all actions cost the same.
 
     Args:
         event: of the trajectories.
@@ -49,7 +49,7 @@ class LinearStepCost(StepCost):
         self.weights = nn.Parameter(torch.zeros(self._count()))
 
     def features(self, observation: Tensor, action: Tensor, next_observation: Tensor, time: Tensor) -> Tensor:
-        """phi (..., k), products included."""
+        """phi (..., k), with the products of features if ``quadratic``."""
         found = self.base(observation, action, next_observation, time)
         if not self.quadratic:
             return found
@@ -57,9 +57,8 @@ class LinearStepCost(StepCost):
         return torch.cat([found, found[..., first] * found[..., second]], -1)
 
     def _count(self) -> int:
-        event = self.event
-        observation = torch.zeros(1, *event["observation_shape"])
-        action = torch.zeros(1, *event["action_shape"], dtype=torch.long if event["num_actions"] else None)
+        observation, actions = torch.zeros(1, *self.space.observation_shape), self.space.actions
+        action = torch.zeros(1, *actions.shape, dtype=torch.long if actions.number else None)
         with torch.no_grad():
             return self.features(observation, action, observation, torch.zeros(1, dtype=torch.long)).shape[-1]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,7 +11,8 @@ from torch import Tensor, nn
 from lightning_irl.costs.action_anchor import ActionAnchor
 from lightning_irl.costs.step import StepCost
 from lightning_irl.networks import mlp
-from lightning_irl.spaces.event import Event, action_units, per_observation
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.space import trajectory_space
 
 INPUTS = {  # which of observation, action and next observation
     "state": (True, False, False),
@@ -25,7 +25,7 @@ Inputs = Literal["state", "action", "state_action", "state_next", "state_action_
 
 
 class StepFeatures(nn.Module):
-    """What a network sees of a step: standardised observations, actions between -1 and 1 or one-hot, the time.
+    """Network inputs of a step: standardised observations, actions scaled to [-1, 1] or one-hot, and the time.
 
     Args:
         event: of the trajectories.
@@ -48,15 +48,15 @@ class StepFeatures(nn.Module):
         super().__init__()
         if inputs not in INPUTS:
             raise ValueError(f"inputs is {inputs!r}; allowed: {', '.join(INPUTS)}")
-        self.kept, self.sees_time, self.horizon = INPUTS[inputs], sees_time, event["horizon"]
-        self.num_actions: int = event["num_actions"]
-        observation = math.prod(event["observation_shape"])
-        action = self.num_actions or math.prod(event["action_shape"])
+        space = trajectory_space(event, "StepFeatures are of a step, but the data")
+        self.kept, self.sees_time, self.horizon = INPUTS[inputs], sees_time, space.horizon
+        self.num_actions = space.actions.number
+        observation, action = space.observation_size, self.num_actions or space.actions.size
         self.size = sum(n for n, kept in zip((observation, action, observation), self.kept, strict=True) if kept)
         self.size += sees_time
-        self.register_buffer("location", per_observation(event["observation_location"], event))
-        self.register_buffer("scale", per_observation(event["observation_scale"], event))
-        units = action_units(event, action)
+        self.register_buffer("location", space.observation_location)
+        self.register_buffer("scale", space.observation_scale)
+        units = space.actions.units(action)
         self.register_buffer("centre", units.centre)
         self.register_buffer("reach", units.reach)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_irl.costs.base import Cost
-from lightning_irl.spaces.event import Event, per_coordinate
+from lightning_irl.spaces.event import Event
 
 
 class QuadraticCost(Cost):
@@ -33,12 +33,12 @@ class QuadraticCost(Cost):
 
     def __init__(self, event: Event) -> None:
         super().__init__(event)
-        if event["support"] != "real":
+        if self.space.edges is not None:
             raise ValueError(
                 "QuadraticCost is a Gaussian on all of R^d; the data lives on a box: use MLPCost or ConvCost"
             )
-        self.mean = nn.Parameter(per_coordinate(event["location"], event))
-        self.log_diagonal = nn.Parameter(-per_coordinate(event["scale"], event).log())
+        self.mean = nn.Parameter(self.space.location)
+        self.log_diagonal = nn.Parameter(-self.space.scale.log())
         self.off_diagonal = nn.Parameter(torch.zeros(self.dimension, self.dimension))
         self.constant = nn.Parameter(torch.zeros(()))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightning_irl.costs.mlp_step import StepFeatures
 from lightning_irl.costs.step import StepCost
 from lightning_irl.networks import mlp
-from lightning_irl.spaces.event import Event, has_bounds
+from lightning_irl.spaces.event import Event
 
 
 class QuadraticStepCost(StepCost):
@@ -22,12 +22,12 @@ class QuadraticStepCost(StepCost):
     section 6.1): y a rectifier network of the state, :math:`w_u` fixed, A, b and the network learned; without hidden
     layers y is the state, the paper's affine cost (section 6.2). The logarithm is that of the cost its experts were
     trained on for precise insertion, :math:`w d^2 + v \log(d^2 + \alpha)` (section 6.1), less the constant :math:`v
-    \log \alpha`. Never below zero, by construction.
+    \log \alpha`. It is never negative.
 
     Args:
         event: of the trajectories; continuous actions.
         hidden: sizes of the network's hidden layers; empty for the affine cost.
-        features: coordinates of y; of no account without hidden layers.
+        features: number of coordinates of y; unused without hidden layers.
         rank: rows of A; by default as many as y has coordinates.
         action_weight: :math:`w_u`, in nats per square of an action between -1 and 1, or of an unbounded action in its
             units.
@@ -35,8 +35,8 @@ class QuadraticStepCost(StepCost):
         log_offset: alpha.
 
     Raises:
-        ValueError: if actions are discrete, a weight is below zero, ``log_offset`` is not above it, or the actions are
-            unbounded and free of charge, where exp(-c) is not integrable.
+        ValueError: if actions are discrete, a weight is below zero, ``log_offset`` is not above it, or unbounded
+            actions have weight 0, where exp(-c) is not integrable.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class QuadraticStepCost(StepCost):
         log_offset: float = 1e-2,
     ) -> None:
         super().__init__(event)
-        if event["num_actions"]:
+        if self.space.actions.number:
             raise ValueError("QuadraticStepCost is for continuous actions, the event's are discrete; use MLPStepCost")
         if min(action_weight, log_weight) < 0 or not log_offset > 0:
             raise ValueError(
                 f"action_weight is {action_weight}, log_weight {log_weight} and log_offset {log_offset}; "
                 "weights must not be below 0, the offset above it"
             )
-        if not (action_weight or has_bounds(event)):
+        if not (action_weight or self.space.actions.has_bounds):
             raise ValueError("action_weight is 0, but without bounds exp(-c) is then not integrable; set it above 0")
         self.action_weight, self.log_weight, self.log_offset = action_weight, log_weight, log_offset
         self.state, self.action = StepFeatures(event, "state"), StepFeatures(event, "action")

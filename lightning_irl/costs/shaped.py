@@ -1,4 +1,4 @@
-"""A cost and a potential that shapes it."""
+"""A cost with potential-based shaping."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class ShapedStepCost(StepCost):
     Fu, Luo and Levine (2018, arXiv 1710.11248, section 6) write the reward :math:`f = g_r + \gamma h_r(s') - h_r(s)`.
     With the cost :math:`g = -g_r` and the potential :math:`h = -h_r` this is :math:`c = -f`. At the optimum of the
     transition level f is the soft advantage and :math:`h_r` the soft value (up to a constant), so here h is the
-    expected cost to go, less entropy: high in bad states, and a step to a better one lowers c. The part g is what
-    carries over to other dynamics, if it sees states alone.
+    expected cost to go, less entropy: high in bad states, and a step to a better one lowers c. g transfers to other
+    dynamics if it depends on states alone.
 
     Along a whole trajectory with gamma = 1 the shaping sums to :math:`h(s_T) - h(s_0)`. The first is a cost of the last
     observation, which a policy can influence, so shaping preserves the preferences among policies (Ng, Harada and
@@ -34,11 +34,11 @@ class ShapedStepCost(StepCost):
         hidden: sizes of the potential's hidden layers.
         discount: gamma.
         sees_time: give the potential the share of the horizon that is left.
-        zero_at_horizon: let h be zero after the last step of the horizon; wants ``sees_time``.
+        zero_at_horizon: set h to zero after the last step of the horizon; needs ``sees_time``.
         activation: between the potential's layers.
 
     Raises:
-        ValueError: if ``discount`` is not between 0 and 1, or the potential shall end at zero without seeing the time.
+        ValueError: if ``discount`` is not between 0 and 1, or ``zero_at_horizon`` is set without ``sees_time``.
 
     Example:
         >>> from functools import partial
@@ -67,7 +67,7 @@ class ShapedStepCost(StepCost):
             raise ValueError("zero_at_horizon needs a potential that knows when the horizon is: set sees_time=true")
         self.cost = cost(event)
         self.sees_actions = self.cost.sees_actions
-        self.discount, self.zero_at_horizon, self.horizon = discount, zero_at_horizon, event["horizon"]
+        self.discount, self.zero_at_horizon, self.horizon = discount, zero_at_horizon, self.space.horizon
         self.features = StepFeatures(event, "state", sees_time)
         self.network = mlp([self.features.size, *hidden, 1], activation)
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from lightning_irl.costs.base import Cost
-from lightning_irl.spaces.event import Event, log_action_mass, validate_event
+from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.samples import Samples
+from lightning_irl.spaces.space import trajectory_space
 from lightning_irl.spaces.trajectory import Trajectory, as_trajectory
 
 ABSORBING_SPEED = (
@@ -36,9 +37,7 @@ class StepCost(nn.Module, abc.ABC):
 
     def __init__(self, event: Event) -> None:
         super().__init__()
-        validate_event(event)
-        if event["kind"] != "trajectory":
-            raise ValueError(f"{type(self).__name__} is the cost of a step, but the data is of kind {event['kind']}")
+        self.space = trajectory_space(event, f"{type(self).__name__} is the cost of a step, but the data")
         self.event = event
 
     @abc.abstractmethod
@@ -59,9 +58,9 @@ class StepCost(nn.Module, abc.ABC):
 class TrajectoryCost(Cost):
     r"""c(tau) = sum over the steps with an action of c(s, a, s', t), plus a learned scalar for each absorbed step.
 
-    Takes trajectories, segments and transitions alike. The scalar starts at minus the largest entropy that a step can
-    have, so that under a constant cost no policy gains by living or by dying: what it learns to prefer it learns from
-    demonstrations.
+    It takes trajectories, segments and transitions. The scalar starts at minus the largest entropy that a step can
+    have, so that under a constant cost neither a longer nor a shorter episode is preferred: such a preference is
+    learned from demonstrations.
 
     Args:
         event: of the trajectories.
@@ -71,9 +70,11 @@ class TrajectoryCost(Cost):
     def __init__(self, event: Event, step_cost: Callable[[Event], StepCost]) -> None:
         super().__init__(event)
         self.step_cost = step_cost(event)
+        space = trajectory_space(event, "TrajectoryCost is the cost of a trajectory, but the data")
         self.sees_actions = self.step_cost.sees_actions
-        if event["absorbing"]:
-            entropy = log_action_mass(event)
+        self.is_absorbing = space.is_absorbing
+        if self.is_absorbing:
+            entropy = space.actions.log_mass
             start = -entropy if math.isfinite(entropy) else 0.0
             self.absorbing = nn.Parameter(torch.tensor(start / ABSORBING_SPEED))
 
@@ -87,7 +88,7 @@ class TrajectoryCost(Cost):
         observations = trajectory.observations
         costs = self.step_cost(observations[:, :-1], trajectory.actions, observations[:, 1:], trajectory.time)
         costs = torch.where(trajectory.mask, costs, 0.0)
-        return costs + self.absorbing_cost * trajectory.absorbed if self.event["absorbing"] else costs
+        return costs + self.absorbing_cost * trajectory.absorbed if self.is_absorbing else costs
 
     def forward(self, samples: Samples) -> Tensor:
         """Cost of trajectories of any length (B,)."""

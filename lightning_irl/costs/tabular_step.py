@@ -11,7 +11,7 @@ from lightning_irl.spaces.event import Event
 
 
 class TabularStepCost(StepCost):
-    """c(s, a, s', t) from a table, zeros at the start; every cost of a tabular environment is one.
+    """c(s, a, s', t) from a table, initially zero; every cost of a tabular environment has this form.
 
     The observation of a tabular environment is the one-hot vector of its state, (S,) float; the state is its largest
     coordinate.
@@ -40,16 +40,16 @@ class TabularStepCost(StepCost):
         super().__init__(event)
         if inputs not in INPUTS:
             raise ValueError(f"inputs is {inputs!r}; allowed: {', '.join(INPUTS)}")
-        shape = event["observation_shape"]
-        if not event["num_actions"] or len(shape) != 1:
+        shape, self.num_actions = list(self.space.observation_shape), self.space.actions.number
+        if not self.num_actions or len(shape) != 1:
             raise ValueError(
                 "TabularStepCost takes discrete actions, and states as one-hot vectors of shape [S]; the event has "
-                f"{event['num_actions']} discrete actions and observations of shape {shape}; use MLPStepCost"
+                f"{self.num_actions} discrete actions and observations of shape {shape}; use MLPStepCost"
             )
         self.kept = (sees_time, *INPUTS[inputs])
         self.sees_actions = INPUTS[inputs][1]
-        self.num_states, self.num_actions = int(shape[0]), int(event["num_actions"])
-        sizes = (event["horizon"], self.num_states, self.num_actions, self.num_states)
+        self.num_states = shape[0]
+        sizes = (self.space.horizon, self.num_states, self.num_actions, self.num_states)
         self.table = nn.Parameter(
             torch.zeros([size for size, is_kept in zip(sizes, self.kept, strict=True) if is_kept])
         )

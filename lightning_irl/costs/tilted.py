@@ -16,15 +16,15 @@ from lightning_irl.spaces.event import Event
 class TiltedCost(Cost):
     r"""c(x) = f(x) - log q_0(x): the model is the frozen sampler q_0, tilted by exp(-f).
 
-    Without it a cost of many dimensions must first learn log q_0, tens of nats wide, before what it says about
-    demonstrations is more than noise. With it the model starts near q_0's own likelihood, and log Z is easy to estimate
-    from q_0's draws. f needs no quadratic anchor: q_0 falls off by itself.
+    Without it a cost in many dimensions must first learn log q_0, which varies by tens of nats, before it can tell
+    demonstrations apart from noise. With it the model starts near q_0's own likelihood, and log Z is easy to estimate
+    from q_0's draws. f needs no quadratic anchor, as q_0 is integrable.
 
-    With a ``bound`` the tilt is :math:`b \tanh(f / b)`: nowhere can the model have more than :math:`e^{2b}` times
-    another place's share of q_0. A network that is trained where demonstrations and draws are is free elsewhere, and
-    without a bound a place that neither has visited can hold most of the model's mass; with one, importance weights are
-    bounded and log Z cannot hide. But beyond the bound f has no slope, and its constant may drift there:
-    :class:`~lightning_irl.regularisers.CostOffset` holds it.
+    With a ``bound`` the tilt is :math:`b \tanh(f / b)`: the ratio of the model's density to q_0 varies by at most a
+    factor :math:`e^{2b}`. A network is trained only where demonstrations and draws are. Without a bound, a region that
+    neither has visited can hold most of the model's mass; with one, importance weights are bounded, and so is the error
+    of log Z. Where the bound saturates, f has no gradient, and its constant can drift there:
+    :class:`~lightning_irl.regularisers.CostOffset` prevents that.
 
     The view hands over its sampler when it is built and again when the warm start ends; q_0 is a copy, saved with the
     cost.
@@ -32,7 +32,7 @@ class TiltedCost(Cost):
     Args:
         event: what one sample looks like.
         cost: factory of f, called with the event.
-        bound: b, in nats; None for none.
+        bound: b, in nats; None for no bound.
 
     Raises:
         ValueError: if the bound is not positive.

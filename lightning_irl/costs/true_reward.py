@@ -1,4 +1,4 @@
-"""The environment's own reward as a cost: what an expert learns from, and what learned costs are held against."""
+"""The environment's own reward as a cost: for training experts, and for comparison with learned costs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class TrueRewardCost(StepCost):
 
     Args:
         event: of the trajectories.
-        environment: whose reward can be told from observations and actions.
+        environment: one whose reward is a function of observations and actions.
 
     Raises:
-        ValueError: if it cannot.
+        ValueError: if its reward is not such a function.
     """
 
     def __init__(self, event: Event, environment: Environment) -> None:

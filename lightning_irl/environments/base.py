@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import copy
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.space import trajectory_space
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,10 +132,9 @@ class Environment(nn.Module, abc.ABC):
             "num_actions": self.num_actions,
             "action_shape": list(self.action_shape),
         }
-        if event["kind"] != "trajectory":
-            raise ValueError(f"environment {name} makes trajectories, the data is of kind {event['kind']}")
-        size = math.prod(event["action_shape"])
-        if self.num_actions and not event["num_actions"] and size == self.num_actions:
+        actions = trajectory_space(event, f"environment {name} makes trajectories, the data").actions
+        size = actions.size
+        if self.num_actions and not actions.number and size == self.num_actions:
             raise ValueError(
                 f"the demonstrations' actions are vectors of {size} numbers, continuous ones, environment {name} has "
                 f"{size} discrete "

@@ -17,15 +17,15 @@ Objective = Callable[..., Tensor]  # (samples, log q or None) -> values (B,)
 class Learner(nn.Module, abc.ABC):
     """Turns an objective per sample into a loss whose gradient descends its mean over the sampler's draws.
 
-    A learner is a module of the view: what it keeps (a value network, statistics) is saved as ``learner.*``, and the
-    sampler's optimizer owns its parameters.
+    A learner is a module of the view. Its state (a value network, statistics) is saved as ``learner.*``, and the
+    sampler's optimizer trains its parameters.
 
     Args:
         event: what one sample looks like.
 
     Attributes:
         is_stepwise: whether it descends the objective step by step, which needs one that is a sum over steps.
-        descents: what :meth:`begin` returns, where that is always the same.
+        descents: number of descents in a round, if it is always the same.
     """
 
     is_stepwise: bool = False
@@ -43,7 +43,7 @@ class Learner(nn.Module, abc.ABC):
         """
 
     def departures(self) -> list[str]:
-        """What in this learner is not the paper's objective, a line each."""
+        """How this learner departs from the paper's objective, a line each."""
         return []
 
     def begin(self, sampler: Sampler, objective: Objective, samples: Samples) -> int:
@@ -56,7 +56,7 @@ class Learner(nn.Module, abc.ABC):
             samples: draws of the sampler as it is now, made for the cost's step.
 
         Returns:
-            The number of descents; one unless the learner says else, none if the sampler was solved for here.
+            The number of descents: one by default, none if the sampler was solved for here.
         """
         return self.descents
 

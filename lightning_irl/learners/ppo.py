@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -13,8 +12,9 @@ from lightning_irl.networks import mlp
 from lightning_irl.processes import counts_later, gather_each
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.policy import as_policy_sampler
-from lightning_irl.spaces.event import Event, per_observation
+from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.samples import Samples, select
+from lightning_irl.spaces.space import trajectory_space
 from lightning_irl.spaces.trajectory import Trajectory, as_trajectory, cut
 
 
@@ -23,10 +23,10 @@ class PPO(Learner):
 
     The reward of a step is minus the objective, :math:`-c/T - \log \pi`, so that the entropy term is the objective's
     own and not a bonus beside it. Undiscounted by default; the critic sees the time left and nothing is bootstrapped at
-    the horizon. The value of an absorbed state is known, the cost of absorption times the time left: it is not learned,
-    and of other states the critic learns what living is worth beyond it. Advantages are divided by their standard
-    deviation where that is above one nat. Below, they are left as they are, since in nats an advantage is what log pi
-    should change by: where the objective prefers no action, noise is not made a preference.
+    the horizon. The value of an absorbed state is known: the cost of absorption times the time left. The critic learns
+    the value of other states relative to it. Advantages are divided by their standard deviation where that is above one
+    nat. Below, they are left as they are: an advantage in nats is the change that log pi should make, so noise is not
+    blown up where the objective prefers no action.
 
     Args:
         event: of the trajectories.
@@ -63,8 +63,7 @@ class PPO(Learner):
         statistics_decay: float = 0.9,
     ) -> None:
         super().__init__(event)
-        if event["kind"] != "trajectory":
-            raise ValueError(f"PPO trains a policy, but the data is of kind {event['kind']}; set learner to another")
+        self.space = trajectory_space(event, "PPO trains a policy, but the data", "set learner to another")
         if min(passes, minibatches) < 1:
             raise ValueError(f"passes is {passes} and minibatches {minibatches}; both must be at least 1")
         if not (0 <= decay <= 1 and 0 < discount <= 1):
@@ -72,10 +71,10 @@ class PPO(Learner):
         self.passes, self.minibatches, self.clip = passes, minibatches, clip
         self.descents = passes * minibatches
         self.decay, self.discount, self.value_weight = decay, discount, value_weight
-        self.statistics_decay, self.horizon = statistics_decay, event["horizon"]
-        self.critic = mlp([math.prod(event["observation_shape"]) + 1, *hidden, 1], activation)
-        self.register_buffer("location", per_observation(event["observation_location"], event))
-        self.register_buffer("scale", per_observation(event["observation_scale"], event))
+        self.statistics_decay, self.horizon = statistics_decay, self.space.horizon
+        self.critic = mlp([self.space.observation_size + 1, *hidden, 1], activation)
+        self.register_buffer("location", self.space.observation_location)
+        self.register_buffer("scale", self.space.observation_scale)
         self.register_buffer("return_mean", torch.zeros(()))
         self.register_buffer("return_variance", torch.ones(()))
         self.register_buffer("absorbed_reward", torch.zeros(()))
@@ -96,7 +95,7 @@ class PPO(Learner):
         left = 1 - time.to(features.dtype) / self.horizon
         standard = self.critic(torch.cat([features, 2 * left[..., None] - 1], -1)).squeeze(-1)
         value = standard * self.return_variance.sqrt() + self.return_mean
-        return value + self.absorbed_value(time) if self.event["absorbing"] else value
+        return value + self.absorbed_value(time) if self.space.is_absorbing else value
 
     def absorbed_value(self, time: Tensor) -> Tensor:
         """Return in the absorbing state from steps (...) on; (...), in nats."""
@@ -111,15 +110,15 @@ class PPO(Learner):
         log_pi = as_policy_sampler(sampler, "PPO trains").step_log_prob(samples)
         steps = cut(samples, 1)
         rewards = -objective(steps, log_pi.flatten()).view_as(log_pi)
-        if self.event["absorbing"]:
+        if self.space.is_absorbing:
             self.absorbed_reward.copy_(-objective(an_absorbed(steps), log_pi.new_zeros(1)).squeeze(0))
         values = self.value(samples.observations[:, :-1], samples.time)
-        if self.event["absorbing"]:
+        if self.space.is_absorbing:
             values = torch.where(samples.absorbed, self.absorbed_value(samples.time), values)
         advantages = self.advantages(rewards, values)
         returns = advantages + values
-        learned = returns - self.absorbed_value(samples.time) if self.event["absorbing"] else returns
-        chosen = samples.mask.flatten().nonzero().squeeze(1) if self.event["absorbing"] else None
+        learned = returns - self.absorbed_value(samples.time) if self.space.is_absorbing else returns
+        chosen = samples.mask.flatten().nonzero().squeeze(1) if self.space.is_absorbing else None
         fields = (
             samples.observations[:, :-1].flatten(0, 1),
             samples.actions.flatten(0, 1),

@@ -14,8 +14,8 @@ class ScoreFunction(Learner):
 
     .. math:: \nabla E_q[f] = E_q[(f - b_{-i}) \nabla \log q] + E_q[\nabla f]
 
-    where the second term is the objective's own dependence on log q. Any sampler with a density will do, and the cost
-    need not be differentiable in the sample; the variance is higher than the pathwise gradient's.
+    where the second term is the objective's own dependence on log q. It works for any sampler with a density, and the
+    cost need not be differentiable in the sample; the variance is higher than the pathwise gradient's.
     """
 
     def check(self, sampler: Sampler) -> None:
@@ -34,7 +34,7 @@ class ScoreFunction(Learner):
 
 
 def score_function_loss(values: Tensor, log_q: Tensor) -> Tensor:
-    """A scalar worth the mean of the values, whose gradient is that of their expectation.
+    """A scalar equal to the mean of the values, whose gradient is that of their expectation.
 
     Args:
         values: of draws (B,), at least two.

@@ -1,4 +1,4 @@
-"""The best policy for a quadratic cost, solved for where the world is linear."""
+"""The optimal policy for a quadratic cost in a linear world, by a Riccati recursion."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ BENT = 1e-3  # largest distance of its gradient there, as a share of the gradien
 
 
 class SoftRiccati(SolvedLearner):
-    r"""Gives the policy its optimum for the present cost, by the causal Riccati recursion of the known world: no draws,
-    no step size.
+    r"""Sets the policy to its optimum for the present cost by the causal Riccati recursion of the known world: no
+    draws, no step size.
 
     .. math:: \min_\pi E_q[c/T] + E_q[\log q], \qquad \pi_t(a | s) = N(K_t s + k_t, \Sigma_t)
 
-    What a step costs is asked of the objective by its gradients, at every time, so any cost that is quadratic in state,
-    action and next state will do (of the latter, the mean is enough: noise adds a constant), and any positive entropy
-    weight. The policy is soft-optimal for the true world (see :mod:`~lightning_irl.dynamic_programming.riccati`).
+    The cost of each step is found from gradients of the objective, so any cost that is quadratic in state, action and
+    next state works (of the next state the mean is enough, as noise adds a constant), with any positive entropy weight.
+    The policy is soft-optimal for the true world (see :mod:`~lightning_irl.dynamic_programming.riccati`).
 
     Source: Levine and Abbeel 2014, Learning neural network policies with guided policy search under unknown dynamics
     (NeurIPS), section 3: the maximum-entropy linear-quadratic regulator.
@@ -70,7 +70,7 @@ class SoftRiccati(SolvedLearner):
     def quadratic_steps(
         self, world: LinearQuadratic, objective: Objective, horizon: int, dtype: torch.dtype
     ) -> tuple[QuadraticSteps, Tensor]:
-        """What an objective says a step costs, and its weight on log pi, a scalar; float64."""
+        """The cost of each step under an objective, and the objective's weight on log pi, a scalar; float64."""
         device, size, actions = world.state_matrix.device, world.observation_shape[0], world.action_shape[0]
         probes = torch.linspace(-1, 1, PROBES * (size + actions), dtype=dtype, device=device).view(PROBES, -1)
         points = torch.cat([torch.zeros(1, size + actions).to(probes), torch.eye(size + actions).to(probes), probes])
@@ -93,7 +93,7 @@ class SoftRiccati(SolvedLearner):
         return QuadraticSteps(hessian, base, constant), weight.double().mean()
 
     def _check_quadratic(self, expected: Tensor, found: Tensor) -> None:
-        """Refuse a cost that is not quadratic; looks once."""
+        """Refuse a cost that is not quadratic; checked once."""
         if self._is_quadratic:
             return
         scale = found.abs().max().clamp(min=1e-12)

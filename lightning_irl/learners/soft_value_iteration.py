@@ -1,4 +1,4 @@
-"""The best policy for a cost, solved for where the world is a table."""
+"""The optimal policy for a cost in a tabular world, by soft value iteration."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from lightning_irl.spaces.trajectory import Trajectory
 
 
 class SoftValueIteration(SolvedLearner):
-    r"""Gives the policy its optimum for the present cost, by the causal backup of the known world: no draws, no step
+    r"""Sets the policy to its optimum for the present cost by the causal backup of the known world: no draws, no step
     size.
 
     .. math:: \min_\pi E_q[c/T] + E_q[\log q], \qquad
         \pi_t(a | s) = \exp(Q_t(s, a) - V_t(s)), \quad Q_t(s, a) = E_{s' | s, a}[-c_t(s, a, s') / T + V_{t+1}(s')]
 
-    What a step costs and how much its log pi weighs is asked of the objective, for every state, action, next state and
-    time, so any cost will do, and any positive entropy weight. The policy is soft-optimal for the true world; p_theta
-    itself is out of its reach unless start and next states are certain (see
+    The cost of a step and the weight of its log pi are found from the objective for every state, action, next state and
+    time, so any cost works, with any positive entropy weight. The policy is soft-optimal for the true world; it cannot
+    equal p_theta unless start and next states are deterministic (see
     :mod:`~lightning_irl.dynamic_programming.tabular`).
 
     Source: Ziebart 2010, Modeling purposeful adaptive behavior with the principle of maximum causal entropy (PhD
@@ -70,8 +70,8 @@ class SoftValueIteration(SolvedLearner):
     def step_costs(
         self, world: TabularMDP, objective: Objective, horizon: int, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
-        """What an objective says a step costs, in the mean over next states (T, S, A), and its weight on log pi, a
-        scalar; float64.
+        """The cost of each step under an objective, averaged over next states (T, S, A), and the objective's weight on
+        log pi, a scalar; float64.
         """
         state, action, reached = world.possible.unbind(1)
         observations = torch.stack([world.observe(state, dtype), world.observe(reached, dtype)], 1)

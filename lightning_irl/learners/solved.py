@@ -1,4 +1,4 @@
-"""What learners that solve for the policy have in common."""
+"""The base of learners that solve for the policy."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ SPREAD = 1e-3  # of its slope, above rounding
 
 
 class SolvedLearner(ScoreFunction):
-    """Gives the policy its optimum for the present cost; :meth:`begin` returns 0, so that nothing is descended.
+    """Sets the policy to its optimum for the present cost; :meth:`begin` returns 0, so that no descent follows.
 
-    The optimizer of the sampler has nothing to do. As a loss it is the score function's.
+    The sampler's optimizer is not used. :meth:`loss` is that of the score function.
     """
 
     is_stepwise = True
@@ -21,7 +21,7 @@ class SolvedLearner(ScoreFunction):
     _is_linear = False
 
     def check_slope(self, slope: Tensor) -> None:
-        """Refuse an objective that is not linear in log pi; looks once, since looking waits for the device.
+        """Refuse an objective that is not linear in log pi; checked once, as the check waits for the device.
 
         Args:
             slope: derivative of the objective in log pi, at several of them.

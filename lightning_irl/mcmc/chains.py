@@ -15,7 +15,8 @@ from lightning_irl.processes import gather
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
 from lightning_irl.samplers.transport import Transport
-from lightning_irl.spaces.event import Event, require_continuous
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.space import space_of
 
 STARTS = ("persistent", "demonstrations", "sampler", "noise")
 COORDINATES = ("sample", "base")
@@ -73,9 +74,10 @@ class Chains(nn.Module):
         energy_bound: float = 1e6,
     ) -> None:
         super().__init__()
-        if event["kind"] == "trajectory":
+        space = space_of(event)
+        if space.has_steps:
             raise ValueError("chains move on points and images, these are trajectories: use negative_phase=importance")
-        require_continuous(event, "a chain")
+        space.require_continuous("a chain")
         allowed = {
             "start": (start, STARTS),
             "restart_from": (restart_from, STARTS[1:]),

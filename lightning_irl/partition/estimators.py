@@ -12,11 +12,12 @@ from lightning_irl.partition.estimate import PartitionEstimate
 from lightning_irl.partition.estimator import Estimator
 from lightning_irl.partition.importance import summarise_importance
 from lightning_irl.partition.problem import Problem
-from lightning_irl.partition.quadrature import quadrature, quadrature_applies
+from lightning_irl.partition.quadrature import quadrature
 from lightning_irl.partition.training import discriminator, mixture
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.broad import BroadSampler
-from lightning_irl.spaces.event import Event, is_counted
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.space import space_of
 
 
 class Quadrature(Estimator):
@@ -27,9 +28,10 @@ class Quadrature(Estimator):
     looks_beyond_sampler = True
 
     def unsuited(self, event: Event) -> str:
-        if event["kind"] == "trajectory":
-            return "it does not apply to trajectories"
-        return "" if quadrature_applies(event) else "samples have more than two coordinates, or more than 2^20 states"
+        space = space_of(event)
+        if space.has_steps:
+            return f"it does not apply to {space.words}"
+        return "" if space.is_grid_sized else "samples have more than two coordinates, or more than 2^20 states"
 
     def estimate(self, problem: Problem, budget: Budget) -> PartitionEstimate:
         return quadrature(problem.energy, problem.event, batch_size=budget.batch_size)
@@ -39,10 +41,8 @@ class ByChains(Estimator):
     """An estimator that moves chains along the gradient of the cost in its samples."""
 
     def unsuited(self, event: Event) -> str:
-        # Of trajectories only actions could move, and through states that the environment alone makes.
-        if event["kind"] == "trajectory":
-            return "it does not apply to trajectories"
-        return "it does not apply to discrete levels" if is_counted(event) else ""
+        space = space_of(event)
+        return "" if space.takes_chains else f"it does not apply to {space.words}"
 
 
 class Annealed(ByChains):

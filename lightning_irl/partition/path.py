@@ -9,7 +9,8 @@ from lightning_irl.costs.energy import CostFunction
 from lightning_irl.mcmc.kernel import ChainState, Potential, gradient_at, gradients_enabled
 from lightning_irl.mcmc.target import target_from
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.spaces.event import Event, require_continuous
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.space import space_of
 
 
 class GeometricPath:
@@ -33,7 +34,7 @@ class GeometricPath:
     def __init__(self, cost: CostFunction, start: Sampler, event: Event | None = None) -> None:
         require_density(start)
         event = start.event if event is None else event
-        require_continuous(event, "an annealed path")
+        space_of(event).require_continuous("an annealed path")
         self.start = start
         self.target = target_from(cost, start, event)
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from lightning_irl.costs.energy import CostFunction, Energy, as_energy
 from lightning_irl.partition.estimate import PartitionEstimate
-from lightning_irl.spaces.event import Event, dimension, is_counted, per_coordinate
+from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.lattice import Lattice
+from lightning_irl.spaces.space import MOST_COORDINATES, MOST_STATES, Space, space_of
 
 NODES_PER_PANEL = 8
 INITIAL_HALF_WIDTH = 8.0
@@ -21,12 +22,6 @@ MAX_REFINEMENTS = 3
 MAX_POINTS = 4_000_000
 TOLERANCE = 1e-4
 UNSETTLED = 0.01
-MOST_STATES = 2**20  # of an event of discrete levels, that are summed over
-
-
-def quadrature_applies(event: Event) -> bool:
-    """Whether :func:`quadrature` takes an event: one or two coordinates, or at most 2^20 states of discrete levels."""
-    return Lattice(event).num_states <= MOST_STATES if is_counted(event) else dimension(event) <= 2
 
 
 def quadrature(
@@ -61,23 +56,23 @@ def quadrature(
     Raises:
         ValueError: for more than two coordinates, too many states, or one edge without the other.
     """
-    energy = as_energy(cost)
-    if is_counted(event):
-        return _sum_over_states(energy, event, batch_size)
-    size = dimension(event)
-    if size > 2:
+    energy, space = as_energy(cost), space_of(event)
+    if space.lattice is not None:
+        return _sum_over_states(energy, space.lattice, batch_size)
+    size = space.dimension
+    if size > MOST_COORDINATES:
         raise ValueError(f"quadrature is for 1 or 2 coordinates and the event has {size}; use annealed or bridge")
     if (low is None) != (high is None):
         raise ValueError("give both low and high, or neither")
-    centre, half, fixed = _grid_of(event, low, high)
+    centre, half, fixed = _grid_of(space, low, high)
     panels = max((points or (1024 if size == 1 else 256)) // NODES_PER_PANEL, 2)
-    log_z = _integrate(energy, event, centre, half, panels, batch_size)
+    log_z = _integrate(energy, space.shape, centre, half, panels, batch_size)
     enlarged = refined = math.inf if not fixed else 0.0
     for _ in range(0 if fixed else MAX_ENLARGEMENTS):
         if (NODES_PER_PANEL * panels * ENLARGEMENT) ** size > MAX_POINTS:
             break
         half, panels = half * ENLARGEMENT, math.ceil(panels * ENLARGEMENT)
-        previous, log_z = log_z, _integrate(energy, event, centre, half, panels, batch_size)
+        previous, log_z = log_z, _integrate(energy, space.shape, centre, half, panels, batch_size)
         enlarged = abs(log_z - previous)
         if enlarged < TOLERANCE:
             break
@@ -86,7 +81,7 @@ def quadrature(
         if refined < math.inf and (NODES_PER_PANEL * panels * 2) ** size > MAX_POINTS:
             break
         panels *= 2
-        previous, log_z = log_z, _integrate(energy, event, centre, half, panels, batch_size)
+        previous, log_z = log_z, _integrate(energy, space.shape, centre, half, panels, batch_size)
         refined = abs(log_z - previous)
         if refined < TOLERANCE:
             break
@@ -111,8 +106,7 @@ def quadrature(
 
 
 @torch.no_grad()
-def _sum_over_states(energy: Energy, event: Event, batch_size: int) -> PartitionEstimate:
-    lattice = Lattice(event)
+def _sum_over_states(energy: Energy, lattice: Lattice, batch_size: int) -> PartitionEstimate:
     if lattice.num_states > MOST_STATES:
         raise ValueError(
             f"quadrature sums over at most {MOST_STATES} states and the event has "
@@ -138,19 +132,20 @@ def _sum_over_states(energy: Energy, event: Event, batch_size: int) -> Partition
     )
 
 
-def _grid_of(event: Event, low: float | None, high: float | None) -> tuple[Tensor, Tensor, bool]:
+def _grid_of(space: Space, low: float | None, high: float | None) -> tuple[Tensor, Tensor, bool]:
     """Centre (d,) and half width (d,) of the first grid, and whether it must stay."""
-    if low is None and event["support"] == "box":
-        low, high = event["low"], event["high"]
+    if low is None and space.edges is not None:
+        low, high = space.edges
     if low is not None and high is not None:
-        ones = torch.ones(dimension(event), dtype=torch.float64)
+        ones = torch.ones(space.dimension, dtype=torch.float64)
         return ones * (low + high) / 2, ones * (high - low) / 2, True
-    location = per_coordinate(event["location"], event).double()
-    return location, INITIAL_HALF_WIDTH * per_coordinate(event["scale"], event).double(), False
+    return space.location.double(), INITIAL_HALF_WIDTH * space.scale.double(), False
 
 
 @torch.no_grad()
-def _integrate(energy: Energy, event: Event, centre: Tensor, half: Tensor, panels: int, batch_size: int) -> float:
+def _integrate(
+    energy: Energy, shape: tuple[int, ...], centre: Tensor, half: Tensor, panels: int, batch_size: int
+) -> float:
     """log of the integral of exp(-c) over the rectangle centre +- half, in float64."""
     reference, weights = (torch.from_numpy(values) for values in numpy.polynomial.legendre.leggauss(NODES_PER_PANEL))
     edges = torch.linspace(-1, 1, panels + 1, dtype=torch.float64)[:-1]
@@ -162,7 +157,7 @@ def _integrate(energy: Energy, event: Event, centre: Tensor, half: Tensor, panel
     device = next((parameter.device for parameter in energy.tensors()), torch.device("cpu"))
     total = torch.tensor(-math.inf, dtype=torch.float64)
     for nodes, log_node_weights in zip(grid.split(batch_size), log_weights.split(batch_size), strict=True):
-        samples = nodes.to(device, torch.get_default_dtype()).reshape(-1, *event["shape"])
+        samples = nodes.to(device, torch.get_default_dtype()).reshape(-1, *shape)
         values = log_node_weights - energy(samples).to(torch.float64).cpu()
         total = torch.logaddexp(total, torch.logsumexp(values, 0))
     return float(total)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import abc
-import math
 from typing import Any
 
 from torch import Tensor, nn
 
 from lightning_irl.precision import keep_full_precision
-from lightning_irl.spaces.event import Event, validate_event
+from lightning_irl.spaces.action_space import ActionSpace
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.space import TrajectorySpace, trajectory_space
 
 
 class Policy(nn.Module, abc.ABC):
@@ -22,7 +23,8 @@ class Policy(nn.Module, abc.ABC):
         event: of the trajectories.
 
     Attributes:
-        base_measures: those of events that this policy can score.
+        space: made from the event.
+        base_measures: base measures of events that this policy can score.
         has_rsample: whether actions have a gradient in the parameters.
 
     Raises:
@@ -38,19 +40,23 @@ class Policy(nn.Module, abc.ABC):
 
     def __init__(self, event: Event) -> None:
         super().__init__()
-        validate_event(event)
-        name = type(self).__name__
-        if event["kind"] != "trajectory":
-            raise ValueError(f"policy {name} needs an event of trajectories, this one is of kind {event['kind']}")
-        if event["base_measure"] not in self.base_measures:
+        self.event, self.space = event, self.space_of(event)
+        if self.space.base_measure not in self.base_measures:
             raise ValueError(
-                f"policy {name} has a density for the base measure {' or '.join(self.base_measures)}, "
-                f"the event's is {event['base_measure']}" + _advice(event)
+                f"policy {type(self).__name__} has a density for the base measure {' or '.join(self.base_measures)}, "
+                f"the event's is {self.space.base_measure}" + _advice(self.space.actions)
             )
-        self.event = event
-        self.horizon: int = event["horizon"]
-        self.observation_shape, self.action_shape = tuple(event["observation_shape"]), tuple(event["action_shape"])
-        self.action_size = math.prod(self.action_shape)
+        self.horizon, self.observation_shape = self.space.horizon, self.space.observation_shape
+        self.action_shape, self.action_size = self.space.actions.shape, self.space.actions.size
+
+    @classmethod
+    def space_of(cls, event: Event) -> TrajectorySpace:
+        """The space of the event.
+
+        Raises:
+            ValueError: if the event is not of trajectories.
+        """
+        return trajectory_space(event, f"policy {cls.__name__} needs an event of trajectories, this one")
 
     @abc.abstractmethod
     def sample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,7 +72,7 @@ class Policy(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def mode(self, observation: Tensor, time: Tensor) -> Tensor:
-        """The likeliest actions (..., *act), of an untransformed variable where a transform moves the mode."""
+        """The mode of the policy: actions (..., *act); where actions are transformed, the mode before the transform."""
 
     def rsample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         """Draw actions with a gradient in the parameters.
@@ -77,8 +83,8 @@ class Policy(nn.Module, abc.ABC):
         raise NotImplementedError(f"policy {type(self).__name__} has no differentiable actions")
 
 
-def _advice(event: Event) -> str:
-    if event["base_measure"] != "clipped":
+def _advice(actions: ActionSpace) -> str:
+    if not actions.is_clipped:
         return ""
-    low, high = event["action_low"][:4], event["action_high"][:4]
+    low, high = list(actions.low[:4]), list(actions.high[:4])
     return f", since actions are clipped at their bounds ({low} to {high}): use ClippedGaussianPolicy"

@@ -40,7 +40,7 @@ class CategoricalPolicy(NetworkPolicy):
     base_measures = ("counting",)
 
     def __init__(self, event: Event, **network: Any) -> None:
-        super().__init__(event, max(event.get("num_actions", 0), 1), **network)
+        super().__init__(event, max(self.space_of(event).actions.number, 1), **network)
 
     def sample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():

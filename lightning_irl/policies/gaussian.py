@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from lightning_irl.policies.network import NetworkPolicy
-from lightning_irl.spaces.event import Event, action_units, has_bounds
+from lightning_irl.spaces.action_space import ActionSpace
+from lightning_irl.spaces.event import Event
 
 LOG_SQRT_2_PI = 0.5 * math.log(2 * math.pi)
 
 
 class GaussianPolicy(NetworkPolicy):
-    """Independent Gaussian coordinates; the standard deviation is learned, the same for all observations unless asked
-    otherwise.
+    """Independent Gaussian coordinates with a learned standard deviation, by default the same for all observations.
 
     Args:
         event: of the trajectories, without atoms at bounds.
@@ -47,11 +47,11 @@ class GaussianPolicy(NetworkPolicy):
     ) -> None:
         if not initial_std > 0:
             raise ValueError(f"initial_std is {initial_std}; it must be above 0")
-        size = math.prod(event.get("action_shape", [1]))
+        size = self.space_of(event).actions.size
         super().__init__(event, size * (2 if std_sees_observation else 1), **network)
         self.std_sees_observation = std_sees_observation
         self.log_std = nn.Parameter(torch.full((size,), math.log(initial_std)))
-        units = action_units(event, size)
+        units = self.space.actions.units(size)
         self.register_buffer("centre", units.centre)
         self.register_buffer("reach", units.reach)
 
@@ -91,14 +91,14 @@ class GaussianPolicy(NetworkPolicy):
         return (action.flatten(time.ndim) - self.centre) / self.reach
 
 
-def nearly_one(event: Event) -> Tensor:
-    """Per coordinate (d,), what counts as a bound in coordinates in which bounds are -1 and 1: they round in single
-    precision.
+def nearly_one(actions: ActionSpace) -> Tensor:
+    """Per coordinate (d,), the absolute value from which on an action counts as on its bound, in units in which bounds
+    are -1 and 1: bounds are rounded in single precision.
     """
-    centre, reach, *_ = action_units(event, len(event["action_low"]))
+    centre, reach, *_ = actions.units(len(actions.low))
     bounds = zip((centre - reach).tolist(), (centre + reach).tolist(), strict=True)
-    if has_bounds(event):
-        bounds = zip(event["action_low"], event["action_high"], strict=True)
+    if actions.has_bounds:
+        bounds = zip(actions.low, actions.high, strict=True)
     rounding = [1 + 2 * max(abs(low), abs(high)) / (high - low) for low, high in bounds]
     return 1 - 4 * torch.finfo(torch.float32).eps * torch.tensor(rounding)
 
@@ -106,11 +106,12 @@ def nearly_one(event: Event) -> Tensor:
 class ClippedGaussianPolicy(GaussianPolicy):
     r"""A Gaussian whose draws are clipped to the bounds, as environments do: a density inside, an atom at each bound.
 
-    A coordinate may have one bound, or none. What lies beyond a bound b has the tail's probability :math:`P_b`, in log
-    by ``log_ndtr``, exact far out.
+    A coordinate may have one bound, or none. The atom at a bound b has the probability :math:`P_b` of the tail beyond
+    it, computed by ``log_ndtr``, which is accurate far out.
 
-    The path of a draw stops at the bound, which is right for the expectation of anything continuous in the action. log
-    pi is not: it jumps there from the density's logarithm to the atom's, and with :math:`F(a) = \log \pi(a)`
+    The pathwise gradient of a clipped draw is right for expectations of functions that are continuous in the action.
+    log pi is not: at the bound it jumps from the log density to the log probability of the atom, and with :math:`F(a) =
+    \log \pi(a)`
 
     .. math:: \nabla E[F] = E[\nabla F] + \sum_b (\log P_b - \log \pi(b^-)) \nabla P_b.
 
@@ -129,10 +130,10 @@ class ClippedGaussianPolicy(GaussianPolicy):
 
     def __init__(self, event: Event, **options: Any) -> None:
         super().__init__(event, **options)
-        units = action_units(event, self.action_size)
+        units = self.space.actions.units(self.action_size)
         self.register_buffer("low", units.low, persistent=False)
         self.register_buffer("high", units.high, persistent=False)
-        self.register_buffer("edge", nearly_one(event), persistent=False)
+        self.register_buffer("edge", nearly_one(self.space.actions), persistent=False)
 
     def rsample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_std = self.moments(observation, time)
@@ -143,7 +144,7 @@ class ClippedGaussianPolicy(GaussianPolicy):
         return self.to_action(standard, time), log_pi
 
     def log_prob(self, observation: Tensor, action: Tensor, time: Tensor) -> Tensor:
-        """Differentiable in the parameters; what lies beyond a bound is scored as on it, for there it is applied."""
+        """Differentiable in the parameters; actions beyond a bound are scored as on it, where they are applied."""
         standard = self.to_standard(action, time).clamp(self.low, self.high)
         return self._log_prob(*self.moments(observation, time), standard)
 
@@ -176,28 +177,28 @@ class ClippedGaussianPolicy(GaussianPolicy):
 class TanhGaussianPolicy(GaussianPolicy):
     """A Gaussian squashed by tanh into the open box between the bounds (Haarnoja et al. 2018, arXiv 1801.01290).
 
-    An action on a bound would have an infinite logit, and has log pi = -inf. Draws stop short of the bounds by what
-    single precision can tell, some 1e-6 of the range. The mode is that of the Gaussian before squashing.
+    An action on a bound would have an infinite logit, and has log pi = -inf. Draws keep about 1e-6 of the range from
+    the bounds, as single precision resolves no less. The mode is that of the Gaussian before squashing.
 
     Args:
         event: of the trajectories, with bounds and base measure ``lebesgue``.
         **options: of :class:`GaussianPolicy`.
 
     Raises:
-        ValueError: if the event has no bounds; on scoring actions on a bound, where all steps have an action (horizons
-            are fixed) and the count needs no wait for a device.
+        ValueError: if the event has no bounds; or on scoring actions on a bound, if all steps have an action (no
+            absorbing states) and the actions are on the CPU.
     """
 
     edge: Tensor
 
     def __init__(self, event: Event, **options: Any) -> None:
         super().__init__(event, **options)
-        if not has_bounds(event):
+        if not self.space.actions.has_bounds:
             raise ValueError(
                 "TanhGaussianPolicy needs bounds on both sides, but the event's actions lack some; use "
-                + ("ClippedGaussianPolicy" if event["action_low"] else "GaussianPolicy")
+                + ("ClippedGaussianPolicy" if self.space.actions.low else "GaussianPolicy")
             )
-        self.register_buffer("edge", nearly_one(event), persistent=False)
+        self.register_buffer("edge", nearly_one(self.space.actions), persistent=False)
 
     def rsample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_std = self.moments(observation, time)
@@ -212,7 +213,7 @@ class TanhGaussianPolicy(GaussianPolicy):
         """
         standard = self.to_standard(action, time)
         is_outside = (standard.abs() > (1 + self.edge) / 2).any(-1)
-        if is_outside.device.type == "cpu" and not self.event["absorbing"] and is_outside.any():
+        if is_outside.device.type == "cpu" and not self.space.is_absorbing and is_outside.any():
             raise ValueError(
                 f"{int(is_outside.sum())} of {is_outside.numel()} actions lie on a bound or beyond, where "
                 "TanhGaussianPolicy has no "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from lightning_irl.networks import mlp
 from lightning_irl.policies.base import Policy
-from lightning_irl.spaces.event import Event, per_observation
+from lightning_irl.spaces.event import Event
 
 LAST_GAIN = 0.01  # of the last layer's weights at the start, so that every observation starts with the same actions
 
@@ -20,7 +19,7 @@ class NetworkPolicy(Policy):
 
     Args:
         event: of the trajectories.
-        outputs: numbers that an action's distribution needs.
+        outputs: number of parameters of an action's distribution.
         hidden: sizes of the hidden layers.
         activation: between them.
         sees_time: give the network the share of the horizon that is left.
@@ -42,9 +41,9 @@ class NetworkPolicy(Policy):
     ) -> None:
         super().__init__(event)
         self.sees_time = sees_time
-        self.register_buffer("location", per_observation(event["observation_location"], event))
-        self.register_buffer("scale", per_observation(event["observation_scale"], event))
-        inputs = math.prod(self.observation_shape) + sees_time
+        self.register_buffer("location", self.space.observation_location)
+        self.register_buffer("scale", self.space.observation_scale)
+        inputs = self.space.observation_size + sees_time
         if network is None:
             self.network: nn.Module = mlp([inputs, *hidden, outputs], activation)
             with torch.no_grad():
@@ -54,7 +53,7 @@ class NetworkPolicy(Policy):
             self.network = network(inputs, outputs)
 
     def outputs(self, observation: Tensor, time: Tensor) -> Tensor:
-        """What the network says (..., outputs)."""
+        """The network's outputs (..., outputs)."""
         features = (observation.flatten(time.ndim) - self.location) / self.scale
         if self.sees_time:
             left = 1 - 2 * time.to(features.dtype) / self.horizon

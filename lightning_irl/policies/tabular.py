@@ -11,14 +11,14 @@ from lightning_irl.spaces.event import Event
 
 
 class TabularPolicy(Policy):
-    """pi(a | s, t) by a softmax over a table's row, counted; every policy of a tabular environment is one.
+    """pi(a | s, t) by a softmax over a row of a table; every policy of a tabular environment has this form.
 
     The observation of a tabular environment is the one-hot vector of its state, (S,) float; the state is its largest
     coordinate.
 
     Args:
         event: of the trajectories; discrete actions, observations of shape [S].
-        sees_time: a row for each step of the horizon. A best policy for a finite horizon needs it.
+        sees_time: use separate rows for each step of the horizon, as an optimal policy for a finite horizon needs.
 
     Raises:
         ValueError: if observations are not vectors.
@@ -36,11 +36,11 @@ class TabularPolicy(Policy):
         if len(self.observation_shape) != 1:
             raise ValueError(
                 f"TabularPolicy takes states as one-hot vectors of shape [S], the event's observations have shape "
-                f"{event['observation_shape']}; use CategoricalPolicy"
+                f"{list(self.observation_shape)}; use CategoricalPolicy"
             )
         self.sees_time = sees_time
         rows = (self.horizon, *self.observation_shape) if sees_time else self.observation_shape
-        self.logits = nn.Parameter(torch.zeros(*rows, event["num_actions"]))
+        self.logits = nn.Parameter(torch.zeros(*rows, self.space.actions.number))
 
     def rows(self, observation: Tensor, time: Tensor) -> Tensor:
         """Logits of the actions (..., A)."""

@@ -1,4 +1,4 @@
-"""Actions at random."""
+"""Uniformly random actions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from lightning_irl.policies.base import Policy
-from lightning_irl.spaces.event import Event, has_bounds
+from lightning_irl.spaces.event import Event
 
 
 class UniformPolicy(Policy):
-    """Every action alike: over the discrete actions, or between the bounds of the continuous ones.
+    """Uniform over the discrete actions, or between the bounds of continuous ones.
 
     Args:
         event: of the trajectories.
@@ -27,15 +27,17 @@ class UniformPolicy(Policy):
 
     def __init__(self, event: Event) -> None:
         super().__init__(event)
-        low, high = event["action_low"], event["action_high"]
-        if not (event["num_actions"] or has_bounds(event)):
+        actions = self.space.actions
+        low, high = actions.low, actions.high
+        if not actions.has_uniform:
             raise ValueError(
                 "UniformPolicy needs bounds, but the event's actions lack some; give finite action_low and action_high"
             )
-        self.num_actions: int = event["num_actions"]
+        self.num_actions: int = actions.number
         self.register_buffer("low", torch.tensor(low).reshape(self.action_shape if low else 0))
         self.register_buffer("high", torch.tensor(high).reshape(self.action_shape if high else 0))
-        volume = self.num_actions or math.prod(b - a for a, b in zip(low, high, strict=True))
+        volume: float = math.prod(b - a for a, b in zip(low, high, strict=True))  # 1 without bounds
+        volume = self.num_actions or volume
         self.log_density = -math.log(volume)
 
     def sample(self, observation: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,7 +48,7 @@ class UniformPolicy(Policy):
         return self.low + (self.high - self.low) * unit, log_pi
 
     def log_prob(self, observation: Tensor, action: Tensor, time: Tensor) -> Tensor:
-        """Constant inside; minus infinity on a bound's atom, which it never draws, and outside."""
+        """Constant inside the bounds; minus infinity outside and on a bound's atom, which is never drawn."""
         log_pi = torch.full(time.shape, self.log_density, dtype=observation.dtype, device=observation.device)
         if self.num_actions:
             return log_pi
@@ -54,5 +56,5 @@ class UniformPolicy(Policy):
         return torch.where(inside, log_pi, -torch.inf)
 
     def mode(self, observation: Tensor, time: Tensor) -> Tensor:
-        """A draw: no action is likelier than another."""
+        """A draw, as all actions are equally likely."""
         return self.sample(observation, time)[0]

@@ -1,4 +1,4 @@
-"""What is added to the cost's loss: Regulariser and its kinds."""
+"""Terms added to the cost's loss: Regulariser and its kinds."""
 
 from lightning_irl.costs.energy import Energy
 from lightning_irl.regularisers.base import Regulariser

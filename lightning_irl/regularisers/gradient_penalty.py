@@ -1,4 +1,4 @@
-"""A penalty on the cost's slope in its samples."""
+"""A penalty on the gradient of the cost with respect to samples."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lightning_irl.processes import gather
 from lightning_irl.regularisers.base import Regulariser
 from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.samples import Samples
+from lightning_irl.spaces.space import space_of
 
 Place = Literal["demonstrations", "draws", "between"]
 
@@ -37,8 +38,8 @@ class GradientPenalty(Regulariser):
     At demonstrations with target 0 it is R1 with half its gamma as ``weight``, at draws R2 (Mescheder, Geiger and
     Nowozin 2018, arXiv 1801.04406); in between with target 1 that of Gulrajani et al. (2017, arXiv 1704.00028).
 
-    Of a discriminator that knows log q it slopes the cost's part alone. It costs a second derivative of the cost. The
-    gradient is in the coordinates of the data as served, so that its scale goes as one over theirs.
+    Of a discriminator that knows log q, it penalises the cost alone. It needs a second derivative of the cost. The
+    gradient is with respect to the data as served, so it scales with the inverse of their scale.
 
     Args:
         event: what one sample looks like; points or images.
@@ -47,8 +48,8 @@ class GradientPenalty(Regulariser):
         target: the norm that gradients are drawn to, 0 or 1.
 
     Raises:
-        ValueError: on trajectories, where actions may be discrete and what follows them is not the cost's to move; or
-            if an option is not allowed.
+        ValueError: on trajectories, whose actions may be discrete and whose states cannot be moved; or if an option is
+            not allowed.
 
     Example:
         >>> import torch
@@ -63,7 +64,7 @@ class GradientPenalty(Regulariser):
 
     def __init__(self, event: Event, weight: float, at: Place = "demonstrations", target: float = 0.0) -> None:
         super().__init__(event, weight)
-        if event["kind"] == "trajectory":
+        if space_of(event).has_steps:
             raise ValueError(
                 "GradientPenalty differentiates the cost by its samples, but these are trajectories; "
                 "use EnergyMagnitude, or remove it"

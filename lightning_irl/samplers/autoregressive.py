@@ -12,8 +12,7 @@ from torch.nn.functional import silu
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.pixel_cnn import PixelCNN
 from lightning_irl.samplers.pixel_likelihood import Categorical, DiscretisedLogistics, PixelLikelihood
-from lightning_irl.spaces.event import Event, is_counted
-from lightning_irl.spaces.lattice import Lattice
+from lightning_irl.spaces.event import Event
 
 MOST_CATEGORIES = 32  # levels up to which each gets a probability of its own by default
 START_NEAR_CONSTANT = 0.1  # factor on the last layers' weights at the start, so that every pixel starts broad
@@ -24,8 +23,8 @@ class AutoregressiveSampler(Sampler):
 
     .. math:: \log q(x) = \sum_i \log q(x_i \mid x_{<i})
 
-    is an exact log probability, at most 0: one of the tractable samplers of the paper's section 4. A draw takes as
-    many steps as there are pixels, each of that pixel alone; draws have no gradient, so the learner is ScoreFunction.
+    is an exact log probability, at most 0: one of the tractable samplers of the paper's section 4. A draw takes one
+    step per pixel. Draws have no gradient, so the learner is ScoreFunction.
 
     van den Oord et al. 2016 (arXiv 1601.06759, 1606.05328); the mixture of logistics Salimans et al. 2017 (arXiv
     1701.05517).
@@ -66,12 +65,12 @@ class AutoregressiveSampler(Sampler):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(event)
-        if event["kind"] != "image" or len(self.shape) != 3 or not is_counted(event):
+        space = self.space
+        if not (space.is_image and space.has_channels and space.lattice):
             raise ValueError(
                 "AutoregressiveSampler draws images [C, H, W] of discrete levels; the event is of kind "
-                f"{event['kind']}, shape "
-                f"{event['shape']} and base measure {event['base_measure']}: serve counted images, as "
-                "DigitsDataModule does with transform=discrete, or use FlowSampler"
+                f"{space.kind}, shape {list(space.shape)} and base measure {space.base_measure}: serve counted "
+                "images, as DigitsDataModule does with transform=discrete, or use FlowSampler"
             )
         if likelihood not in (None, "categorical", "logistics"):
             raise ValueError(f"AutoregressiveSampler likelihood is {likelihood!r}; allowed: categorical, logistics")
@@ -79,7 +78,7 @@ class AutoregressiveSampler(Sampler):
             raise ValueError(f"AutoregressiveSampler kernel is {kernel}; it must be odd and at least 3")
         if min(features, blocks, components) < 1:
             raise ValueError("AutoregressiveSampler features, blocks and components must be at least 1")
-        self.lattice = Lattice(event)
+        self.lattice = space.lattice
         levels = self.lattice.levels
         if likelihood is None:
             likelihood = "categorical" if levels <= MOST_CATEGORIES else "logistics"
@@ -106,7 +105,7 @@ class AutoregressiveSampler(Sampler):
         return parameters.movedim(1, -1)
 
     def _centred(self, levels: Tensor, dtype: torch.dtype) -> Tensor:
-        """Levels as the network sees them, from -1 to 1."""
+        """Levels scaled to [-1, 1], as the network takes them."""
         return (2 * levels.to(dtype) + 1) / self.lattice.levels - 1
 
     @torch.no_grad()

@@ -10,22 +10,25 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from lightning_irl.precision import keep_full_precision
-from lightning_irl.spaces.event import Event, dimension, validate_event
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.space import Space, space_of
 
 
 class Sampler(nn.Module, abc.ABC):
     """Draws samples of an event and, where it has a density, scores them.
 
     Densities are in nats, with respect to the event's base measure and to the data as served. Every draw uses torch's
-    global random state of the device on which the parameters are. Samples are a tensor (B, *shape), or a Trajectory of
-    B.
+    global random state of the device on which the parameters are. Samples are a tensor (B, *shape), or a named tuple of
+    tensors such as a Trajectory, batch first.
 
     Attributes:
         event: what one sample looks like.
+        space: what kind of thing it is, made from the event.
         has_density: whether :meth:`log_prob` exists and :meth:`sample` returns log q.
         has_rsample: whether :meth:`rsample` exists.
     """
 
+    space: Space
     has_density: bool = True
     has_rsample: bool = True
 
@@ -37,10 +40,8 @@ class Sampler(nn.Module, abc.ABC):
 
     def __init__(self, event: Event) -> None:
         super().__init__()
-        validate_event(event)
-        self.event = event
-        self.shape = tuple(event["shape"])
-        self.dimension = dimension(event)
+        self.event, self.space = event, space_of(event)
+        self.shape, self.dimension = self.space.shape, self.space.dimension
 
     @abc.abstractmethod
     def sample(self, num_samples: int) -> tuple[Any, Tensor | None]:
@@ -55,7 +56,7 @@ class Sampler(nn.Module, abc.ABC):
 
         Returns:
             Samples (num_samples, *shape) and their log q (num_samples,), ``None`` without a density. Use this log q:
-            where a draw can be an atom, its gradient holds a term that :meth:`log_prob` of the draw has not.
+            where a draw can be an atom, its gradient has a term that :meth:`log_prob` of the draw lacks.
 
         Raises:
             NotImplementedError: if ``has_rsample`` is False.
@@ -76,11 +77,11 @@ class Sampler(nn.Module, abc.ABC):
         raise NotImplementedError(f"sampler {type(self).__name__} has no density")
 
     def snapshot(self) -> Self:
-        """A copy as it is now, held constant."""
+        """A copy of the sampler as it is now, with constant parameters."""
         return copy.deepcopy(self).requires_grad_(False).eval()
 
     def learned_log_prob(self, samples: Any) -> Tensor:
-        """Score samples (B, *shape) by the part that learns, which likelihood terms train; :meth:`log_prob` unless it
-        says else.
+        """Score samples (B, *shape) by the trainable part, for likelihood terms; :meth:`log_prob` unless a subclass
+        overrides it.
         """
         return self.log_prob(samples)

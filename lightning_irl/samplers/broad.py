@@ -1,4 +1,4 @@
-"""A fixed, broad sampler: where chains start, what keeps a cost honest, the noise of NCE."""
+"""A fixed, broad sampler: the start of chains, the broad part of a defensive mixture, the noise of NCE."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import torch
 from torch import Tensor
 
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.spaces.event import Event, is_counted, per_coordinate
-from lightning_irl.spaces.lattice import Lattice
+from lightning_irl.spaces.event import Event
 
 
 class BroadSampler(Sampler):
-    """Nothing to learn: a Gaussian around the training data on a real support, uniform on a box, or over the levels of
-    one.
+    """A fixed distribution: a Gaussian around the training data on a real support, uniform on a box or over its levels.
 
-    Of n levels in each of d coordinates every sample has the probability n^-d.
+    With n levels in each of d coordinates, every sample has probability n^-d.
 
     Args:
         event: what one sample looks like.
@@ -34,13 +32,12 @@ class BroadSampler(Sampler):
 
     def __init__(self, event: Event, width: float = 1.5) -> None:
         super().__init__(event)
-        self.is_box = event["support"] == "box"
-        self.lattice = Lattice(event) if is_counted(event) else None
-        if self.is_box:
-            location, scale = torch.full((self.dimension,), event["low"]), torch.full((self.dimension,), event["high"])
-            scale = scale - location
-        else:
-            location, scale = per_coordinate(event["location"], event), width * per_coordinate(event["scale"], event)
+        self.lattice, edges = self.space.lattice, self.space.edges
+        self.is_box = edges is not None
+        location, scale = self.space.location, width * self.space.scale
+        if edges is not None:
+            location, high = (torch.full((self.dimension,), edge) for edge in edges)
+            scale = high - location
         self.register_buffer("location", location)
         self.register_buffer("scale", scale)
 
@@ -54,7 +51,7 @@ class BroadSampler(Sampler):
         return self._place(noise), self._log_prob_of(noise)
 
     def draw(self, num_samples: int) -> Tensor:
-        """Samples (num_samples, *shape) alone, as those of :meth:`sample`."""
+        """Samples (num_samples, *shape) as of :meth:`sample`, without log q."""
         return self.sample(num_samples)[0] if self.lattice is not None else self._place(self._noise(num_samples))
 
     def _noise(self, num_samples: int) -> Tensor:
@@ -78,7 +75,7 @@ class BroadSampler(Sampler):
         return log_q
 
     def _log_prob_of(self, standard: Tensor) -> Tensor:
-        """log q (B,) of what is given as (x - location) / scale (B, d); on a box, of what is in it."""
+        """log q (B,) of standardised samples (x - location) / scale (B, d); on a box, of samples inside it."""
         log_scale = self.scale.log().sum()
         if self.is_box:
             return -log_scale.expand(standard.shape[0])

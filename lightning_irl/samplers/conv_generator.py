@@ -9,8 +9,7 @@ from torch import Tensor
 
 from lightning_irl.networks import UpsamplingNetwork
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.spaces.event import Event, require_continuous
-from lightning_irl.spaces.support import support_of
+from lightning_irl.spaces.event import Event
 
 
 class ConvGenerator(Sampler):
@@ -41,14 +40,14 @@ class ConvGenerator(Sampler):
 
     def __init__(self, event: Event, latent: int = 32, widths: Sequence[int] = (64, 32)) -> None:
         super().__init__(event)
-        require_continuous(event, "ConvGenerator")
+        self.space.require_continuous("ConvGenerator")
         try:
             self.network = UpsamplingNetwork(latent, self.shape, widths)
         except ValueError as error:
             raise ValueError(f"ConvGenerator: {error}; give other widths, or use GeneratorSampler") from None
-        self.support, self.latent = support_of(event), latent
-        on_box = event["support"] == "box"
-        location, scale = ([0.0], [1.0]) if on_box else (event["location"], event["scale"])
+        self.support, self.latent = self.space.support, latent
+        on_box = self.space.edges is not None
+        location, scale = ((0.0,), (1.0,)) if on_box else (self.space.given_location, self.space.given_scale)
         self.register_buffer("location", torch.tensor(location))
         self.register_buffer("scale", torch.tensor(scale))
 

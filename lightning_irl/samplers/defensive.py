@@ -16,12 +16,12 @@ from lightning_irl.spaces.event import Event
 class DefensiveSampler(Sampler):
     r"""q = (1 - a) q_learned + a q_broad (defensive importance sampling, Hesterberg 1995), with its exact density.
 
-    The cost is then trained everywhere the broad part goes, and importance weights are bounded by it: without it, mass
-    of exp(-c) where neither data nor sampler goes is invisible. The share is fixed, so that draws stay differentiable.
+    The cost is then trained wherever the broad part draws, and importance weights are bounded. Without it, mass of
+    exp(-c) that neither data nor sampler reaches goes unnoticed. The share is fixed, so that draws stay differentiable.
 
     Args:
         event: what one sample looks like.
-        sampler: factory of the sampler that learns; it needs a density.
+        sampler: factory of the trained sampler; it needs a density.
         share: a, the broad sampler's share, strictly between 0 and 1.
         width: of the :class:`~lightning_irl.samplers.broad.BroadSampler`, over the training data's scale.
 
@@ -65,9 +65,8 @@ class DefensiveSampler(Sampler):
         return self.learned.learned_log_prob(samples)
 
     def _mix(self, learned: Tensor) -> Tensor:
-        # One uniform shifts a regular comb: the count of broad draws is the share's, up to one, and every place in the
-        # batch
-        # is broad with the share's probability, so that a part of the batch is draws of q too.
+        # A regular comb, shifted by one uniform number: the number of broad draws is the share's, up to one, and each
+        # place in the batch is broad with the share's probability, so that any part of the batch is draws of q too.
         comb = torch.arange(len(learned), device=learned.device) * self.share + torch.rand((), device=learned.device)
         is_broad = (comb.frac() < self.share).view(-1, *[1] * len(self.shape))
         return torch.where(is_broad, self.broad.sample(len(learned))[0], learned)

@@ -16,8 +16,8 @@ from lightning_irl.limits import at_least
 from lightning_irl.samplers.gaussian import BOX_SCALE
 from lightning_irl.samplers.one_pass import AutoregressiveLayer, CouplingLayer, Spline
 from lightning_irl.samplers.transport import Transport, standard_normal_log_prob
-from lightning_irl.spaces.event import Event, per_coordinate, require_continuous
-from lightning_irl.spaces.support import RealSupport, support_of
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.support import RealSupport
 
 COUPLING_FROM = 5  # an autoregressive flow samples in d passes; above this dimension coupling (one pass) is the default
 SPLINE_BOUND = 8.0  # of the spline on a real support, in standard deviations of the data; identity beyond
@@ -69,15 +69,14 @@ class FlowSampler(Transport):
         native: bool = False,
     ) -> None:
         super().__init__(event)
-        require_continuous(event, "FlowSampler")
+        self.space.require_continuous("FlowSampler")
         at_least(1, "FlowSampler ", transforms=transforms, bins=bins, units=min(hidden, default=1))
         if transform not in ("spline", "affine"):
             raise ValueError(f"FlowSampler transform is {transform!r}; allowed: spline, affine")
-        on_box = event["support"] == "box"
-        if native and not (on_box and transform == "spline"):
+        if native and not (self.space.edges and transform == "spline"):
             raise ValueError("FlowSampler native=true splines a box; the data is not on one, or transform is affine")
         self.is_uniform = native
-        self.support = RealSupport() if native else support_of(event)
+        self.support = RealSupport() if native else self.space.support
         options: dict[str, Any] = {
             "hidden_features": hidden,
             "activation": partial(_activation, dropout),
@@ -98,16 +97,15 @@ class FlowSampler(Transport):
                 for parameter in last.parameters():
                     parameter.mul_(START_NEAR_IDENTITY)
         self.flow = LazyComposedTransform(*layers)
-        self._standardise(event, on_box)
+        self._standardise()
 
-    def _standardise(self, event: Event, on_box: bool) -> None:
-        location, scale = per_coordinate(event["location"], event), per_coordinate(event["scale"], event)
-        if self.is_uniform:
-            low, high = event["low"], event["high"]
+    def _standardise(self) -> None:
+        location, scale, edges = self.space.location, self.space.scale, self.space.edges
+        if edges is not None and self.is_uniform:
+            low, high = edges
             location, scale = torch.full_like(location, (low + high) / 2), torch.full_like(scale, (high - low) / 2)
-        elif on_box:
-            margin = 0.01 * (event["high"] - event["low"])  # a mean at an edge has no logit
-            inside = location.clamp(event["low"] + margin, event["high"] - margin)
+        elif edges is not None:
+            inside = self.space.inside(location)  # a mean at an edge has no logit
             location, scale = self.support.unconstrain(inside[None])[0][0], torch.full_like(scale, BOX_SCALE)
         self.register_buffer("location", location)
         self.register_buffer("scale", scale)
@@ -117,7 +115,7 @@ class FlowSampler(Transport):
         return AutoregressiveLayer(self.dimension, order=order.flip(0) if index % 2 else order, **options)
 
     def _coupling(self, index: int, **options: Any) -> nn.Module:
-        if len(self.shape) == 3:
+        if self.space.has_channels:
             channel, row, column = torch.meshgrid(*(torch.arange(size) for size in self.shape), indexing="ij")
             halves = [channel + row + column, row, column]
             mask = (halves[index // 2 % 3] + index) % 2 == 0

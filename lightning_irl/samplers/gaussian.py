@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_irl.samplers.transport import Transport
-from lightning_irl.spaces.event import Event, per_coordinate, require_continuous
+from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.support import support_of
 
 BOX_SCALE = 1.7  # a logistic variable with this standard deviation of its logit is close to uniform on the box
@@ -34,11 +34,11 @@ class GaussianSampler(Transport):
 
     def __init__(self, event: Event, width: float = 1.0) -> None:
         super().__init__(event)
-        require_continuous(event, "GaussianSampler")
-        self.support = support_of(event)
-        on_box = event["support"] == "box"
-        location = torch.zeros(self.dimension) if on_box else per_coordinate(event["location"], event)
-        scale = torch.full((self.dimension,), BOX_SCALE) if on_box else per_coordinate(event["scale"], event)
+        self.space.require_continuous("GaussianSampler")
+        self.support = self.space.support
+        location, scale = self.space.location, self.space.scale
+        if self.space.edges is not None:  # the middle of the box, in logits
+            location, scale = torch.zeros(self.dimension), torch.full((self.dimension,), BOX_SCALE)
         self.mean = nn.Parameter(location)
         self.log_diagonal = nn.Parameter((width * scale).log())
         self.off_diagonal = nn.Parameter(torch.zeros(self.dimension, self.dimension))

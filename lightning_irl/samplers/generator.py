@@ -9,8 +9,7 @@ from torch import Tensor
 
 from lightning_irl.networks import mlp
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.spaces.event import Event, per_coordinate, require_continuous
-from lightning_irl.spaces.support import support_of
+from lightning_irl.spaces.event import Event
 
 
 class GeneratorSampler(Sampler):
@@ -37,13 +36,13 @@ class GeneratorSampler(Sampler):
 
     def __init__(self, event: Event, latent: int = 32, hidden: Sequence[int] = (128, 128)) -> None:
         super().__init__(event)
-        require_continuous(event, "GeneratorSampler")
-        self.support = support_of(event)
+        self.space.require_continuous("GeneratorSampler")
+        self.support = self.space.support
         self.latent = latent
         self.network = mlp([latent, *hidden, self.dimension])
-        on_box = event["support"] == "box"
-        self.register_buffer("location", torch.zeros(()) if on_box else per_coordinate(event["location"], event))
-        self.register_buffer("scale", torch.ones(()) if on_box else per_coordinate(event["scale"], event))
+        on_box = self.space.edges is not None
+        self.register_buffer("location", torch.zeros(()) if on_box else self.space.location)
+        self.register_buffer("scale", torch.ones(()) if on_box else self.space.scale)
 
     @torch.no_grad()
     def sample(self, num_samples: int) -> tuple[Tensor, None]:

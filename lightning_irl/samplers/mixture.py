@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from lightning_irl.limits import above, at_least
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.gaussian import BOX_SCALE
-from lightning_irl.spaces.event import Event, per_coordinate, require_continuous
-from lightning_irl.spaces.support import support_of
+from lightning_irl.spaces.event import Event
 
 
 class GaussianMixtureSampler(Sampler):
@@ -31,13 +30,13 @@ class GaussianMixtureSampler(Sampler):
 
     def __init__(self, event: Event, components: int = 16, width: float = 1.0) -> None:
         super().__init__(event)
-        require_continuous(event, "GaussianMixtureSampler")
+        self.space.require_continuous("GaussianMixtureSampler")
         at_least(1, "GaussianMixtureSampler ", components=components)
         above(0, "GaussianMixtureSampler ", width=width)
-        self.support = support_of(event)
-        on_box = event["support"] == "box"
-        location = torch.zeros(self.dimension) if on_box else per_coordinate(event["location"], event)
-        scale = torch.full((self.dimension,), BOX_SCALE) if on_box else per_coordinate(event["scale"], event)
+        self.support = self.space.support
+        location, scale = self.space.location, self.space.scale
+        if self.space.edges is not None:  # the middle of the box, in logits
+            location, scale = torch.zeros(self.dimension), torch.full((self.dimension,), BOX_SCALE)
         self.logits = nn.Parameter(torch.zeros(components))
         self.means = nn.Parameter(location + width * scale * torch.randn(components, self.dimension))
         self.log_scales = nn.Parameter((width * scale).log().expand(components, -1).clone())

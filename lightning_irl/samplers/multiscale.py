@@ -13,8 +13,7 @@ from torch.nn import functional
 from lightning_irl.samplers.gaussian import BOX_SCALE
 from lightning_irl.samplers.spline import bounded, rational_quadratic_spline
 from lightning_irl.samplers.transport import Transport
-from lightning_irl.spaces.event import Event, per_coordinate, require_continuous
-from lightning_irl.spaces.support import support_of
+from lightning_irl.spaces.event import Event
 
 SPLINE_BOUND = 5.0  # of the splines, after the affine transform; identity beyond
 START_NEAR_IDENTITY = 0.1  # factor on the last layer of every conditioner at the start
@@ -67,12 +66,12 @@ class MultiscaleFlow(Transport):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(event)
-        require_continuous(event, "MultiscaleFlow")
+        self.space.require_continuous("MultiscaleFlow")
         if transform not in ("spline", "affine"):
             raise ValueError(f"MultiscaleFlow transform is {transform!r}; allowed: spline, affine")
         if bins < 1:
             raise ValueError(f"MultiscaleFlow bins is {bins}; a spline has at least 1 piece, or take transform=affine")
-        self.support = support_of(event)
+        self.support = self.space.support
         pieces = bins if transform == "spline" else 0
         if len(steps) != len(hidden) or min([*steps, *hidden], default=0) < 1:
             raise ValueError(
@@ -84,19 +83,18 @@ class MultiscaleFlow(Transport):
             _Scale(_Coupling(shape, index, width, blocks, pieces, dropout) for index in reversed(range(count)))
             for shape, count, width in zip(self.shapes, steps, hidden, strict=True)
         )
-        self._standardise(event)
+        self._standardise()
 
-    def _standardise(self, event: Event) -> None:
+    def _standardise(self) -> None:
         """One location and scale per channel: with one per pixel, a convolution would see a value mean something else
         at each.
         """
-        channels = per_coordinate(event["location"], event).view(self.shape[0], -1)
-        scales = per_coordinate(event["scale"], event).view(self.shape[0], -1)
+        channels = self.space.location.view(self.shape[0], -1)
+        scales = self.space.scale.view(self.shape[0], -1)
         location, variance = channels.mean(1, keepdim=True), scales.square().mean(1, keepdim=True)
         scale = (variance + channels.var(1, keepdim=True, correction=0)).sqrt()
-        if event["support"] == "box":
-            margin = 0.01 * (event["high"] - event["low"])  # a mean at an edge has no logit
-            inside = location.clamp(event["low"] + margin, event["high"] - margin)
+        if self.space.edges is not None:
+            inside = self.space.inside(location)  # a mean at an edge has no logit
             location, scale = self.support.unconstrain(inside)[0], torch.full_like(scale, BOX_SCALE)
         self.register_buffer("location", location.expand_as(channels).flatten().clone())
         self.register_buffer("scale", scale.expand_as(channels).flatten().clone())
@@ -144,7 +142,7 @@ def _scale_shapes(shape: tuple[int, ...], scales: int) -> list[tuple[int, int, i
 
 
 class _Scale(nn.Module):
-    """Squeezes, then couples. What the last coupling changed leaves as the second half of the channels."""
+    """Squeezes, then couples; the channels changed by the last coupling leave as the second half."""
 
     def __init__(self, couplings: Iterable[_Coupling]) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """zuko's transforms with an inverse whose density comes from the same pass.
 
-zuko inverts first and then transforms what it found for the density, which is a second pass of every network and
-spline, and a third of the graph to differentiate.
+zuko first inverts and then transforms the result again for the density, which takes a second pass of every network and
+spline and enlarges the graph by a third.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from lightning_irl.samplers.spline import rational_quadratic_spline
 
 
 class BothWays(Transform):
-    """A transform of which either direction is a call of :meth:`call_and_ladj`; its inverse is
-    itself, turned around.
-    """
+    """A transform that runs in either direction by :meth:`call_and_ladj`; its inverse is itself, reversed."""
 
     is_inverse = False
 

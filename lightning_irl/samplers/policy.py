@@ -15,13 +15,14 @@ from lightning_irl.environments.base import Environment
 from lightning_irl.policies.base import Policy
 from lightning_irl.policies.uniform import UniformPolicy
 from lightning_irl.samplers.base import Sampler
-from lightning_irl.spaces.event import Event, has_bounds
+from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.samples import Samples
+from lightning_irl.spaces.space import TrajectorySpace, trajectory_space
 from lightning_irl.spaces.trajectory import Trajectory, as_trajectory
 
 
 class Rollout(NamedTuple):
-    """Trajectories with what only their making tells.
+    """Trajectories with what is known only while they are made.
 
     Attributes:
         trajectory: B episodes of T steps.
@@ -37,30 +38,32 @@ class Rollout(NamedTuple):
 class PolicySampler(Sampler):
     r"""q(tau) by rolling out a policy.
 
-    The probabilities of start and transitions are the model's too and cancel in every ratio, so log q(tau) means the
-    sum over the steps of :math:`\log \pi(a_t | s_t, t)` (Finn et al. 2016, section 2.3).
+    Start and transition probabilities are the same in the model and cancel in every ratio, so log q(tau) means the sum
+    over steps of :math:`\log \pi(a_t | s_t, t)` (Finn et al. 2016, section 2.3).
 
     Args:
-        event: of the trajectories; what it leaves open of actions is taken from the environment.
+        event: of the trajectories; properties of actions that it does not know are taken from the environment.
         environment: what the policy acts in.
         policy: factory of the policy, called with the event.
 
     Attributes:
-        agreement: of event and environment, with what was taken from it.
-        environment_steps: that this process has acted so far, for whatever purpose.
+        agreement: the event after comparison with the environment, and what was taken from the environment.
+        environment_steps: taken so far in this process, for any purpose.
 
     Raises:
         ValueError: if environment and event do not fit.
     """
 
+    space: TrajectorySpace
     environment_steps: Tensor
 
     def __init__(self, event: Event, environment: Environment, policy: Callable[[Event], Policy]) -> None:
         self.agreement = agree(environment, event)
         event = self.agreement.event
         super().__init__(event)
+        self.space = trajectory_space(event, "PolicySampler draws trajectories, the data")
         self.environment, self.policy = environment, policy(event)
-        self.horizon: int = event["horizon"]
+        self.horizon = self.space.horizon
         self.has_rsample = environment.is_differentiable and self.policy.has_rsample
         self.register_buffer("_like", torch.zeros(()), persistent=False)
         self.register_buffer("environment_steps", torch.zeros((), dtype=torch.long), persistent=False)
@@ -122,8 +125,8 @@ class PolicySampler(Sampler):
         return copy.deepcopy(self, {id(environment): environment}).requires_grad_(False).eval()
 
     def at_random(self) -> Self | None:
-        """The same environment under actions at random; None where actions have no bounds."""
-        if not (self.event["num_actions"] or has_bounds(self.event)):
+        """This sampler with uniformly random actions; None where actions have no bounds."""
+        if not self.space.actions.has_uniform:
             return None
         other = copy.copy(self)
         policy = UniformPolicy(self.event).to(self._like)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Samplers whose draws are an invertible map of standard normal noise, and the coordinates that map gives."""
+"""Samplers whose draws are an invertible map of standard normal noise, with access to the base coordinates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Transport(Sampler):
 
     .. math:: \log q(x) = \log N(f^{-1}(x); 0, I) + \log |\det \partial f^{-1} / \partial x|
 
-    What moves in z (chains, annealing, interpolation) moves where q is one round bump, whatever the shape of q in x.
+    Chains, annealing and interpolation can work in z, where q is a standard normal whatever its shape in x.
 
     Example:
         >>> from lightning_irl.spaces.event import make_event

@@ -11,9 +11,9 @@ class Batch(NamedTuple):
     """A batch of demonstrations.
 
     Attributes:
-        samples: B demonstrations as served, (B, *shape) or a Trajectory.
-        log_det: log |d served / d raw| of each (B,), in nats: what scaling and logit transforms did to the density. The
-            density of the raw (dequantised) data is that of the served data times exp(log_det).
+        samples: B demonstrations as served: a tensor (B, *shape), or a named tuple of tensors such as a Trajectory.
+        log_det: log |d served / d raw| of each (B,), in nats, from scaling and logit transforms. The density of the raw
+            (dequantised) data is that of the served data times exp(log_det).
     """
 
     samples: Any

@@ -1,4 +1,4 @@
-"""What one sample looks like: a plain dict that the data module says once and every component is built from.
+"""What one sample looks like: a plain dict made by the data module, from which every component is built.
 
 An event is a ``dict`` of ``str``, ``int``, ``float`` and ``list`` so that it lives in a checkpoint that loads with
 ``weights_only=True`` and in a YAML file. :func:`make_event` builds one, :func:`validate_event` checks one.
@@ -6,12 +6,10 @@ An event is a ``dict`` of ``str``, ``int``, ``float`` and ``list`` so that it li
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import torch
-from torch import Tensor
+from typing import Any
 
 Event = dict[str, Any]
 
@@ -49,7 +47,7 @@ def make_event(
         levels: values of a coordinate that is counted, at least 2; for ``counting`` alone, which needs a box.
         location: mean of the training data, one value or one per coordinate (flattened).
         scale: standard deviation of the training data, one value or one per coordinate (flattened).
-        grey_range: values that figures show black and white, of images on all of R^d that are no logits of grey levels.
+        grey_range: values shown as black and white, for images on all of R^d that are not logits of grey levels.
 
     Raises:
         ValueError: if a value is not allowed; the message names what was given and what is allowed.
@@ -158,7 +156,7 @@ def validate_event(event: Event) -> None:
             raise ValueError(f"event {field} is {event[field]!r}; allowed: {', '.join(allowed)}")
     if not event["shape"] or any(not isinstance(size, int) or size < 1 for size in event["shape"]):
         raise ValueError(f"event shape is {event['shape']}; it must be a list of positive integers")
-    size = dimension(event)
+    size = math.prod(event["shape"])
     for field in ("location", "scale"):
         if len(event[field]) not in (1, size):
             raise ValueError(f"event {field} has {len(event[field])} values; give 1 or {size} (one per coordinate)")
@@ -176,19 +174,17 @@ def validate_event(event: Event) -> None:
 
 def _validate_levels(event: Event) -> None:
     levels = event.get("levels")
-    if not is_counted(event):
+    if event["kind"] == "trajectory" or event["base_measure"] != "counting":
         if levels is not None:
             raise ValueError(
                 f"event has {levels} levels, kind {event['kind']} and base measure {event['base_measure']}; only "
-                "points and "
-                "images with base_measure=counting have levels"
+                "points and images with base_measure=counting have levels"
             )
         return
     if not isinstance(levels, int) or isinstance(levels, bool) or levels < 2:
         raise ValueError(
             f"event counts {event['kind']}s and its levels is {levels!r}; give the number of values of a coordinate, "
-            "an int of "
-            "at least 2, such as levels=256"
+            "an int of at least 2, such as levels=256"
         )
     if event["support"] != "box":
         raise ValueError(f"event counts levels on support {event['support']!r}; they are points of a box: support=box")
@@ -235,142 +231,14 @@ def _validate_trajectory(event: Event) -> None:
         raise ValueError(f"event observation_scale has a value <= 0: {min(event['observation_scale'])}")
 
 
-def is_counted(event: Event) -> bool:
-    """Whether samples are points or images of discrete levels, whose densities are probabilities.
-
-    Example:
-        >>> is_counted(make_event("image", [1, 8, 8], support="box"))
-        False
-    """
-    return event["kind"] != "trajectory" and event["base_measure"] == "counting"
-
-
-def require_continuous(event: Event, what: str) -> None:
-    """Refuse an event of discrete levels, for ``what`` needs a density on R^d or its gradient.
-
-    Raises:
-        ValueError: naming ``what``, the levels and what to use.
-    """
-    if is_counted(event):
-        raise ValueError(
-            f"{what} is for continuous samples, and the event counts {event['levels']} levels in each coordinate; "
-            "use AutoregressiveSampler, and importance or quadrature for log Z"
-        )
-
-
-def dimension(event: Event) -> int:
-    """Number of coordinates of one sample.
-
-    Example:
-        >>> dimension(make_event("image", [1, 8, 8]))
-        64
-    """
-    return math.prod(event["shape"])
-
-
-def per_coordinate(values: Sequence[float], event: Event) -> Tensor:
-    """``location`` or ``scale`` of an event as a tensor of shape ``(d,)``, float32."""
-    return torch.tensor(values, dtype=torch.float32).expand(dimension(event)).clone()
-
-
-def per_observation(values: Sequence[float], event: Event) -> Tensor:
-    """``observation_location`` or ``observation_scale`` as a tensor, one value per coordinate (flattened), float32."""
-    return torch.tensor(values, dtype=torch.float32).expand(math.prod(event["observation_shape"])).clone()
-
-
-def grey_levels(images: Tensor, event: Event) -> Tensor:
-    """Images as served (B, C, H, W) as grey levels or colours in [0, 1].
-
-    From the edges of a box; on all of R^d from the event's ``grey_range``, beyond which all is black or white. Where it
-    has none, images are taken for logits of grey levels.
-
-    Example:
-        >>> grey_levels(torch.zeros(1, 1, 1, 1), make_event("image", [1, 1, 1])).item()
-        0.5
-        >>> grey_levels(torch.tensor([[[[51.0]]]]), make_event("image", [1, 1, 1], grey_range=[0, 255])).item()
-        0.20000000298023224
-    """
-    if event["support"] == "box":
-        return (images - event["low"]) / (event["high"] - event["low"])
-    if event.get("grey_range") is None:
-        return torch.sigmoid(images)
-    black, white = event["grey_range"]
-    return ((images - black) / (white - black)).clamp(0, 1)
-
-
 def without_guesses(event: Event) -> Event:
-    """An event without the word which of its fields (``guessed``) are only guesses from the data."""
+    """An event without the list of its fields that are only guesses from the data (``guessed``)."""
     return {field: value for field, value in event.items() if field != "guessed"}
 
 
-def has_bounds(event: Event) -> bool:
-    """Whether every coordinate of a continuous action has two finite bounds.
-
-    Example:
-        >>> has_bounds(make_trajectory_event(5, [3], action_shape=[1], action_low=[0], action_high=[math.inf]))
-        False
-    """
-    bounds = [*event["action_low"], *event["action_high"]]
-    return bool(bounds) and all(map(math.isfinite, bounds))
-
-
-class ActionUnits(NamedTuple):
-    """Units in which the bounds of each coordinate (d,) of an action are -1 and 1; flattened, float32.
-
-    A coordinate with one bound has its own unit, and lies one of it inside; one without is as it is.
-
-    Attributes:
-        centre: what is 0 in these units.
-        reach: one unit.
-        low: -1, or minus infinity where there is no bound.
-        high: 1, or infinity.
-    """
-
-    centre: Tensor
-    reach: Tensor
-    low: Tensor
-    high: Tensor
-
-
-def action_units(event: Event, size: int) -> ActionUnits:
-    """Units for actions of so many coordinates.
-
-    Example:
-        >>> event = make_trajectory_event(5, [3], action_shape=[2], action_low=[0, -2], action_high=[math.inf, 2])
-        >>> action_units(event, 2)
-        ActionUnits(centre=tensor([1., 0.]), reach=tensor([1., 2.]), low=tensor([-1., -1.]), high=tensor([inf, 1.]))
-    """
-    if not event["action_low"]:
-        low, high = torch.full((size,), -math.inf), torch.full((size,), math.inf)
-    else:
-        low, high = torch.tensor(event["action_low"]), torch.tensor(event["action_high"])
-    has_low, has_high = torch.isfinite(low), torch.isfinite(high)
-    # of one bound: the box of reach 1 that begins there
-    low, high = (
-        torch.where(has_low, low, torch.where(has_high, high - 2, -1.0)),
-        torch.where(has_high, high, torch.where(has_low, low + 2, 1.0)),
-    )
-    return ActionUnits(
-        (low + high) / 2,
-        (high - low) / 2,
-        torch.where(has_low, -1.0, -math.inf),
-        torch.where(has_high, 1.0, math.inf),
-    )
-
-
-def log_action_mass(event: Event) -> float:
-    """log of all actions' mass under a trajectory event's base measure: the largest entropy of a policy, in nats; inf
-    if unbounded.
-
-    Example:
-        >>> log_action_mass(make_trajectory_event(5, [4], num_actions=2)) == math.log(2)
-        True
-    """
-    if event["num_actions"]:
-        return math.log(event["num_actions"])
-    if not event["action_low"]:
-        return math.inf
-    atoms = 2 if event["base_measure"] == "clipped" else 0
-    return sum(
-        math.log(high - low + atoms) for low, high in zip(event["action_low"], event["action_high"], strict=True)
-    )
+def __getattr__(name: str) -> Any:
+    """Functions that were here before an event's questions moved to its space; nothing here needs them."""
+    questions = importlib.import_module("lightning_irl.spaces.questions")
+    if name not in questions.__all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(questions, name)

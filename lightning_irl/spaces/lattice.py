@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from lightning_irl.spaces.event import Event, dimension
+from lightning_irl.spaces.event import Event
 
 OFF_LATTICE = 0.1  # share of a level's width within which a sample is its level's: rounding, of bfloat16 too
 
@@ -31,7 +32,7 @@ class Lattice:
     def __init__(self, event: Event) -> None:
         self.levels: int = event["levels"]
         self.low, self.width = event["low"], event["high"] - event["low"]
-        self.shape, self.dimension = tuple(event["shape"]), dimension(event)
+        self.shape, self.dimension = tuple(event["shape"]), math.prod(event["shape"])
 
     @property
     def num_states(self) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 from lightning_irl.errors import UserError
 from lightning_irl.spaces.batch import Batch
 from lightning_irl.spaces.event import Event
-from lightning_irl.spaces.samples import Samples, count
+from lightning_irl.spaces.samples import count, device_of
 from lightning_irl.spaces.trajectory import Trajectory
 
 
@@ -168,7 +168,7 @@ def as_batch(served: Any, event: Event, dtype: torch.dtype | None = None) -> Bat
     if isinstance(samples, Tensor):
         _check_points(samples, event)
         samples = samples if dtype is None else samples.to(dtype)
-    return Batch(samples, torch.zeros(count(samples), dtype=dtype, device=_device(samples)))
+    return Batch(samples, torch.zeros(count(samples), dtype=dtype, device=device_of(samples)))
 
 
 def _check_points(samples: Tensor, event: Event) -> None:
@@ -204,7 +204,3 @@ def _in_words(served: Any) -> str:
         parts = [f"{type(part).__name__}{list(part.shape) if isinstance(part, Tensor) else ''}" for part in served[:4]]
         return f"a {name} of {', '.join(parts) or 'nothing'}{', ...' * (len(served) > 4)}"
     return f"a {name} of shape {list(served.shape)}" if isinstance(served, Tensor) else f"a {name}"
-
-
-def _device(samples: Samples) -> torch.device:
-    return (samples if isinstance(samples, Tensor) else samples[0]).device

@@ -18,7 +18,13 @@ from lightning_irl.spaces.event import Event
 
 
 class Support(abc.ABC):
-    """A bijection between R^d and the support of an event, coordinate by coordinate."""
+    """A bijection between R^d and the support of an event, coordinate by coordinate.
+
+    Attributes:
+        edges: lower and upper edge of the box in every coordinate; None on all of R^d.
+    """
+
+    edges: tuple[float, float] | None = None
 
     @abc.abstractmethod
     def constrain(self, free: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,13 +59,14 @@ class BoxSupport(Support):
     A draw is never on an edge: where rounding would put it there, it is the nearest number inside. A sample on an edge
     is moved inward by one part in 1e6 (float32) or 1e12 (float64) of the width, so that its free coordinate is finite.
 
-    What a draw loses is its rounding. Numbers near an edge other than 0 lie apart by eps times that edge, so the free
-    coordinate of a draw at distance d from it differs from what it was drawn from by up to eps * edge / d: 0.01 at 1e-5
-    of a box [0, 1] in float32.
+    A draw is rounded. Near an edge other than 0 the spacing of numbers is eps times that edge, so the free coordinate
+    of a draw at distance d from the edge is off by up to eps * edge / d: 0.01 at 1e-5 from the upper edge of [0, 1] in
+    float32.
     """
 
     def __init__(self, low: float, high: float) -> None:
         self.low, self.high = low, high
+        self.edges = low, high
         self._inside = {dtype: _inside(low, high, dtype) for dtype in (torch.float32, torch.float64)}
 
     def constrain(self, free: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,9 +13,9 @@ from lightning_irl.spaces.samples import Finiteness, Samples
 class Trajectory(NamedTuple):
     """A batch of trajectories or segments, all of T steps.
 
-    An episode that its environment ended early stays in an absorbing state until step T: there the mask is False, no
-    action is chosen (log pi = 0), observations and actions hold any finite value, and a cost pays one learned scalar a
-    step.
+    An episode that its environment ended early stays in an absorbing state until step T. There the mask is False, no
+    action is chosen (log pi = 0), observations and actions have arbitrary finite values, and a step costs one learned
+    scalar.
 
     Attributes:
         observations: (B, T + 1, *obs), the one after the last action included.

@@ -4,6 +4,7 @@ them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from lightning_irl.errors import UserError
 from lightning_irl.spaces.batch import Batch
 from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.served import DataDescription, as_batch, check_description, describe
+from lightning_irl.spaces.space import space_of
 
 if TYPE_CHECKING:
     from lightning_irl.views.view import View
@@ -90,7 +92,8 @@ def check_event(mine: Event, theirs: Event, name: str) -> None:
     Raises:
         UserError: naming the first field in which samples are of another kind, or that the data leaves the box.
     """
-    fields = ALIKE_TRAJECTORIES if mine["kind"] == "trajectory" else ALIKE
+    ours = space_of(mine)
+    fields = ALIKE_TRAJECTORIES if ours.has_steps else ALIKE
     for field in fields:
         if mine.get(field) != theirs.get(field):
             raise UserError(
@@ -98,12 +101,13 @@ def check_event(mine: Event, theirs: Event, name: str) -> None:
                 f"{theirs.get(field)}: build the view from "
                 "the data's own event, such as GAN(event=data.event, ...)"
             )
-    if mine["kind"] == "trajectory" or mine["support"] != "box":
+    if ours.edges is None:
         return
-    edges = [theirs["low"], theirs["high"]] if theirs["support"] == "box" else ["-inf", "inf"]
-    if theirs["support"] != "box" or edges[0] < mine["low"] or edges[1] > mine["high"]:
+    low, high = ours.edges
+    edges = space_of(theirs).edges or (-math.inf, math.inf)
+    if edges[0] < low or edges[1] > high:
         raise UserError(
-            f"the view is of samples in the box [{mine['low']:g}, {mine['high']:g}], data module {name} serves samples "
+            f"the view is of samples in the box [{low:g}, {high:g}], data module {name} serves samples "
             f"in [{edges[0]}, {edges[1]}], which have no "
             "density there: build the view from the data's own event, such as GAN(event=data.event, ...)"
         )

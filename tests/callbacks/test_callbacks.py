@@ -109,6 +109,7 @@ def test_samples_are_drawn_in_the_middle_or_each_epoch_of_a_run_without_end(epoc
     assert LogSamples(every_n_epochs=0).every(epochs) == 0
 
 
+@pytest.mark.long
 def test_the_paper_holds_while_training(tmp_path):
     run(tmp_path)
     values = logged(tmp_path)
@@ -134,12 +135,14 @@ def test_silent_without_a_density(tmp_path):
     assert not any(key.startswith(("equivalence", "partition/log_z_importance")) for key in logged(tmp_path))
 
 
+@pytest.mark.long
 def test_departures_are_said(tmp_path, capsys):
     run(tmp_path, sampler=BroadSampler, sampler_steps=0)
     said = " ".join(capsys.readouterr().out.split())
     assert "noise-contrastive" in said
 
 
+@pytest.mark.long
 def test_looking_does_not_change_what_is_trained(tmp_path):
     looked, _, _ = run(tmp_path / "looked")
     unseen, _, _ = run(tmp_path / "unseen", callbacks=[])

@@ -38,6 +38,7 @@ def view_of(event, environment, policy):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TASKS)
 def test_fit_leaves_a_figure_of_what_the_policy_does(tmp_path, name):
     environment, policy = TASKS[name]

@@ -47,6 +47,7 @@ def test_what_cannot_be_shown_is_refused():
         LogVideo(num_frames=0)
 
 
+@pytest.mark.long
 def test_fit_leaves_a_video_also_in_wandb(tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")

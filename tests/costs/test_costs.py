@@ -333,6 +333,7 @@ def test_exported_with_any_batch_size(factory, kind):
     torch.testing.assert_close(exported(other), cost(other))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["point", "box"])
 @pytest.mark.parametrize(
     "sampler", [BroadSampler, GaussianMixtureSampler, partial(FlowSampler, transforms=1, hidden=[4])], ids=name_of

@@ -357,6 +357,7 @@ def fit(tmp_path, monkeypatch):
     return lambda *arguments: main(["fit", "--config", "tiny.yaml", *arguments])
 
 
+@pytest.mark.long
 def test_nats_alone_unless_levels_are_declared(fit, tmp_path, capfd):
     np.save("images.npy", LEVELS / 16)
     assert fit("--data.samples=images.npy") == 0

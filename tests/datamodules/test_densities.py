@@ -33,6 +33,7 @@ def grid(name):
     return density, points, log_area
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", DENSITIES)
 def test_integrates_to_one_and_draws_have_its_entropy(name):
     """The mean of log p over 20,000 draws against the grid's; 4 standard errors. And the draws are where the density

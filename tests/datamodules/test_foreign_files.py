@@ -363,6 +363,7 @@ def test_invalid_rows_of_a_file_and_episodes_cut_short(tmp_path, said):
 # ---- the command line
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "txt"])
 def test_a_path_is_a_path_whatever_the_file_says(tmp_path, monkeypatch, capfd, ending):
     """The parser takes no file's content for the value of an option that is text."""

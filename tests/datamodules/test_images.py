@@ -626,6 +626,7 @@ def fit(name, *arguments):
     return main(["fit", "--config", "tiny.yaml", f"--data.name={name}", "--data.root=data", *arguments])
 
 
+@pytest.mark.long
 def test_a_run_on_images(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     write_idx(tmp_path / "data")

@@ -51,6 +51,7 @@ def gradients(learner, sampler, objective, batches, num_samples):
     return rows.mean(0), rows.std(0) / math.sqrt(batches)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("num_samples", "batches"), [(2, 4000), (500, 160)])
 def test_both_learners_descend_the_same_gradient(num_samples, batches):
     """Within 4 standard errors of the difference; also of 2 draws, where a baseline of the draws' own mean would halve

@@ -290,6 +290,7 @@ def train(sampler, learner, objective, rounds, num):
             optimizer.step()
 
 
+@pytest.mark.long
 def test_a_constant_cost_teaches_nothing():
     """What the entropy term pays is the same for living and for absorption, and noise is not made a preference.
 

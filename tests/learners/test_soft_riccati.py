@@ -60,6 +60,7 @@ def test_the_true_reward_is_solved_for(world, options):
         torch.testing.assert_close(found, part, rtol=0, atol=1e-9)
 
 
+@pytest.mark.long
 @worlds
 @pytest.mark.parametrize("view", [EBM, IRL])
 @pytest.mark.parametrize("step_cost", [AFFINE, NextState], ids=["affine", "next state"])

@@ -113,6 +113,7 @@ def digits():
     return parts, data.labels
 
 
+@pytest.mark.long
 def test_a_feature_network_knows_digits_and_survives_its_file(tmp_path):
     (train, _, test), labels = digits()
     state = torch.get_rng_state()
@@ -181,6 +182,7 @@ def test_inception_without_its_weights_says_so(monkeypatch):
         InceptionFeatures()
 
 
+@pytest.mark.long
 def test_a_perfect_sampler_scores_the_floor_and_a_poor_one_does_not():
     """Digits held out twice over: one half plays the sampler. Noise and copies of one class are told."""
     (train, val, test), labels = digits()

@@ -250,6 +250,7 @@ def skewed_cost(action):
     return (0.3 * flat.square() + torch.sin(1.5 * flat + 0.4)).sum(-1) + 0.2 * flat.prod(-1)
 
 
+@pytest.mark.long
 @over(LEARNING)
 @pytest.mark.parametrize("way", ["score function", "pathwise"])
 def test_gradient_of_cost_and_entropy_equals_quadratures(name, way):

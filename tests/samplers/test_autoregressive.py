@@ -135,6 +135,7 @@ def skewed_cost(samples):
     return 0.7 * flat[:, 0] - flat[:, 1] * flat[:, -1] + 0.4 * flat.square().sum(1).sin()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_score_function_descends_the_gradient_of_the_sum_over_states(likelihood):
     """E_q[c + log q] by ScoreFunction, the mean of 100 batches of 250 draws, entry by entry against autograd through

@@ -27,6 +27,7 @@ def shaken(flow, dtype=torch.float64, spread=0.1):
     return flow.to(dtype)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transform", ["spline", "affine"])
 @pytest.mark.parametrize("kind", TINY)
 def test_density_integrates_to_one(kind, transform):

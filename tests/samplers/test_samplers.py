@@ -87,6 +87,7 @@ def build(name, kind, dtype=torch.float64, seed=0):
     return sampler
 
 
+@pytest.mark.long
 @over(SAMPLERS, "line", "interval", "plane", "box", "digits", "levels")
 @pytest.mark.parametrize(
     ("method", "dtype"), [("sample", torch.float32), ("sample", torch.float64), ("rsample", torch.float64)]
@@ -254,6 +255,7 @@ def test_density_integrates_to_one(name, kind):
     assert total == pytest.approx(1, abs=2e-3 if "spline" in name else 1e-5)
 
 
+@pytest.mark.long
 @over(DENSE, "line", "interval", "plane", "box")
 def test_draws_follow_the_density(name, kind):
     """Pearson's chi-square over the cells of a grid; exceeded by chance with probability 1e-4 at a fixed seed."""
@@ -394,6 +396,7 @@ def test_defensive_density_is_the_mixture_and_bounded_by_the_broad_part():
     assert (sampler.log_prob(samples) >= sampler.broad.log_prob(samples) + math.log(0.2) - 1e-9).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["sample", "rsample"])
 def test_every_draw_of_a_defensive_mixture_is_broad_as_often_as_the_share(method):
     """Whichever place it has in the batch: half a batch, or one draw, is then a draw of q too. 4 standard errors."""

@@ -82,6 +82,7 @@ def test_every_cost_takes_levels_as_points_of_the_box():
     assert torch.isfinite(broad.energy(STATES)).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("transform", "sampler", "words"),
     [

@@ -77,6 +77,7 @@ def test_learns_a_density_without_a_sampler_that_learns(kernel):
     assert kl_on_grid(view, data.density)["kl/model"] < 0.75 * before
 
 
+@pytest.mark.long
 def test_the_chains_can_teach_the_sampler():
     # Data far from where the sampler starts: it goes there only because the chains do.
     torch.manual_seed(0)

@@ -350,6 +350,7 @@ def at_its_bound(view=EBM, **options):
     return built
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("view", [EBM, GAN, MCMC], ids=["EBM", "GAN", "EBM-mcmc"])
 def test_a_cost_that_learns_nothing_is_said_to(view):
     built, num = at_its_bound(view), 2 * CHECK_EVERY
@@ -408,6 +409,7 @@ def test_a_resumed_fit_continues(view, tmp_path):
     assert torch.equal(whole.log_z.detach(), second.log_z.detach())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("source", VIEWS, ids=VIEW_IDS)
 @pytest.mark.parametrize("target", VIEWS, ids=VIEW_IDS)
 def test_a_checkpoint_of_one_view_continues_in_another(source, target, tmp_path):
@@ -521,6 +523,7 @@ def test_the_counter_counts(host_reads):
         assert reads.count == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize(
     "view",

@@ -1,0 +1,40 @@
+"""Only the room of spaces compares the words of an event; everything else asks the space made from it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WORDS = {"kind", "support", "base_measure"}
+PENDING = {"pair.py", "view.py", "guided_cost.py"}  # being taken apart
+OLD = {"is_counted", "has_bounds", "grey_levels", "require_continuous", "log_action_mass", "action_units"}
+
+
+def asked(tree):
+    """Where ``x["kind"]`` or ``x.get("kind")`` is read, or a function from before there were spaces is imported."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and isinstance(node.slice, ast.Constant):
+            if node.slice.value in WORDS:
+                yield node.lineno
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+            if node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value in WORDS:
+                yield node.lineno
+        elif isinstance(node, ast.ImportFrom) and OLD & {name.name for name in node.names}:
+            yield node.lineno
+
+
+@pytest.mark.parametrize("room", ["lightning_irl", "callbacks", "datamodules", "benchmarks"])
+def test_only_spaces_compares_the_words_of_an_event(room):
+    paths = [path for path in (ROOT / room).rglob("*.py") if ROOT / "lightning_irl" / "spaces" not in path.parents]
+    paths = [path for path in paths if path.name not in PENDING]
+    assert len(paths) > 10
+    places = [f"{path.relative_to(ROOT)}:{line}" for path in paths for line in asked(ast.parse(path.read_text()))]
+    assert not places, "ask space_of(event) instead"
+
+
+@pytest.mark.parametrize(
+    "line", ['event["kind"] == "point"', 'other.get("support")', "from lightning_irl.spaces.event import is_counted"]
+)
+def test_such_a_question_is_found(line):
+    assert list(asked(ast.parse(line))) == [1]
