@@ -75,9 +75,7 @@ def demonstrations_of(world: LinearQuadratic) -> Trajectory:
     event = make_trajectory_event(HORIZON, world.observation_shape, action_shape=world.action_shape)
     expert = PolicySampler(event, world, TimeVaryingLinearGaussianPolicy)
     expert.policy.assign(*expert_of(world))  # type: ignore[operator]
-    found = expert.sample(DEMONSTRATIONS)[0]
-    assert isinstance(found, Trajectory)
-    return found
+    return expert.sample(DEMONSTRATIONS)[0]
 
 
 def sampled(world: LinearQuadratic, learner: str, phase: Any, seed: int, rounds: int = ROUNDS) -> dict[str, float]:
