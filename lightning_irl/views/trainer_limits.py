@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from typing import Any
 
 from pytorch_lightning import Trainer
@@ -23,7 +24,7 @@ from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_irl.errors import UserError
-from lightning_irl.optim import DecayToZero
+from lightning_irl.optim.schedules import NO_LENGTH, DecayToZero
 from lightning_irl.views.contracts import data_of
 from lightning_irl.views.monitors import check_monitors
 
@@ -150,39 +151,38 @@ def log_at(trainer: Trainer, batches: int) -> None:
     trainer.fit_loop.epoch_loop._batches_that_stepped = batches
 
 
-def batches_of(name: str, trainer: Trainer | None, warm_start: int) -> int | None:
-    """Batches in which an optimizer's schedule is stepped, over the whole run; None where that is not known.
+def batches_of(name: str, trainer: Trainer | None, warm_start: int) -> float | None:
+    """Batches in which an optimizer's schedule is stepped, over the whole run.
 
     Args:
         name: ``cost``, ``sampler`` or ``warm_start``.
         trainer: of the view, None outside of one.
         warm_start: batches at the start that train the sampler alone.
+
+    Returns:
+        Their number; infinity for a run without an end that is known before it begins, None without a trainer.
     """
-    epoch = None if trainer is None else data_of(trainer).steps_per_epoch
-    if (
-        trainer is None
-        or epoch is None
-        or trainer.max_steps > 0
-        or trainer.max_epochs is None
-        or trainer.max_epochs < 0
-    ):
+    if trainer is None:
         return None
+    epoch = data_of(trainer).steps_per_epoch
+    if epoch is None or trainer.max_steps > 0 or trainer.max_epochs is None or trainer.max_epochs < 0:
+        return math.inf
     limit = trainer.limit_train_batches
     batches = trainer.max_epochs * (min(epoch, limit) if isinstance(limit, int) else int(epoch * limit))
     return min(warm_start, batches) if name == "warm_start" else max(batches - warm_start, 0)
 
 
-def check_descent(name: str, optimizer: Optimizer, scheduler: Any, batches: int | None) -> None:
+def check_descent(name: str, optimizer: Optimizer, scheduler: Any, batches: float | None) -> None:
     """Look at an optimizer and its schedule, as they were made; a schedule without a length takes that of the run.
 
     Args:
         name: ``cost``, ``sampler`` or ``warm_start``.
         optimizer: of torch.
         scheduler: its schedule, or None.
-        batches: in which it is stepped, at most; None where that is not known.
+        batches: in which it is stepped, of :func:`batches_of`.
 
     Raises:
-        UserError: for what a view cannot step.
+        UserError: for what a view cannot step, or a schedule without a length in a run without one.
     """
     if isinstance(optimizer, LBFGS):
         raise UserError(
@@ -194,10 +194,13 @@ def check_descent(name: str, optimizer: Optimizer, scheduler: Any, batches: int 
             "stepped once a "
             "batch, without one: use CosineAnnealingLR, StepLR or another"
         )
-    if isinstance(scheduler, DecayToZero) and batches is not None:
-        scheduler.take_length(batches)
+    is_endless = batches is None or math.isinf(batches)
+    if isinstance(scheduler, DecayToZero) and scheduler.total is None and batches is not None:
+        if is_endless:
+            raise UserError(f"{name}_scheduler: {NO_LENGTH}")
+        scheduler.take_length(int(batches))
     total = getattr(scheduler, "total_steps", None)
-    if total is not None and batches is not None and total < batches:
+    if total is not None and not is_endless and total < batches:
         raise UserError(
             f"{name}_scheduler {type(scheduler).__name__} has total_steps {total}, but is stepped once a batch, "
             f"{batches} times; give "

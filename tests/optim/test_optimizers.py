@@ -1,11 +1,13 @@
 """Each part does what PyTorch's own optimizer does alone, and a saved run goes on as if it had not stopped."""
 
 import io
+import math
 
 import pytest
 import torch
 from torch import nn
 
+from lightning_irl.errors import UserError
 from lightning_irl.optim.optimizers import MuonAdam
 from lightning_irl.optim.schedules import DecayToZero
 from lightning_irl.views.trainer_limits import check_descent
@@ -144,6 +146,10 @@ def test_a_schedule_without_any_length_says_what_to_give():
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     with pytest.raises(ValueError, match="give total, or set trainer"):
         DecayToZero(optimizer).factor(1)
+    check_descent("cost", optimizer, DecayToZero(optimizer), None)  # looked at without a trainer
+    with pytest.raises(UserError, match="cost_scheduler: DecayToZero has no total"):
+        check_descent("cost", optimizer, DecayToZero(optimizer), math.inf)
+    check_descent("cost", optimizer, DecayToZero(optimizer, total=5), math.inf)
     with pytest.raises(ValueError, match="warmup is -1 batches"):
         DecayToZero(optimizer, warmup=-1)
     with pytest.raises(ValueError, match="warmup is 0 of total 0 batches"):
