@@ -26,7 +26,7 @@ from lightning_irl.mcmc import HMC, Chains, Kernel, Langevin
 from lightning_irl.samplers import BroadSampler
 from lightning_irl.spaces.event import make_event
 from lightning_irl.views import EBM
-from lightning_irl.views.view import frozen, trainable
+from lightning_irl.views.modules import frozen, trainable
 
 try:
     import ebm as ebmkit

@@ -18,7 +18,7 @@ from lightning_irl.spaces.batch import Batch
 from lightning_irl.spaces.event import make_event
 from lightning_irl.views import EBM, GAN
 from lightning_irl.views.finite import NonFiniteError
-from lightning_irl.views.view import CHECK_EVERY
+from lightning_irl.views.health import CHECK_EVERY
 
 EVENT = make_event("point", [2], location=[1.0, -2.0], scale=[0.5, 3.0])
 MCMC = partial(EBM, negative_phase="mcmc", chains=partial(Chains, steps=2, buffer_size=64))
