@@ -14,6 +14,7 @@ from lightning_irl.costs.energy import Energy
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.samples import Samples, count, join
+from lightning_irl.spaces.space import space_of
 from lightning_irl.spaces.trajectory import Trajectory, cut
 
 
@@ -28,8 +29,9 @@ def segment_length(event: Event, level: str | int) -> int | None:
     length = 1 if level == "transition" else level
     if not isinstance(length, int) or length < 1:
         raise ValueError(f"level is {level!r}; allowed: trajectory, transition, or the number of steps of a segment")
-    if event["kind"] != "trajectory":
-        raise ValueError(f"level is {level!r}, but the data is of kind {event['kind']}, which has no steps; remove it")
+    space = space_of(event)
+    if not space.has_steps:
+        raise ValueError(f"level is {level!r}, but the data is of kind {space.kind}, which has no steps; remove it")
     if event["horizon"] % length:
         raise ValueError(
             f"level is {level}, but segments of {length} steps do not divide a horizon of {event['horizon']}"

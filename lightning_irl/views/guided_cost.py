@@ -13,7 +13,8 @@ from lightning_irl.pair import Pair
 from lightning_irl.processes import gather, gather_each
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.samplers.gaussian import matched_log_prob
-from lightning_irl.spaces.event import Event, require_continuous
+from lightning_irl.spaces.event import Event
+from lightning_irl.spaces.space import space_of
 from lightning_irl.views.losses import CostLoss, Found, Given
 
 NEGATIVE_PHASES = ("importance", "mixture", "uniform")
@@ -42,13 +43,13 @@ class GuidedCost(CostLoss):
             raise ValueError(f"negative_phase is {negative_phase!r}; allowed: {', '.join(NEGATIVE_PHASES)}")
         if isinstance(p_hat, str) and p_hat not in ("current", "fitted"):
             raise ValueError(f"p_hat is {p_hat!r}; allowed: current, fitted, or the class_path of a sampler")
-        if p_hat == "fitted" and event["kind"] == "trajectory":
+        if p_hat == "fitted" and space_of(event).has_steps:
             raise ValueError(
                 "p_hat is fitted, a Gaussian, but the samples are trajectories; use p_hat=current or the class_path "
                 "of a sampler"
             )
         if p_hat == "fitted":
-            require_continuous(event, "p_hat=fitted, a Gaussian,")
+            space_of(event).require_continuous("p_hat=fitted, a Gaussian,")
         self.negative_phase = negative_phase
         if negative_phase == "mixture":
             self.scored_by = {"negative_phase=mixture": "set negative_phase=importance"}

@@ -19,6 +19,7 @@ from lightning_irl.samplers.base import Sampler
 from lightning_irl.spaces.batch import Batch
 from lightning_irl.spaces.event import Event, validate_event, without_guesses
 from lightning_irl.spaces.samples import Samples, count
+from lightning_irl.spaces.space import space_of
 from lightning_irl.views import before_training, evaluation, origins
 from lightning_irl.views.evaluation import EVALUATED
 from lightning_irl.views.health import CHECK_EVERY
@@ -312,7 +313,7 @@ class View(Hooks):
     def record_progress(self) -> None:
         # at a level, the constant of the discriminator is not the trajectories' log Z
         self.record(f"partition/log_z_{self.pair.level_name}training", self.log_z)
-        if self.event["kind"] == "trajectory" and self.is_logged:
+        if self.is_logged and space_of(self.event).has_steps:
             self.record("environment_steps", total(self.environment_steps).float())
 
     # ---- what is saved
