@@ -1,17 +1,21 @@
-"""How close what is being trained stays to the paper's three facts."""
+"""How closely training satisfies the paper's three facts."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from pytorch_lightning import LightningModule, Trainer
 
 from lightning_irl.callbacks.failing import spares_the_run
 from lightning_irl.callbacks.publish import aside, publish_scalars
-from lightning_irl.callbacks.report import Report
+from lightning_irl.callbacks.report import Report, why_no_model
 from lightning_irl.limits import at_least
+from lightning_irl.spaces.samples import Samples
 from lightning_irl.verification import monitor
 from lightning_irl.views import View
+
+KEYS = "log_z_gap", "gradient_cosine", "gradient_distance", "generator_loss_gap"
 
 
 class LogEquivalence(Report):
@@ -24,24 +28,44 @@ class LogEquivalence(Report):
     density.
 
     Args:
-        every_n_batches: batches between two looks.
+        every_n_batches: batches between two evaluations.
     """
 
     def __init__(self, every_n_batches: int = 500) -> None:
         at_least(1, "equivalence.", every_n_batches=every_n_batches)
         self.every_n_batches = every_n_batches
+        self._is_monitored = False
+        self._latest: Samples | None = None  # the last batch's demonstrations, for a look after validation
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._is_monitored, self._latest = bool(self.monitored(trainer, pl_module)), None
 
     @spares_the_run
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if (
-            not isinstance(pl_module, View)
-            or not (pl_module.has_model and pl_module.scores_demonstrations)
-            or pl_module.batches % self.every_n_batches
-        ):
+        if not isinstance(pl_module, View) or not (pl_module.has_model and pl_module.scores_demonstrations):
             return
-        with aside(pl_module, seed=pl_module.batches, together=True):
-            scalars = monitor(pl_module, batch.samples)
+        if self._is_monitored:
+            self._latest = batch.samples
+        if pl_module.batches % self.every_n_batches == 0:
+            self._look(trainer, pl_module, batch.samples)
+
+    @spares_the_run
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._latest is not None and isinstance(pl_module, View) and self.monitored(trainer, pl_module):
+            self._look(trainer, pl_module, self._latest)
+
+    def monitorable(self, trainer: Trainer, view: View) -> dict[str, str]:
+        """All keys, of the last training batch."""
+        reason = why_no_model(view)
+        if not reason and not view.scores_demonstrations:
+            reason = "demonstrations of states alone have no log q"
+        return {f"equivalence/{name}": reason for name in KEYS}
+
+    @torch.inference_mode(False)  # gradients are compared, which Lightning's evaluation loops forbid
+    def _look(self, trainer: Trainer, view: View, demonstrations: Samples) -> None:
+        with aside(view, seed=view.batches, together=True):
+            scalars = monitor(view, demonstrations)
         if trainer.is_global_zero:
-            publish_scalars(trainer, {f"equivalence/{key}": value for key, value in scalars.items()}, pl_module.batches)
+            publish_scalars(trainer, {f"equivalence/{key}": value for key, value in scalars.items()}, view.batches)

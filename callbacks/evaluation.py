@@ -1,4 +1,4 @@
-"""Means over a part of the demonstrations, by the weights as they are when a report asks."""
+"""Means over held-out demonstrations, with the weights that a report is about."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from lightning_irl.views.evaluation import EVALUATED, held_out
 
 
 def ends_here(trainer: Trainer) -> bool:
-    """Whether it is known in a validation that the fit ends with the batch before it, whose report
-    is made at the end.
-    """
+    """Whether the fit is known, during a validation, to end right after it; the report is then made at the end."""
     loop = trainer.fit_loop
     is_last = loop.epoch_loop._num_ready_batches_reached() and trainer.max_epochs == trainer.current_epoch + 1
     return is_last or 0 < trainer.max_steps <= trainer.global_step
@@ -26,8 +24,8 @@ def means(trainer: Trainer, view: View, stage: str) -> dict[str, float]:
     """Means of c/T, of the log-determinant of how images are served, and of -log q, in nats, over a part of the
     demonstrations.
 
-    They are those of the last validation (or test) where it was of these weights. Else the demonstrations are gone
-    through again: the last validation may be several epochs old, of another place in the epoch, or there was none.
+    The means of the last validation (or test) are used if it was of these weights. Otherwise they are computed again:
+    the last validation may be several epochs old, may have been in the middle of an epoch, or there was none.
 
     Args:
         trainer: of the run.

@@ -1,6 +1,6 @@
-"""A report or a picture that cannot be made costs itself and a line: never the run, nor its checkpoint.
+"""A report or a figure that fails is left out with one warning: the run and its checkpoints go on.
 
-Over several processes two kinds are safe: what the first process does alone (``rank_zero_only``, ``aside``), and what
+With several processes this is safe for what the first process does alone (``rank_zero_only``, ``aside``), and for what
 all do within ``aside(..., together=True)``, which all leave as soon as one of them fails.
 """
 
@@ -26,12 +26,11 @@ _LINES: WeakKeyDictionary[Any, dict[tuple[str, type], str]] = WeakKeyDictionary(
 
 
 def spares_the_run(hook: Hook) -> Hook:
-    """Decorate a callback's hook that reports: where it raises, the report is left out with a warning and the run goes
-    on.
+    """Decorate a hook that reports: if it raises, the report is left out with a warning and the run goes on.
 
-    :class:`~lightning_irl.views.finite.NonFiniteError` passes, as does what is no ``Exception`` (Ctrl-C, SIGTERM). What
-    a user can get wrong belongs into the callback's ``setup``, which is not decorated, so that it is refused before
-    training.
+    :class:`~lightning_irl.views.finite.NonFiniteError` is raised, as is what is not an ``Exception`` (Ctrl-C, SIGTERM).
+    Check a user's options in the callback's constructor or ``setup``, which are not decorated, so that wrong ones are
+    refused before training.
 
     Example:
         >>> from pytorch_lightning import Callback
@@ -52,11 +51,11 @@ def spares_the_run(hook: Hook) -> Hook:
 
 @contextmanager
 def sparing_the_run(trainer: Trainer, what: str) -> Iterator[None]:
-    """The same for a part of a report, such as one figure: what comes after it is still made.
+    """The same for a part of a report, such as one figure: the rest of the report is still made.
 
     Args:
         trainer: of the run.
-        what: is lost where it fails, such as a figure's key.
+        what: name of the part in the warning, such as a figure's key.
     """
     try:
         yield
@@ -75,5 +74,5 @@ def sparing_the_run(trainer: Trainer, what: str) -> Iterator[None]:
 
 
 def left_out(trainer: Trainer) -> list[str]:
-    """What reports of a run could not be made so far, a line each with the first batch and the reason."""
+    """Reports of a run that failed so far, a line each with the first batch and the reason."""
     return list(_LINES.get(trainer, {}).values())

@@ -1,4 +1,4 @@
-"""Whether imitation works: returns where the true reward is known, and what can be known without it."""
+"""Whether imitation works: returns if the true reward is known, and measures that do without it."""
 
 from __future__ import annotations
 
@@ -32,17 +32,36 @@ from lightning_irl.objectives import discriminator_logits
 from lightning_irl.samplers import PolicySampler, Rollout, as_policy_sampler
 from lightning_irl.spaces.samples import to
 from lightning_irl.spaces.trajectory import Trajectory, as_trajectory
-from lightning_irl.views import View
+from lightning_irl.views import View, monitors
 from lightning_irl.views.contracts import data_of
 
 NORMALISED = "imitation/normalised_return", "imitation/normalised_return_mode"
+RETURNS = (
+    "imitation/return",
+    "imitation/return_stderr",
+    "imitation/return_mode",
+    "imitation/return_mode_stderr",
+)
+OF_REWARDS = "imitation/reward_correlation", "imitation/epic_distance"
+OF_DISCRIMINATOR = (
+    "imitation/accuracy_demonstrations",
+    "imitation/accuracy_sampler",
+    "imitation/discriminator_gap",
+    "imitation/discriminator_loss",
+)
+OF_POLICY = (
+    "imitation/feature_gap",
+    "imitation/visitation_distance",
+    "imitation/soft_value",
+    "imitation/soft_value_stderr",
+)
 NEAR = 0.9  # normalised return from which on imitation has worked
 FEW = 5  # held-out demonstrations with which features cannot tell
 SMALL_GAP = 0.5  # standard deviations of a feature over trajectories, beyond chance
 
 
 class LogImitation(Report):
-    """Rolls out the policy and logs how close it is to the demonstrations; silent where the sampler is no policy.
+    """Rolls out the policy and logs how close it is to the demonstrations; does nothing if the sampler is no policy.
 
     With the true reward: ``imitation/return`` of the policy as trained and ``imitation/return_mode`` of its mode (means
     over episodes), both also as ``imitation/normalised_return`` (0: random policy, 1: mean of the demonstrations'
@@ -55,13 +74,13 @@ class LogImitation(Report):
     log Z and not above it.
 
     Args:
-        every_n_batches: batches between two looks.
+        every_n_batches: batches between two evaluations.
         num_episodes: of the policy, and as many of its mode.
         expert_return: where the normalised return is 1; by default the mean of the demonstrations' file.
         random_return: where it is 0; by default that of actions at random.
 
     Attributes:
-        results: what the last look logged.
+        results: what the last evaluation logged.
         verdict: at the end of a run, one line.
     """
 
@@ -90,6 +109,31 @@ class LogImitation(Report):
         view = policy_view(pl_module)
         if view is not None and view.batches % self.every_n_batches == 0:
             self.look(trainer, view, "val")
+
+    @rank_zero_only
+    @spares_the_run
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        view = policy_view(pl_module)
+        if view is not None and self.monitored(trainer, view):
+            self.look(trainer, view, "val")
+
+    def monitorable(self, trainer: Trainer, view: View) -> dict[str, str]:
+        """All keys, where the sampler is a policy."""
+        if policy_view(view) is None:
+            return {"imitation/*": f"sampler {type(view.sampler).__name__} is no policy"}
+        expert = data_of(trainer).expert_return if self.expert_return is None else self.expert_return
+        no_expert = (
+            "" if math.isfinite(expert) else "no return of the demonstrations is known; set imitation.expert_return"
+        )
+        no_steps = "" if isinstance(view.cost, TrajectoryCost) else "the cost has no cost of single steps"
+        no_actions = "" if view.scores_demonstrations else "demonstrations of states alone have no log q"
+        return {
+            **dict.fromkeys(RETURNS, ""),
+            **dict.fromkeys(NORMALISED, no_expert),
+            **dict.fromkeys(OF_REWARDS, no_steps),
+            **dict.fromkeys(OF_DISCRIMINATOR, no_actions),
+            **dict.fromkeys(OF_POLICY, ""),
+        }
 
     @rank_zero_only
     @spares_the_run
@@ -128,14 +172,15 @@ class LogImitation(Report):
                 found |= self._returns(trainer, view, rollout, mode) | compare_rewards(view, rollout)
         scalars = {f"imitation/{key}": float(value) for key, value in found.items()}
         self.results = {key: value for key, value in scalars.items() if math.isfinite(value)}
-        if self._published != (stage, view.batches):  # a batch that was due may be the last one too
+        if self._published == (stage, view.batches):  # a batch that was due may be an epoch's last one too
+            monitors.publish(trainer, self.results, view.batches)
+        else:
             publish_scalars(trainer, self.results, view.batches)
         self._published = stage, view.batches
         return gap
 
     def _returns(self, trainer: Trainer, view: View, rollout: Rollout, mode: Rollout) -> dict[str, float]:
-        of_file = data_of(trainer).expert_return
-        expert: float = of_file if self.expert_return is None else self.expert_return
+        expert: float = data_of(trainer).expert_return if self.expert_return is None else self.expert_return
         if self.random_return is None:
             self.random_return = random_return(view, self.num_episodes)
         if self.random_return >= expert:

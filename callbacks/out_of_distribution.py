@@ -1,4 +1,4 @@
-"""What cost and density say of data that was not trained on."""
+"""Scores of data from another distribution."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_irl.callbacks.failing import spares_the_run
 from lightning_irl.callbacks.image_figures import histogram_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_scalars
 from lightning_irl.callbacks.quality import trained_on
-from lightning_irl.callbacks.report import Report
+from lightning_irl.callbacks.report import Report, why_no_density, why_no_validation
 from lightning_irl.errors import UserError
 from lightning_irl.limits import at_least
 from lightning_irl.metrics.distances import separation
@@ -32,16 +32,15 @@ SCORES = {ENERGY: "energy", SAMPLER: "sampler", RATIO: "ratio"}
 
 
 class LogOutOfDistribution(Report):
-    """Tells a second data module's test part from this one's by the cost, by -log q, and by their difference; for what
-    it is worth.
+    """Tells the test part of another data module from this one's by the cost, by -log q, and by their difference.
 
     ``ood/auroc_energy``, ``ood/auroc_sampler`` and ``ood/auroc_ratio``: the chance that a sample of the other data
     scores higher than a held-out demonstration, by c/T, by -log q and by c/T + log q (minus the discriminator's logit,
-    up to log Z). Reported without promise: models of high likelihood are known to prefer simpler images of other data
+    up to log Z). Nothing is promised: models of high likelihood are known to prefer simpler images of other data
     (Nalisnick et al. 2019, arXiv 1810.09136), and nothing in training asks for more. ``ood/energy_histogram`` shows the
     scores of training, held-out and other data and of draws.
 
-    At the end of ``fit`` and in ``test``. Silent where no data is given.
+    At the end of ``fit`` and in ``test``. Does nothing without ``data``.
 
     Args:
         data: what serves the other data, on the same support and of the same shape.
@@ -55,9 +54,11 @@ class LogOutOfDistribution(Report):
         at_least(1, "ood.", num_samples=num_samples)
         self.data, self.num_samples = data, num_samples
         self.results: dict[str, float] = {}
+        self._reported_at: int | None = None  # batches trained when fit was last reported on
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Compare the two events before anything is trained."""
+        self._reported_at = None
         if self.data is None or not isinstance(pl_module, View):
             return
         with torch.random.fork_rng(devices=[]):
@@ -67,13 +68,31 @@ class LogOutOfDistribution(Report):
 
     @rank_zero_only
     @spares_the_run
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.monitored(trainer, pl_module):
+            self._report(trainer, pl_module, "val")
+
+    @rank_zero_only
+    @spares_the_run
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._report(trainer, pl_module, "val")
+        if self._reported_at != getattr(pl_module, "batches", 0):  # else the last validation's is of these weights
+            self._report(trainer, pl_module, "val")
 
     @rank_zero_only
     @spares_the_run
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report(trainer, pl_module, "test")
+
+    def monitorable(self, trainer: Trainer, view: View) -> dict[str, str]:
+        """The chances by each score that the pair has."""
+        reason = why_no_validation(trainer) if self.data is not None else "ood.data is not given"
+        no_cost = "" if view.cost_steps else "model.cost_steps is 0, so the cost never learned"
+        no_density = why_no_density(view)
+        return {
+            "ood/auroc_energy": reason or no_cost,
+            "ood/auroc_sampler": reason or no_density,
+            "ood/auroc_ratio": reason or no_cost or no_density,
+        }
 
     def summary(self) -> list[RenderableType]:
         """The chances by each score, in a line."""
@@ -84,7 +103,7 @@ class LogOutOfDistribution(Report):
         if self.data is None or not isinstance(pl_module, View) or getattr(trainer, "fast_dev_run", False):
             return
         view = pl_module
-        self.results = {}  # not those of an earlier report, should this one fail
+        self.results, self._reported_at = {}, None  # not those of an earlier report, should this one fail
         with aside(view, seed=view.batches), torch.no_grad():
             training, _ = trained_on(trainer, view, self.num_samples)
             held_out = as_tensor(demonstrations_of(trainer, stage), "LogOutOfDistribution scores")
@@ -105,6 +124,7 @@ class LogOutOfDistribution(Report):
         }
         self.results = {key: value for key, value in found.items() if math.isfinite(value)}
         publish_scalars(trainer, self.results, view.batches)
+        self._reported_at = view.batches if stage == "val" else None
         publish_figure(trainer, histogram_figure(panels, view.batches), "ood/energy_histogram", view.batches)
 
     def _other(self, view: View) -> Tensor:

@@ -15,6 +15,12 @@ from rich.console import RenderableType
 from lightning_irl.callbacks.evaluation import ends_here, means
 from lightning_irl.callbacks.failing import spares_the_run, sparing_the_run
 from lightning_irl.callbacks.partition_figure import partition_figure
+from lightning_irl.callbacks.partition_keys import (
+    BY_IMPORTANCE,
+    DIVERGENCES,
+    estimate_scalars,
+    partition_keys,
+)
 from lightning_irl.callbacks.publish import (
     aside,
     demonstrations_of,
@@ -42,7 +48,7 @@ class LogPartition(Report):
 
     With log Z comes the model's negative log-likelihood, by the best estimate: the reliable one with the smallest
     error. Where the cost is no model (it does not learn, or its discriminator knows no density) the sampler's
-    likelihood is all there is. Silent where the sampler has no density. At the end of ``fit`` the figure
+    likelihood is all there is. Does nothing if the sampler has no density. At the end of ``fit`` the figure
     ``partition/history`` shows all estimates with their errors.
 
     Args:
@@ -58,7 +64,7 @@ class LogPartition(Report):
         repetitions: of all of them, from scratch; errors are then no less than what repeating shows.
 
     Raises:
-        ValueError: if a method is unknown, or a number is none that estimates can be made with.
+        ValueError: if a method is unknown, or a number is too small.
 
     Attributes:
         estimates: at the end, one for each method; none without a model.
@@ -89,9 +95,12 @@ class LogPartition(Report):
         self.estimates: list[PartitionEstimate] = []
         self.results: dict[str, float] = {}
         self._history: list[tuple[int, PartitionEstimate]] = []
+        self._found_at: tuple[str, int] | None = None  # the part and the batch of estimates and results
+        self._published_at: dict[str, int] = {}  # by key: the batch of its last value, in validations of fit
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Say which methods that were asked for would be left out."""
+        """Warn of methods that were asked for and do not apply."""
+        self._found_at, self._published_at = None, {}
         view = _dense(pl_module)
         if view is not None and view.has_model and stage in ("fit", "test"):
             for line in left_out(self.methods, view.event):
@@ -100,19 +109,36 @@ class LogPartition(Report):
     @spares_the_run
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         view = _dense(pl_module)
-        every = self.every(trainer.max_epochs)
-        due = every and (trainer.current_epoch + 1) % every == 0
-        if view is None or not view.has_model or not due or trainer.sanity_checking or trainer.state.fn != "fit":
+        if view is None or trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        if ends_here(trainer):
-            return  # estimated in full by on_train_end
-        with aside(view, seed=view.batches, together=True):
-            estimates = estimate_all(
-                view.energy, view.known_sampler, view.event, num_samples=self.num_samples, methods=["importance"]
-            )
-        self._history += [(view.batches, estimate) for estimate in estimates]
+        keys = self.monitored(trainer, view)
+        if keys - set(BY_IMPORTANCE):
+            self._report_monitored(trainer, view, keys)
+            return
+        every = self.every(trainer.max_epochs)
+        due = every and (trainer.current_epoch + 1) % every == 0 and not ends_here(trainer)  # the end has all estimates
+        if view.has_model and (due or keys):
+            with aside(view, seed=view.batches, together=True):
+                estimates = estimate_all(
+                    view.energy, view.known_sampler, view.event, num_samples=self.num_samples, methods=["importance"]
+                )
+            self._history += [(view.batches, estimate) for estimate in estimates]
+            self._publish(trainer, estimate_scalars(estimates), view.batches)
+
+    def _report_monitored(self, trainer: Trainer, view: View, keys: set[str]) -> None:
+        """Make what callbacks monitor as the end of ``fit`` makes it, without its files."""
+        if keys <= set(DIVERGENCES):
+            self._publish(trainer, self._divergences(trainer, view), view.batches)
+        elif self._find(trainer, view, "val"):
+            by_importance = [estimate for estimate in self.estimates if estimate.method == "importance"]
+            self._history += [(view.batches, estimate) for estimate in by_importance]
+            found = {key: value for key, value in self.results.items() if key != "val/nll_sampler"}  # the view logs it
+            self._publish(trainer, found, view.batches)
+
+    def _publish(self, trainer: Trainer, scalars: dict[str, float], batch: int) -> None:
+        self._published_at |= dict.fromkeys(scalars, batch)
         if trainer.is_global_zero:
-            publish_scalars(trainer, estimate_scalars(estimates), view.batches)
+            publish_scalars(trainer, scalars, batch)
 
     def every(self, max_epochs: int | None) -> int:
         """Epochs between two estimates in a run of so many; None or -1 if it has no end."""
@@ -126,31 +152,13 @@ class LogPartition(Report):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report(trainer, pl_module, "test")
 
-    @torch.inference_mode(False)  # annealed chains need gradients, which Lightning's test loop forbids
     def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         view = _dense(pl_module)
-        self.estimates, self.results = [], {}  # not those of an earlier report, should this one fail
         if view is None or getattr(trainer, "fast_dev_run", False):
             return
-        with aside(view, seed=view.batches, together=True):
-            found = means(trainer, view, stage)
-        if not math.isfinite(found.get("cost", math.nan)):
-            why = f"the mean cost of the {stage} part is {found['cost']}" if found else f"the {stage} part is empty"
-            rank_zero_warn(f"no likelihood and no log Z: {why}")
+        is_found = self._found_at == (stage, view.batches)  # by a validation, for a callback that monitors it
+        if not (is_found or self._find(trainer, view, stage)) or not trainer.is_global_zero:
             return
-        with aside(view, seed=view.batches, together=True):
-            if view.has_model:
-                demonstrations = demonstrations_of(trainer, stage) if view.scores_demonstrations else None
-                if demonstrations is not None:
-                    demonstrations = to(select(demonstrations, slice(self.num_samples)), view.device)
-                self.estimates = self.estimate(view, demonstrations)
-            self.results = estimate_scalars(self.estimates) | self._likelihoods(found, view, stage)
-        if not trainer.is_global_zero:
-            return
-        with sparing_the_run(trainer, "kl"), aside(view, seed=view.batches):
-            density = data_of(trainer).density
-            if view.has_model and space_of(view.event).figure == "plane" and density is not None:
-                self.results |= kl_on_grid(view, density)
         known = self._logged(trainer, view, stage)
         publish_scalars(trainer, {key: self.results[key] for key in self.results if key not in known}, view.batches)
         if stage == "val" and self.estimates:
@@ -159,6 +167,40 @@ class LogPartition(Report):
                 publish_figure(trainer, figure, "partition/history", view.batches)
         report = {"stage": stage, "estimates": [plain(e) for e in self.estimates], "results": self.results}
         publish_report(trainer, report, f"partition_{stage}")
+
+    @torch.inference_mode(False)  # annealed chains need gradients, which Lightning's evaluation loops forbid
+    def _find(self, trainer: Trainer, view: View, stage: str) -> bool:
+        """Set ``estimates`` and ``results``, of the weights as they are; whether there is anything to report."""
+        self.estimates, self.results, self._found_at = [], {}, None  # not those of an earlier report, should this fail
+        with aside(view, seed=view.batches, together=True):
+            found = means(trainer, view, stage)
+        if not math.isfinite(found.get("cost", math.nan)):
+            why = f"the mean cost of the {stage} part is {found['cost']}" if found else f"the {stage} part is empty"
+            rank_zero_warn(f"no likelihood and no log Z: {why}")
+            return False
+        with aside(view, seed=view.batches, together=True):
+            if view.has_model:
+                demonstrations = demonstrations_of(trainer, stage) if view.scores_demonstrations else None
+                if demonstrations is not None:
+                    demonstrations = to(select(demonstrations, slice(self.num_samples)), view.device)
+                self.estimates = self.estimate(view, demonstrations)
+            self.results = estimate_scalars(self.estimates) | self._likelihoods(found, view, stage)
+        self.results |= self._divergences(trainer, view)
+        self._found_at = stage, view.batches
+        return True
+
+    def _divergences(self, trainer: Trainer, view: View) -> dict[str, float]:
+        """From the true density of points in the plane, in the first process; empty where it is not known."""
+        density, is_plane = data_of(trainer).density, space_of(view.event).figure == "plane"
+        if not (trainer.is_global_zero and view.has_model and is_plane and density is not None):
+            return {}
+        with sparing_the_run(trainer, "kl"), aside(view, seed=view.batches):
+            return kl_on_grid(view, density)
+        return {}
+
+    def monitorable(self, trainer: Trainer, view: View) -> dict[str, str]:
+        """Estimates of log Z, the model's likelihood, and divergences from a true density."""
+        return partition_keys(self.methods, trainer, view)
 
     def summary(self) -> list[RenderableType]:
         """Estimates of log Z, and likelihoods by the best of them."""
@@ -172,8 +214,8 @@ class LogPartition(Report):
     def _logged(self, trainer: Trainer, view: View, stage: str) -> set[str]:
         """Keys that were logged of these weights already: with the last validation, or with the test."""
         known = {f"{stage}/nll_sampler"} if view.evaluated_at.get(stage) == view.batches else set()
-        latest = [estimate for batches, estimate in self._history if batches == view.batches and stage == "val"]
-        return (known & set(trainer.callback_metrics)) | set(estimate_scalars(latest))
+        latest = {key for key, at in self._published_at.items() if at == view.batches and stage == "val"}
+        return (known & set(trainer.callback_metrics)) | latest
 
     def estimate(self, view: View, demonstrations: Samples | None) -> list[PartitionEstimate]:
         """Every estimate that applies to a view, given N demonstrations for those that use them."""
@@ -226,21 +268,6 @@ def best_estimate(estimates: Sequence[PartitionEstimate]) -> PartitionEstimate |
     """The reliable estimate that certifies with the smallest error; None if there is none."""
     trusted = [estimate for estimate in estimates if estimate.certifies and estimate.reliable]
     return min(trusted, key=lambda estimate: estimate.stderr, default=None)
-
-
-def estimate_scalars(estimates: Sequence[PartitionEstimate]) -> dict[str, float]:
-    """Logged keys of estimates: ``partition/log_z_<method>`` and so on; what is not a number is left out."""
-    scalars: dict[str, float] = {}
-    for estimate in estimates:
-        method = estimate.method
-        scalars |= {f"partition/log_z_{method}": estimate.log_z, f"partition/stderr_{method}": estimate.stderr}
-        scalars[f"partition/reliable_{method}"] = float(estimate.reliable)
-        if method == "importance":
-            scalars |= {
-                "partition/ess": estimate.ess / estimate.num_samples,
-                "partition/k_hat": estimate.k_hat,
-            }
-    return {key: value for key, value in scalars.items() if math.isfinite(value)}
 
 
 def kl_on_grid(view: View, density: object, points: int = 400) -> dict[str, float]:

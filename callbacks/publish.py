@@ -1,4 +1,4 @@
-"""Where figures and numbers go: always a file in the run's folder, and whatever loggers run."""
+"""Publishes figures, tables and numbers: in the run's folder, in every logger, and for callbacks to monitor."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from lightning_irl.callbacks.failing import sparing_the_run
 from lightning_irl.files import run_folder, whole
 from lightning_irl.processes import alone, failing_together, separate_streams
 from lightning_irl.spaces.samples import Samples, join
+from lightning_irl.views import monitors
 from lightning_irl.views.contracts import batches, loader_of
 from lightning_irl.views.modules import evaluating
 
 
 @contextmanager
 def aside(module: LightningModule, seed: int, together: bool = False) -> Iterator[None]:
-    """Look at a module in eval mode and with random numbers of one's own; what is trained does not notice.
+    """Evaluate a module in eval mode with separate random numbers, so that training goes on as if it had not been.
 
     Args:
-        module: what is looked at.
+        module: what is evaluated.
         seed: of the random numbers.
-        together: whether all processes look, each with its own random numbers, and all leave where one fails; else one
-            may, and waits for none.
+        together: whether every process does this, each with its own random numbers; if one fails, all leave. Otherwise
+            a single process may do it, without waiting for the others.
     """
     with evaluating(module), torch.random.fork_rng(devices=[module.device] if module.device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -46,14 +47,14 @@ def aside(module: LightningModule, seed: int, together: bool = False) -> Iterato
 
 
 def epochs_between(given: int | None, max_epochs: int | None, times: int) -> int:
-    """Epochs between two looks: as given, or else so many that there are at most ``times`` in the run; 1 where its end
-    is not known.
+    """Epochs between two reports: ``given``, or as many as leave at most ``times`` reports in the run; 1 if it is not
+    known when the run ends.
     """
     return math.ceil(max(max_epochs or 1, 1) / times) if given is None else given
 
 
 def demonstrations_of(trainer: Trainer, stage: str) -> Samples:
-    """All demonstrations of a part, ``val`` or ``test``, as served, whatever each process sees of it.
+    """All demonstrations of the ``val`` or ``test`` part as they are served, in every process.
 
     Raises:
         ValueError: if the data has no such part.
@@ -68,12 +69,11 @@ def demonstrations_of(trainer: Trainer, stage: str) -> Samples:
     return join([batch.samples for batch in batches(view, data, loader)])
 
 
-def _show(trainer: Trainer, method: str, key: str, *args: Any, **options: Any) -> None:
-    """Call a method of every logger that has it; one that fails costs what it was to show."""
-    for logger in trainer.loggers:
-        if hasattr(logger, method):
-            with sparing_the_run(trainer, f"{key} in {type(logger).__name__}"):
-                getattr(logger, method)(key, *args, **options)
+@contextmanager
+def _showing(trainer: Trainer, key: str, logger: Logger) -> Iterator[None]:
+    """Show something in a logger; one that fails loses that alone."""
+    with sparing_the_run(trainer, f"{key} in {type(logger).__name__}"):
+        yield
 
 
 def publish_report(trainer: Trainer, report: dict[str, Any], name: str) -> Path:
@@ -81,7 +81,7 @@ def publish_report(trainer: Trainer, report: dict[str, Any], name: str) -> Path:
 
     Args:
         trainer: the trainer of the run.
-        report: what JSON knows.
+        report: plain data that JSON can hold.
         name: such as ``partition_val``.
 
     Returns:
@@ -109,10 +109,11 @@ def publish_figure(trainer: Trainer, figure: Figure, key: str, batch: int) -> Pa
     with whole(path) as file:
         FigureCanvasAgg(figure).print_png(str(file))
     for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            with sparing_the_run(trainer, f"{key} in {type(logger).__name__}"):
+        with _showing(trainer, key, logger):
+            if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(key, matplotlib.image.imread(path), batch, dataformats="HWC")
-    _show(trainer, "log_image", key, [str(path)], step=batch)
+            elif hasattr(logger, "log_image"):
+                logger.log_image(key, [str(path)], step=batch)
     return path
 
 
@@ -133,7 +134,10 @@ def publish_video(trainer: Trainer, frames: Sequence[Image.Image], per_second: i
     first, *others = frames
     with whole(path) as file:
         first.save(file, format="GIF", save_all=True, append_images=others, duration=1000 / per_second, loop=0)
-    _show(trainer, "log_video", key, [str(path)], step=batch)
+    for logger in trainer.loggers:
+        if hasattr(logger, "log_video"):
+            with _showing(trainer, key, logger):
+                logger.log_video(key, [str(path)], step=batch)
     return path
 
 
@@ -155,13 +159,19 @@ def publish_table(
     path = run_folder(trainer) / "tables" / key / f"{batch:07d}.csv"
     with whole(path) as aside, aside.open("w", newline="") as file:
         csv.writer(file).writerows([columns, *rows])
-    _show(trainer, "log_table", key, columns=list(columns), data=[list(row) for row in rows], step=batch)
+    for logger in trainer.loggers:
+        if hasattr(logger, "log_table"):
+            with _showing(trainer, key, logger):
+                logger.log_table(key, columns=list(columns), data=[list(row) for row in rows], step=batch)
     return path
 
 
 def publish_scalars(trainer: Trainer, scalars: dict[str, Any], batch: int) -> None:
-    """Log scalars at a batch to every logger, from the first process, whatever part of the run it is."""
+    """Log scalars at a batch to every logger, in any part of a run, and let callbacks monitor them; in the first
+    process.
+    """
     values = {key: float(value) for key, value in scalars.items()}
+    monitors.publish(trainer, values, batch)
     for logger in trainer.loggers:
-        with sparing_the_run(trainer, f"numbers of a report in {type(logger).__name__}"):
+        with _showing(trainer, "numbers of a report", logger):
             logger.log_metrics(values, step=batch)

@@ -1,4 +1,4 @@
-"""Whether draws are good images, in numbers that need no log Z."""
+"""Quality of drawn images, by measures that need no log Z."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lightning_irl.callbacks.failing import spares_the_run, sparing_the_run
 from lightning_irl.callbacks.figures import MOVES, check_drawing, draw_model
 from lightning_irl.callbacks.image_figures import interpolation_figure, neighbour_figure
 from lightning_irl.callbacks.publish import aside, demonstrations_of, publish_figure, publish_report, publish_scalars
-from lightning_irl.callbacks.report import Report
+from lightning_irl.callbacks.report import Report, why_no_model, why_no_validation
 from lightning_irl.callbacks.tables import quality_table
 from lightning_irl.errors import UserError
 from lightning_irl.files import run_folder
@@ -38,6 +38,16 @@ from lightning_irl.views import View
 from lightning_irl.views.contracts import batches, loader_of
 
 TRAIN = "train"
+OF_CLASSES = "quality/accuracy", "quality/least_class_share/*", "quality/confidence_ratio/*"
+OF_CHAINS = "quality/ess", "quality/acceptance"
+OF_IMAGES = (
+    "quality/frechet_*/*",
+    "quality/kernel_*/*",
+    "quality/mmd/*",
+    "quality/mmd_stderr/*",
+    "quality/nearest_median/*",
+    "quality/nearest_of_training",
+)
 COLUMNS, PATHS, STEPS = 12, 5, 11  # of the figures
 
 
@@ -51,7 +61,7 @@ class LogQuality(Report):
     (``quality/acceptance``): where ``quality/ess`` is small many of them started at the same image.
 
     Off by default, with ``num_samples`` 0, since it trains a network of its own (seconds on digits, minutes on larger
-    data). Silent where samples are not images of three dimensions.
+    data). Does nothing if samples are not images of three dimensions.
 
     Args:
         num_samples: draws of each source; 0 for no report.
@@ -92,6 +102,7 @@ class LogQuality(Report):
         self.network: FeatureNetwork | InceptionFeatures | None = None
         self.results: dict[str, float] = {}
         self._judges: dict[str, ImageJudge] = {}
+        self._reported_at: int | None = None  # batches trained when fit was last reported on
 
     @property
     def network_name(self) -> str:
@@ -100,6 +111,7 @@ class LogQuality(Report):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the network before anything is trained."""
+        self._reported_at = None
         if not self._applies(trainer, pl_module) or self.features == TRAIN:
             return
         try:
@@ -113,18 +125,32 @@ class LogQuality(Report):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch + 1
         due = self.every_n_epochs and epoch % self.every_n_epochs == 0 and epoch != trainer.max_epochs
-        if due and not trainer.sanity_checking and trainer.state.fn == "fit":
+        in_fit = not trainer.sanity_checking and trainer.state.fn == "fit"
+        if in_fit and (due or self.monitored(trainer, pl_module)):
             self._report(trainer, pl_module, "val")
 
     @rank_zero_only
     @spares_the_run
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._report(trainer, pl_module, "val")
+        if self._reported_at != getattr(pl_module, "batches", 0):  # else the last validation's is of these weights
+            self._report(trainer, pl_module, "val")
 
     @rank_zero_only
     @spares_the_run
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._report(trainer, pl_module, "test")
+
+    def monitorable(self, trainer: Trainer, view: View) -> dict[str, str]:
+        """All keys; those with a network's name by patterns."""
+        reason = "" if self.num_samples else "quality.num_samples is 0"
+        if not reason and not self._applies(trainer, view):
+            reason = "samples are no images of channels, rows and columns"
+        reason = reason or why_no_validation(trainer)
+        no_classes = "" if classes_of(trainer.datamodule, "train") is not None else "images have no classes"  # type: ignore[attr-defined]
+        no_model = why_no_model(view)
+        found = dict.fromkeys(OF_CLASSES, reason or no_classes) | dict.fromkeys(OF_CHAINS, reason or no_model)
+        found["quality/*/model*"] = reason or no_model
+        return found | dict.fromkeys(OF_IMAGES, reason)
 
     def _applies(self, trainer: Trainer, pl_module: LightningModule) -> bool:
         return (
@@ -138,9 +164,10 @@ class LogQuality(Report):
     def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if not (isinstance(pl_module, View) and self._applies(trainer, pl_module)):
             return
-        self.results = {}  # not those of an earlier report, should this one fail
+        self.results, self._reported_at = {}, None  # not those of an earlier report, should this one fail
         with aside(pl_module, seed=pl_module.batches), torch.no_grad():
             self.look(trainer, pl_module, stage)
+        self._reported_at = pl_module.batches if stage == "val" else None
 
     def look(self, trainer: Trainer, view: View, stage: str, samples: dict[str, Tensor] | None = None) -> None:
         """Judge draws, log what is found, and show it.

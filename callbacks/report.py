@@ -1,18 +1,42 @@
-"""What a callback that reports on a run gives to its summary."""
+"""The base of callbacks that report on a run: what the summary prints of them, and what other callbacks monitor."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import RenderableType
+
+from lightning_irl.views import View, monitors
+
+
+def why_no_validation(trainer: Trainer) -> str:
+    """Why a run has nothing that is made with validation; empty where it validates."""
+    return "" if trainer.limit_val_batches else "it is made with validation, and trainer.limit_val_batches is 0"  # type: ignore[attr-defined]
+
+
+def why_no_density(view: View) -> str:
+    """Why nothing is known that takes log q; empty where the sampler has it."""
+    return "" if view.sampler.has_density else f"sampler {type(view.sampler).__name__} has no density"
+
+
+def why_no_model(view: View) -> str:
+    """Why exp(-c/T)/Z is no model in this view; empty where it is."""
+    if view.has_model or not view.sampler.has_density:
+        return why_no_density(view)
+    if view.cost_steps or view.sampler_steps:
+        return "the loss of the cost has no model"
+    return "cost_steps and sampler_steps are 0, so there is no model"
 
 
 class Report(Callback):
-    """A callback whose findings :class:`~lightning_irl.callbacks.Summary` prints at the end of ``fit`` and of ``test``.
+    """A callback that looks at a view and reports what it finds.
 
-    Every hook of Lightning's callbacks can be used. In the order of the trainer's callbacks, a report prints what its
-    :meth:`summary` returns.
+    It has every hook of Lightning's callbacks. At the end of ``fit`` and of ``test``
+    :class:`~lightning_irl.callbacks.Summary` prints what :meth:`summary` returns. Numbers that it publishes
+    (:func:`~lightning_irl.callbacks.publish.publish_scalars`) go to every logger, and can be monitored by
+    ``EarlyStopping`` and ``ModelCheckpoint``, which look after all reports. Where a number costs time, name its key in
+    :meth:`monitorable`, and make it after a validation where :meth:`monitored` has it.
 
     Example:
         >>> class CountDraws(Report):
@@ -26,3 +50,20 @@ class Report(Callback):
     def summary(self) -> Sequence[RenderableType]:
         """What to print, in order: text (rich's markup is understood) or rich's tables; nothing by default."""
         return ()
+
+    def monitorable(self, trainer: Trainer, view: View) -> Mapping[str, str]:
+        """Keys that this report makes at every validation of ``fit`` where a callback monitors them.
+
+        Args:
+            trainer: of the run; its data module is set up.
+            view: what is reported on.
+
+        Returns:
+            By key, or by a pattern such as ``quality/*`` (the first that matches counts): why this run does not have
+            it; empty where it does.
+        """
+        return {}
+
+    def monitored(self, trainer: Trainer, pl_module: LightningModule) -> set[str]:
+        """Those keys that a callback monitors, for :meth:`on_validation_epoch_end`; none outside of ``fit``."""
+        return monitors.monitored_of(trainer, self) if isinstance(pl_module, View) else set()

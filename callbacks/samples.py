@@ -1,4 +1,4 @@
-"""Samples over time."""
+"""Figures and tables of samples during training."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ TABLE_ROWS = 64
 
 
 class LogSamples(Report):
-    """Draws what the pair has learned: in the middle of ``fit``, at its end, and in ``test``.
+    """Shows samples of the pair in the middle of ``fit``, at its end, and in ``test``.
 
     Images become ``samples/grid`` (demonstrations, sampler, model) and ``samples/chain`` (chains from the sampler to
     the model); points in the plane ``samples/plane`` (demonstrations, draws, density of the model, discriminator);
     trajectories ``samples/rollouts`` (demonstrations, episodes of the policy, learned and true reward, and at the end
-    frames of one). Silent for other events. ``samples/table`` has draws with their cost, log q and logit.
+    frames of one). No figure for other events. ``samples/table`` has draws with their cost, log q and logit.
 
     Args:
         every_n_epochs: epochs between two figures; by default half of the run, or one where its end is not known. 0 for

@@ -1,4 +1,4 @@
-"""What is said when a run is told to go by SIGTERM, and how its processes hear of it."""
+"""What happens at SIGTERM: what is said, and how every process of a run is told."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ INCHES, DOTS = 1.5, 80  # of a scene's side, and in an inch
 class LogVideo(Report):
     """Episodes of the policy side by side as ``samples/video``, a GIF, at the end of ``fit`` and in ``test``.
 
-    Silent where the sampler is no policy or its environment draws no scenes
+    Does nothing if the sampler is no policy or its environment draws no scenes
     (:meth:`~lightning_irl.environments.Environment.sketch`).
 
     Args:

@@ -33,7 +33,7 @@ RUN_FILE = "wandb-run.txt"  # in a run's folder, beside its checkpoints: the id 
 
 
 class WandbLogger(loggers.WandbLogger):
-    """Lightning's W&B logger that goes offline by itself and says so, with pages that need no arranging.
+    """Lightning's W&B logger that goes offline by itself and says so, with the axes of its charts set.
 
     Online when ``WANDB_MODE`` says so or an API key is known; offline otherwise: nothing leaves the machine until
     ``wandb sync`` is called on the folder that is printed. The x-axis of every key is ``batch``, the batches trained so

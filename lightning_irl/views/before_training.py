@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pytorch_lightning.utilities import rank_zero_warn
 
 from lightning_irl.regularisers import Regulariser
-from lightning_irl.views import averages, checkpoints, options, trainer_limits
+from lightning_irl.views import averages, checkpoints, monitors, options, trainer_limits
 from lightning_irl.views.contracts import check_data, data_of
 from lightning_irl.views.devices import check_device
 from lightning_irl.views.environment import compare_with_environment
@@ -78,6 +78,7 @@ def prepare(view: View, stage: str) -> None:
         trainer_limits.check_trainer(trainer, steps_of_round(view), steps, view.warm_start // view.accumulate)
         trainer_limits.count_batches(trainer, num_optimizers(view))
         averages.put_in_place(trainer)
+        monitors.prepare(trainer)
         name_learning_rates(trainer, lambda: view.descent.names)
         for line in options.of_view(view, {**view.hparams, **view.described}):
             rank_zero_warn(line)

@@ -13,6 +13,8 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info
 
+from lightning_irl.views import monitors
+
 if TYPE_CHECKING:
     from lightning_irl.views.loop import Loop
 
@@ -64,6 +66,7 @@ def _after_batch(callback: ModelCheckpoint, trainer: Trainer, view: Loop, *_: An
             callback._last_time_checked = now
     if not is_due or callback._should_skip_saving_checkpoint(trainer):
         return
+    monitors.share(trainer)
     candidates = callback._monitor_candidates(trainer)
     is_last = trainer.fit_loop.epoch_loop._num_ready_batches_reached()
     if callback.monitor is not None and (callback.monitor not in candidates or (is_last and _validates(trainer))):

@@ -1,65 +1,231 @@
-"""What callbacks such as EarlyStopping and ModelCheckpoint can monitor, and what only reports and loggers know."""
+"""What callbacks such as EarlyStopping and ModelCheckpoint can monitor: keys that the view logs, and those of reports.
+
+They look into ``trainer.callback_metrics``, each process into its own. Reports put their values there in the first
+process (:func:`publish`), and :func:`settle` gives them to the others before callbacks look. A report makes a key that
+is monitored at every validation. Where it cannot (it failed, or no estimate of log Z is reliable) the key is NaN, and
+unknown: EarlyStopping waits for the next value, and ModelCheckpoint takes every value for better.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
 
+import torch
 from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
+from pytorch_lightning.utilities import rank_zero_warn
 
+from lightning_irl import processes
 from lightning_irl.errors import UserError, did_you_mean
+from lightning_irl.spaces.space import TrajectorySpace, space_of
 
 WITH_VALIDATION = ("val/cost", "val/nll_sampler", "val/log_det")
-IN_TRAINING = (
-    "loss/cost",
-    "loss/sampler",
-    "gradient/cost_norm",
-    "gradient/sampler_norm",
-    "partition/log_z_training",
-    "environment_steps",
-)
-# Keys that reports publish, and when: they go to files and loggers, and no callback sees them.
-AT_THE_END = "by the report at the end of fit"
-PUBLISHED = {
-    "val/nll_model": AT_THE_END,
-    "val/nll_stderr": AT_THE_END,
-    "val/bits_per_dim_*": AT_THE_END,
-    "test/*": "in test alone",
-    "kl/*": AT_THE_END,
-    "quality/*": AT_THE_END,
-    "ood/*": AT_THE_END,
-    "partition/*_training": "",  # the view's own
-    "partition/*": "by the reports after validation and at the end of fit",
-    "imitation/*": "by the report every imitation.every_n_batches batches",
-    "equivalence/*": "by the report every equivalence.every_n_batches batches",
+# Keys of reports that this run may lack, and the callback that makes each.
+REPORTS = {
+    "val/nll_model": "LogPartition",
+    "val/nll_stderr": "LogPartition",
+    "val/bits_per_dim_*": "LogPartition",
+    "kl/*": "LogPartition",
+    "partition/*": "LogPartition",
+    "imitation/*": "LogImitation",
+    "equivalence/*": "LogEquivalence",
+    "quality/*": "LogQuality",
+    "ood/*": "LogOutOfDistribution",
 }
 
 
-def check_monitors(trainer: Trainer) -> None:
-    """Refuse before training to monitor what reports publish.
+@dataclass
+class Published:
+    """What reports of a run have published so far."""
+
+    made: dict[str, int] = field(default_factory=dict)  # by key: batches trained when it was last made
+    unknown: set[str] = field(default_factory=set)  # keys that are monitored and have no value
+    said: set[str] = field(default_factory=set)  # keys that a warning named
+
+
+_PUBLISHED: WeakKeyDictionary[Trainer, Published] = WeakKeyDictionary()
+
+
+def publish(trainer: Trainer, values: Mapping[str, float], batch: int) -> None:
+    """Put values where callbacks look, as Lightning's ``log`` does; of this process.
+
+    Args:
+        trainer: of the run.
+        values: by key.
+        batch: batches trained so far.
+    """
+    record = _PUBLISHED.setdefault(trainer, Published())
+    # not by the property, which waits for the other processes: it reduces the metrics of a validation
+    metrics = trainer._logger_connector._callback_metrics
+    metrics.update({key: torch.tensor(float(value)) for key, value in values.items()})
+    record.made |= dict.fromkeys(values, batch)
+    record.unknown -= set(values)
+
+
+def monitored(trainer: Trainer) -> dict[str, str]:
+    """Keys that callbacks look at, by ``monitor`` or in the ``filename`` of a checkpoint, and the callback's name."""
+    found: dict[str, str] = {}
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        name, key = type(callback).__name__, getattr(callback, "monitor", None)
+        template = getattr(callback, "filename", None) if isinstance(callback, Checkpoint) else None
+        keys = re.findall(r"\{([^:}]+)", template) if isinstance(template, str) else []
+        found |= {one: name for one in [key, *keys] if isinstance(one, str)}
+    return found
+
+
+def monitored_of(trainer: Trainer, report: Any) -> set[str]:
+    """Keys of one report that are to be made at this validation, since callbacks look at them; none outside of fit."""
+    if trainer.sanity_checking or trainer.state.fn != "fit" or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        return set()
+    offered = report.monitorable(trainer, trainer.lightning_module)
+    return {key for key in monitored(trainer) if _why_not(key, offered) == ""}
+
+
+def _why_not(key: str, offered: Mapping[str, str]) -> str | None:
+    """Why a key is not among what is offered by pattern; empty where it is, None where nothing is said of it."""
+    return next((reason for pattern, reason in offered.items() if fnmatch(key, pattern)), None)
+
+
+def of_view(view: Any) -> dict[str, str]:
+    """What a view logs, by key: why this one does not; empty where it does."""
+    needs_density = "" if view.scores_demonstrations else "the sampler has no density of demonstrations"
+    found = {"val/cost": "", "val/log_det": "", "val/nll_sampler": needs_density}
+    for name, number, option in (
+        ("cost", view.cost_steps, "cost_steps"),
+        ("sampler", view.sampler_steps, "sampler_steps"),
+        ("warm_start", view.warm_start, "warm_start"),
+    ):
+        reason = "" if number else f"model.{option} is 0"
+        found |= {f"loss/{name}": reason, f"gradient/{name}_norm": reason}
+    found |= {f"loss/{regulariser.name}": "" for regulariser in view.regularisers}
+    own = f"partition/log_z_{view.pair.level_name}training"
+    found |= {own: "", "partition/log_z_*training": f"this view's own is {own}"}
+    is_trajectory = isinstance(space_of(view.event), TrajectorySpace)
+    return found | {"environment_steps": "" if is_trajectory else "samples are no trajectories"}
+
+
+def of_reports(trainer: Trainer) -> Iterator[dict[str, str]]:
+    """What each report of a run offers, by pattern: why it does not in this run; empty where it does."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if hasattr(callback, "monitorable"):
+            yield dict(callback.monitorable(trainer, trainer.lightning_module))
+
+
+def prepare(trainer: Trainer) -> None:
+    """Refuse to monitor what this run cannot have; let callbacks that monitor come after all reports and wait for what
+    is unknown.
 
     Raises:
-        UserError: naming the key, when it is logged, and what can be monitored.
+        UserError: naming the key, why it cannot be monitored, and what can.
     """
+    _PUBLISHED.pop(trainer, None)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         key = getattr(callback, "monitor", None)
-        when = next((when for pattern, when in PUBLISHED.items() if fnmatch(str(key), pattern)), "")
-        if when:
+        if isinstance(key, str) and (reason := _refusal(trainer, key)):
             raise UserError(
-                f"{type(callback).__name__} monitors {key}, which is logged {when} and cannot be monitored; what can: "
-                "with validation "
-                f"{', '.join(WITH_VALIDATION)}; every trainer.log_every_n_steps batches {', '.join(IN_TRAINING)}"
+                f"{type(callback).__name__} monitors {key}, which this run does not have: {reason}; what can: with "
+                f"validation {', '.join(WITH_VALIDATION)}; {', '.join(_possible(trainer))}"
             )
+        if isinstance(callback, EarlyStopping):
+            callback._run_early_stopping_check = partial(_check_known, callback)  # type: ignore[method-assign]
+    trainer.callbacks.sort(key=_place)  # type: ignore[attr-defined]
+
+
+def _place(callback: Any) -> int:
+    """Reports first, then what monitors them, then checkpoints, which keep the state of all."""
+    return 2 if isinstance(callback, Checkpoint) else int(isinstance(getattr(callback, "monitor", None), str))
+
+
+def _refusal(trainer: Trainer, key: str) -> str:
+    """Why a run cannot have a key; empty where it can, or where nobody here knows the key."""
+    if key.startswith("test/"):
+        return "it is made in test alone"
+    found = [_why_not(key, offered) for offered in (of_view(trainer.lightning_module), *of_reports(trainer))]
+    if "" in found:
+        return ""
+    maker = next((name for pattern, name in REPORTS.items() if fnmatch(key, pattern)), None)
+    if maker and not any(type(one).__name__ == maker for one in trainer.callbacks):  # type: ignore[attr-defined]
+        return f"callback {maker} makes it, which the trainer does not have"
+    return next((reason for reason in found if reason), "")
+
+
+def _possible(trainer: Trainer) -> list[str]:
+    """What a run's view and reports have beside :data:`WITH_VALIDATION`."""
+    every = (of_view(trainer.lightning_module), *of_reports(trainer))
+    keys = [key for offered in every for key, reason in offered.items() if not reason]
+    return [key for key in dict.fromkeys(keys) if key not in WITH_VALIDATION]
+
+
+def _check_known(callback: EarlyStopping, trainer: Trainer) -> None:
+    """EarlyStopping's check, but of what is unknown: that is neither better nor worse."""
+    record = _PUBLISHED.get(trainer)
+    if record is None or callback.monitor not in record.unknown:
+        type(callback)._run_early_stopping_check(callback, trainer)
+
+
+def settle(trainer: Trainer, after_validation: bool) -> None:
+    """Let every process have what callbacks are about to look at; what was not made is unknown.
+
+    Args:
+        trainer: of the run; every process must call this.
+        after_validation: whether reports have just had to make what is monitored.
+    """
+    keys, view = monitored(trainer), trainer.lightning_module
+    batch: int = getattr(view, "batches", 0)
+    if not keys:
+        return
+    record = _PUBLISHED.setdefault(trainer, Published())
+    metrics, of_training = trainer.callback_metrics, of_view(view)
+    offers = list(of_reports(trainer))
+    for key in keys:
+        if any(_why_not(key, offered) == "" for offered in offers):
+            is_missing = key not in record.made or (after_validation and record.made[key] != batch)
+        else:
+            is_missing = key not in metrics and of_training.get(key) == "" and key not in WITH_VALIDATION
+        if is_missing:
+            metrics[key] = torch.tensor(torch.nan)
+            record.unknown.add(key)
+        elif key in record.unknown and not bool(metrics[key].isnan()):  # the view has logged it since
+            record.unknown.remove(key)
+    share(trainer)
+    for key in sorted(record.unknown - record.said):
+        record.said.add(key)
+        is_named = key in of_training or any(key in offered for offered in offers)
+        hint = "" if is_named else did_you_mean(key, record.made, f"made so far: {', '.join(record.made)}")
+        rank_zero_warn(
+            f"{keys.get(key, 'a callback')} monitors {key}, which has no value at batch {batch}: EarlyStopping waits "
+            f"for one, and ModelCheckpoint takes every value for better{hint and '; ' + hint}"
+        )
+
+
+def share(trainer: Trainer) -> None:
+    """Give every process what reports of the first one have published of what callbacks look at."""
+    keys = monitored(trainer)
+    if not keys or processes.num_processes() == 1:
+        return
+    record, metrics = _PUBLISHED.setdefault(trainer, Published()), trainer.callback_metrics
+    own = {key: float(metrics[key]) for key in keys if key in record.made or key in record.unknown}
+    theirs, unknown = trainer.strategy.broadcast((own, record.unknown))
+    metrics.update({key: torch.tensor(value) for key, value in theirs.items()})
+    record.unknown = set(unknown)
 
 
 def check_logged(trainer: Trainer, at_epoch_end: bool) -> None:
-    """Refuse at the end of an epoch or of a validation to stop by what was not logged.
+    """Let callbacks have what they monitor at the end of an epoch or of a validation; refuse to stop by what was not
+    logged.
 
     Raises:
         UserError: naming the key and what was logged.
     """
     if trainer.sanity_checking or trainer.state.fn != "fit" or trainer.fast_dev_run:  # type: ignore[attr-defined]
         return
+    settle(trainer, after_validation=not at_epoch_end)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if not isinstance(callback, EarlyStopping) or callback._check_on_train_epoch_end != at_epoch_end:
             continue

@@ -26,7 +26,6 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from lightning_irl.errors import UserError
 from lightning_irl.optim.schedules import NO_LENGTH, DecayToZero
 from lightning_irl.views.contracts import data_of
-from lightning_irl.views.monitors import check_monitors
 
 WITHIN_A_STEP = (
     "saves at an exception, which is within a step: a run cannot go on from there exactly, and of several processes "
@@ -108,7 +107,6 @@ def check_trainer(
             )
         if isinstance(callback, DeviceStatsMonitor) and importlib.util.find_spec("psutil") is None:
             raise UserError(f"callback {name} needs psutil, which is not installed: pip install psutil")
-    check_monitors(trainer)
     interval = trainer.val_check_interval
     by_batches = isinstance(interval, int) and trainer.check_val_every_n_epoch is not None
     if by_batches and steps_per_epoch is not None and interval > steps_per_epoch:
