@@ -187,7 +187,7 @@ class LogImitation(Report):
             rank_zero_warn(
                 f"no normalised return: actions at random return {self.random_return:.6g}, the demonstrations "
                 f"{expert:.6g}; "
-                "where that is not so, set imitation.random_return and imitation.expert_return"
+                "if either is wrong, set imitation.random_return and imitation.expert_return"
             )
         found = {}
         for name, episodes in (("", rollout), ("_mode", mode)):
