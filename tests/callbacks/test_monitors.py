@@ -164,6 +164,7 @@ def monitored(made):
     return stop, keep
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", documented())
 def test_every_documented_scalar_can_be_monitored(name):
     pattern = re.compile(re.sub("|".join(PLACEHOLDERS), lambda found: PLACEHOLDERS[found[0]], name))
@@ -222,6 +223,7 @@ def test_what_is_not_known_neither_stops_a_run_nor_is_the_best(monkeypatch):
     assert stop.best_score == keep.best_model_score == trainer.callback_metrics["val/nll_model"]
 
 
+@pytest.mark.long
 def test_monitoring_changes_neither_the_run_nor_its_reports(tmp_path):
     trainers = [
         fit(quick, callbacks, epochs=2, folder=tmp_path / name, enable_checkpointing=False)

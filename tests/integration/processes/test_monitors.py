@@ -4,6 +4,8 @@ import csv
 import subprocess
 import sys
 
+import pytest
+
 from lightning_irl.command.cli import main
 from lightning_irl.views.view import read_checkpoint
 
@@ -39,6 +41,7 @@ def read(folder):
     return values, read_checkpoint(str(path))["epoch"]
 
 
+@pytest.mark.long
 def test_the_best_is_kept_and_a_run_stops(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.yaml").write_text(CONFIG)
@@ -48,6 +51,7 @@ def test_the_best_is_kept_and_a_run_stops(tmp_path, monkeypatch):
     assert kept == min(range(len(values)), key=values.__getitem__)
 
 
+@pytest.mark.long
 def test_all_processes_stop_together(tmp_path, environment):
     (tmp_path / "config.yaml").write_text(CONFIG)
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
