@@ -104,16 +104,6 @@ class Hooks(Loop):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.resume.load(self, checkpoint)
 
-    def process_state(self) -> dict[str, Any]:
-        """What this process alone knows and a run that continues needs, as plain data: a checkpoint keeps every
-        process's.
-        """
-        return self.resume.process_state(self)
-
-    def restore_process(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`process_state` gave."""
-        self.resume.restore_process(state)
-
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The weights; after a fit in a process that Lightning started with the counters, for :meth:`load_state_dict`
         in the one that asked.

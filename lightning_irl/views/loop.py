@@ -186,6 +186,16 @@ class Loop(pl.LightningModule, abc.ABC):
         """What has not learned for :data:`CHECK_EVERY` batches or more, a line each: its gradient is exactly zero."""
         return self.health.standstills(self._batch)
 
+    def process_state(self) -> dict[str, Any]:
+        """What this process alone knows and a run that continues needs, as plain data: a checkpoint keeps every
+        process's.
+        """
+        return self.resume.process_state(self)
+
+    def restore_process(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`process_state` gave."""
+        self.resume.restore_process(state)
+
     def configure_optimizers(self) -> Any:
         sampler, cost = trainable(self.sampler) + trainable(self.learner), trainable(self.cost)
         made = {}

@@ -12,7 +12,7 @@ from lightning_irl import processes
 from lightning_irl.views import checkpoints, factories, launched
 
 if TYPE_CHECKING:
-    from lightning_irl.views.hooks import Hooks
+    from lightning_irl.views.loop import Loop
 
 
 class Resume:
@@ -27,7 +27,7 @@ class Resume:
         self._random_state: dict[str, Tensor] | None = None
         self._gradients: dict[str, Tensor] = {}
 
-    def save(self, loop: Hooks, checkpoint: dict[str, Any]) -> None:
+    def save(self, loop: Loop, checkpoint: dict[str, Any]) -> None:
         """Add to a checkpoint."""
         checkpoint["batches"] = loop.saved_at = loop.batches
         if loop.has_trainer:
@@ -36,7 +36,7 @@ class Resume:
         checkpoint["processes"] = processes.gather_objects(loop.process_state())
         checkpoint[factories.KEY] = loop.described
 
-    def load(self, loop: Hooks, checkpoint: dict[str, Any]) -> None:
+    def load(self, loop: Loop, checkpoint: dict[str, Any]) -> None:
         """Take from a checkpoint, before its weights are loaded."""
         loop.count(checkpoint.get("batches", 0))
         loop.saved_at = loop.batches
@@ -54,7 +54,7 @@ class Resume:
                 "rounds) start anew"
             )
 
-    def process_state(self, loop: Hooks) -> dict[str, Any]:
+    def process_state(self, loop: Loop) -> dict[str, Any]:
         """Where this process's random numbers are, and the gradients that no step has used yet."""
         state: dict[str, Any] = {"random": processes.random_state(loop.device)}
         if loop.is_accumulating:
@@ -66,7 +66,7 @@ class Resume:
         """Keep them for :meth:`begin`."""
         self._random_state, self._gradients = state["random"], state.get("gradients", {})
 
-    def begin(self, loop: Hooks) -> None:
+    def begin(self, loop: Loop) -> None:
         """Go on where the checkpoint was, after what Lightning does before the first batch, which draws too."""
         if self._random_state is not None:
             processes.set_random_state(self._random_state, loop.device)
@@ -75,18 +75,18 @@ class Resume:
             loop.get_parameter(name).grad = gradient.to(loop.device)
         self._gradients = {}
 
-    def end(self, loop: Hooks) -> None:
+    def end(self, loop: Loop) -> None:
         """Say at the end of a fit which weights no checkpoint has, and what goes back to the process that asked."""
         checkpoints.say_what_is_missing(loop.trainer, loop)
         self.hands_back = launched.is_launched(loop.trainer)
         if self.hands_back:
             launched.say_what_comes_back(loop.trainer)
 
-    def hand_back(self, loop: Hooks, weights: dict[str, Any]) -> dict[str, Any]:
+    def hand_back(self, loop: Loop, weights: dict[str, Any]) -> dict[str, Any]:
         """Weights, with the counters where Lightning takes them to the process that asked."""
         return {**weights, launched.COUNTERS: launched.counters(loop)} if self.hands_back else weights
 
-    def take_back(self, loop: Hooks, weights: Mapping[str, Any]) -> Mapping[str, Any]:
+    def take_back(self, loop: Loop, weights: Mapping[str, Any]) -> Mapping[str, Any]:
         """Weights without the counters of :meth:`hand_back`, which the view takes."""
         counted = weights.get(launched.COUNTERS)
         if counted is None:
