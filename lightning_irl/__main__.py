@@ -9,7 +9,7 @@ from lightning_irl.signals import EXIT_CODE, WATCH
 
 # OpenMP reads these when torch is loaded: GNU's, which torch has on Linux, counts turns of 20 nanoseconds, LLVM's and
 # Intel's milliseconds
-HOW_THREADS_WAIT = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}
+HOW_THREADS_WAIT = {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1"}
 
 
 def share_cores() -> None:

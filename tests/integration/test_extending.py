@@ -16,9 +16,11 @@ import torch
 from lightning_irl.command.cli import main
 from lightning_irl.costs import QuadraticCost
 from lightning_irl.learners import Reparameterised
+from lightning_irl.pair import Pair
 from lightning_irl.partition import Budget, Problem, importance, quadrature
 from lightning_irl.samplers import GaussianSampler
 from lightning_irl.spaces import make_event, make_trajectory_event
+from lightning_irl.views.losses import Given
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
 FILES = dict(re.findall(r"<!-- example: (\w+)\.py -->\n```python\n(.*?)```", PAGE, re.DOTALL))
@@ -157,3 +159,15 @@ def test_quasi_random_noise_estimates_the_known_log_z_better_than_noise():
     other = importance(cost, sampler, num_samples=8192)
     assert abs(found.log_z - cost.log_z()) < 4 * found.stderr
     assert 0 < found.stderr < other.stderr / 3
+
+
+def test_score_matching_is_least_at_the_moments_of_the_data():
+    points = 0.5 + 2 * torch.randn(512, 1)
+    for width, is_least in ((1.0, True), (1.3, False)):
+        scale = width * points.std(correction=0).item()
+        event = make_event("point", [1], location=[points.mean().item()], scale=[scale])
+        pair = Pair(QuadraticCost(event), GaussianSampler(event))
+        given = Given(points, *pair.draw(4), torch.tensor(math.nan))
+        loss = importlib.import_module("score_matching").SlicedScoreMatching(event)(pair, given).loss
+        slopes = torch.autograd.grad(loss, [pair.cost.mean, pair.cost.log_diagonal])
+        assert all(slope.abs() < 1e-5 for slope in slopes) is is_least
