@@ -47,6 +47,7 @@ from lightning_irl.regularisers import Regulariser
 from lightning_irl.samplers import Sampler
 from lightning_irl.views import CostLoss, Rounds, SamplerLoss, View
 from lightning_irl.views.before_training import steps_of_round
+from lightning_irl.views.checks import check_pair, check_strategy
 from lightning_irl.views.devices import chosen_accelerator, default_devices
 from lightning_irl.views.trainer_limits import check_trainer
 
@@ -242,7 +243,7 @@ class CLI(LightningCLI):
 
     def check_model(self) -> None:
         """Look at the pair, and at the checkpoint that it is to take."""
-        checks.check_pair(self.model)
+        check_pair(self.model)
         if path := self.fields.get("ckpt_path"):
             is_resumed = self.fields is not self.config and self.config.subcommand == "fit"
             checks.check_checkpoint(Path(path), self.model, is_resumed)
@@ -374,7 +375,7 @@ class TrainingCLI(CLI):
 
     def before_fit(self) -> None:
         """Refuse what cannot be trained."""
-        checks.check_strategy(self.trainer)
+        check_strategy(self.trainer)
         checks.check_optimizers(self.model)
         steps = getattr(self.datamodule, "steps_per_epoch", None)
         warm_start = self.model.warm_start // self.model.accumulate

@@ -8,7 +8,8 @@ from pytorch_lightning.utilities import rank_zero_warn
 
 from lightning_irl.regularisers import Regulariser
 from lightning_irl.views import averages, checkpoints, monitors, options, trainer_limits
-from lightning_irl.views.contracts import check_data, data_of
+from lightning_irl.views.checks import check_setup, num_optimizers
+from lightning_irl.views.contracts import data_of
 from lightning_irl.views.devices import check_device
 from lightning_irl.views.environment import compare_with_environment
 from lightning_irl.views.learning_rates import name_learning_rates
@@ -70,7 +71,7 @@ def prepare(view: View, stage: str) -> None:
     """
     trainer: Any = view.trainer
     check_device(trainer, view)
-    check_data(view, trainer.datamodule)
+    check_setup(view, trainer)
     compare_with_environment(view.sampler, trainer.datamodule, stage)
     view.states_alone = check_states_alone(view, trainer.datamodule)
     if stage == "fit":
@@ -88,8 +89,3 @@ def prepare(view: View, stage: str) -> None:
 def steps_of_round(view: View) -> tuple[int, int]:
     """Steps of the cost and of the sampler in a round, all of which Lightning's ``global_step`` counts."""
     return view.cost_steps, view.sampler_steps * view.learner.descents
-
-
-def num_optimizers(view: View) -> int:
-    """Optimizers that a view steps, each of which Lightning's ``global_step`` counts."""
-    return sum(bool(steps) for steps in (view.cost_steps, view.sampler_steps, view.warm_start))

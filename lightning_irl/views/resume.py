@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_irl import processes
 from lightning_irl.views import checkpoints, factories, launched
+from lightning_irl.views.checks import check_loaded
 
 if TYPE_CHECKING:
     from lightning_irl.views.loop import Loop
@@ -38,6 +39,7 @@ class Resume:
 
     def load(self, loop: Loop, checkpoint: dict[str, Any]) -> None:
         """Take from a checkpoint, before its weights are loaded."""
+        check_loaded(checkpoint, loop)
         loop.count(checkpoint.get("batches", 0))
         loop.saved_at = loop.batches
         if not loop.is_configured:

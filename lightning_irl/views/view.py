@@ -21,6 +21,7 @@ from lightning_irl.spaces.event import Event, validate_event, without_guesses
 from lightning_irl.spaces.samples import Samples, count
 from lightning_irl.spaces.space import space_of
 from lightning_irl.views import before_training, evaluation, origins
+from lightning_irl.views.checks import with_new_names
 from lightning_irl.views.evaluation import EVALUATED
 from lightning_irl.views.health import CHECK_EVERY
 from lightning_irl.views.hooks import Hooks
@@ -32,8 +33,6 @@ from lightning_irl.views.rounds import EachBatch, Rounds
 from lightning_irl.views.sampler_losses import ReverseKL
 
 __all__ = ["CHECK_EVERY", "EVALUATED", "View", "evaluating", "frozen", "read_checkpoint", "trainable"]
-
-OLD_NAMES = {"guided_cost.": "cost_objective.", "chains.": "cost_objective.chains."}  # of state in earlier checkpoints
 
 
 class View(Hooks):
@@ -327,8 +326,4 @@ class View(Hooks):
         self.cost_objective.restore(state, self.device)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        for old, new in OLD_NAMES.items():
-            state_dict = {
-                new + key.removeprefix(old) if key.startswith(old) else key: one for key, one in state_dict.items()
-            }
-        return super().load_state_dict(state_dict, *args, **kwargs)
+        return super().load_state_dict(with_new_names(state_dict), *args, **kwargs)

@@ -12,10 +12,10 @@ import torch
 import yaml
 from pytorch_lightning.strategies import FSDPStrategy
 
-from lightning_irl.command import checks
 from lightning_irl.command.cli import main
 from lightning_irl.command.config_files import check_config
 from lightning_irl.errors import UserError
+from lightning_irl.views.checks import check_strategy
 
 TINY = {
     "model": {
@@ -406,4 +406,4 @@ def test_a_loss_that_is_not_finite_stops_training_and_the_last_good_checkpoint_s
 def test_strategies_that_shard_parameters_are_refused_with_the_reason():
     trainer = SimpleNamespace(strategy=FSDPStrategy())
     with pytest.raises(UserError, match=r"FSDPStrategy shards parameters(.|\n)*trainer/ddp"):
-        checks.check_strategy(trainer)
+        check_strategy(trainer)
