@@ -84,3 +84,13 @@ def test_an_old_import_path_is_the_same_module(old):
         module = importlib.import_module(old)
     assert module is importlib.import_module(MOVED[old])
     assert module.__spec__.name == MOVED[old]
+
+
+def test_what_configs_of_earlier_runs_name_is_still_there():
+    for path in (
+        "lightning_irl.views.view.default_optimizer",
+        "lightning_irl.schedules.DecayToZero",
+        "lightning_irl.optimizers.MuonAdam",
+    ):
+        module, _, name = path.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), name))

@@ -22,6 +22,7 @@ from lightning_irl.spaces.samples import Samples, count
 from lightning_irl.spaces.space import space_of
 from lightning_irl.views import before_training, evaluation, origins
 from lightning_irl.views.checks import with_new_names
+from lightning_irl.views.descent import default_optimizer
 from lightning_irl.views.evaluation import EVALUATED
 from lightning_irl.views.health import CHECK_EVERY
 from lightning_irl.views.hooks import Hooks
@@ -32,7 +33,17 @@ from lightning_irl.views.origins import read_checkpoint
 from lightning_irl.views.rounds import EachBatch, Rounds
 from lightning_irl.views.sampler_losses import ReverseKL
 
-__all__ = ["CHECK_EVERY", "EVALUATED", "View", "evaluating", "frozen", "read_checkpoint", "trainable"]
+# beside View, what code and configs of earlier versions import from here
+__all__ = [
+    "CHECK_EVERY",
+    "EVALUATED",
+    "View",
+    "default_optimizer",
+    "evaluating",
+    "frozen",
+    "read_checkpoint",
+    "trainable",
+]
 
 
 class View(Hooks):
