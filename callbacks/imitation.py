@@ -186,8 +186,7 @@ class LogImitation(Report):
         if self.random_return >= expert:
             rank_zero_warn(
                 f"no normalised return: actions at random return {self.random_return:.6g}, the demonstrations "
-                f"{expert:.6g}; "
-                "if either is wrong, set imitation.random_return and imitation.expert_return"
+                f"{expert:.6g}; if either is wrong, set imitation.random_return and imitation.expert_return"
             )
         found = {}
         for name, episodes in (("", rollout), ("_mode", mode)):
@@ -214,8 +213,7 @@ class LogImitation(Report):
         elif self.num_held_out < FEW:
             return (
                 f"cannot tell whether it converged: held-out demonstrations are {self.num_held_out}, below {FEW}, and "
-                "no true return "
-                "tells demonstrations from actions at random"
+                "no true return tells demonstrations from actions at random"
             )
         else:
             close = gap.gap <= limit
@@ -229,8 +227,7 @@ class LogImitation(Report):
             if policy < mode - 0.5 > NEAR:
                 evidence.append(
                     "the mode earns far more than the demonstrations, which the policy does not: look whether they "
-                    "end at a time limit "
-                    "that was taken for an end"
+                    "end at a time limit that was taken for an end"
                 )
         return f"{'converged' if close else 'not converged'}: " + "; ".join(evidence)
 

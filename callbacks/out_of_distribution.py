@@ -160,6 +160,5 @@ def check_other_event(event: Event, other: Event | None, name: str) -> None:
         if mine != theirs:
             raise UserError(
                 f"ood.data: {name} serves samples of {field} {theirs}, the run's data has {mine}; give data of the "
-                "same "
-                "shape on the same support"
+                "same shape on the same support"
             )

@@ -45,8 +45,7 @@ class LogVideo(Report):
         if min(num_episodes, num_frames, frames_per_second) < 1:
             raise ValueError(
                 f"video: num_episodes is {num_episodes}, num_frames {num_frames} and frames_per_second "
-                f"{frames_per_second}; "
-                "each must be at least 1"
+                f"{frames_per_second}; each must be at least 1"
             )
         self.num_episodes, self.num_frames, self.frames_per_second = num_episodes, num_frames, frames_per_second
         self.latest: Path | None = None

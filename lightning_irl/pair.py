@@ -1,4 +1,4 @@
-"""One cost and one sampler at a temperature and a level: what losses, reports, estimators and verification take."""
+"""The pair of cost and sampler, at a temperature and a level, as losses, reports and estimators receive it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from lightning_irl.spaces.trajectory import Trajectory, cut
 
 
 def segment_length(event: Event, level: str | int) -> int | None:
-    """Steps of a sample at a level, ``trajectory``, ``transition`` or a number of steps; None for samples as they are.
+    """Steps in one sample at a level: ``trajectory``, ``transition`` or a number of steps; None for uncut samples.
 
     Raises:
-        ValueError: if the level is none of these, or does not apply to the event.
+        ValueError: if the level is unknown or does not apply to the event.
     """
     if level == "trajectory":
         return None
@@ -41,16 +41,16 @@ def segment_length(event: Event, level: str | int) -> int | None:
 
 @dataclass(frozen=True)
 class Pair:
-    """The cost c and the sampler q, and what follows from the two.
+    """The cost c and the sampler q, and the quantities that follow from them.
 
     Args:
         cost: c.
         sampler: q.
         temperature: T; the model is exp(-c/T)/Z.
-        segment_length: steps of a sample where trajectories are cut; None for samples as they are.
+        segment_length: steps in one sample, where trajectories are cut into segments; None for uncut samples.
         has_model: whether exp(-c/T)/Z is a model that q can score.
-        reshape_density: called with samples (B, *shape) and their log q (B,) of the current sampler; what draws of
-            several samplers together come from. The density of the current one, where it is None.
+        reshape_density: called with samples (B, *shape) and the current sampler's log q (B,); returns the log density
+            (B,) of draws pooled over several samplers. None for the current sampler's own density.
     """
 
     cost: Cost
@@ -62,7 +62,7 @@ class Pair:
 
     @property
     def event(self) -> Event:
-        """What one sample looks like."""
+        """Description of one sample."""
         return self.sampler.event
 
     @property
@@ -71,37 +71,35 @@ class Pair:
         return Energy(self.cost, self.temperature)
 
     def energies(self, demonstrations: Samples, samples: Samples) -> tuple[Tensor, Tensor]:
-        """c/T of demonstrations (N,) and of draws (M,), by one call of the cost."""
+        """c/T of demonstrations (N,) and of draws (M,), in one call of the cost."""
         both = self.energy(join([demonstrations, samples]))
         demo, sample = both.split([count(demonstrations), count(samples)])
         return demo, sample
 
     def log_q(self, samples: Samples) -> Tensor:
-        """log q of samples (B, *shape), held constant, at least in float32; (B,), in nats."""
+        """log q (B,) of samples (B, *shape), in nats; without gradient, in float32 or better."""
         with torch.no_grad():
             log_q = self.sampler.log_prob(samples)
         log_q = log_q if log_q.dtype == torch.float64 else log_q.float()
         return log_q if self.reshape_density is None else self.reshape_density(samples, log_q)
 
     def ratio(self, samples: Samples, log_z: Tensor) -> Tensor:
-        """log of p_theta over q at samples (B, *shape), the logit of the paper's discriminator; (B,), in nats."""
+        """log(p_theta/q) (B,) of samples (B, *shape), in nats: the logit of the paper's discriminator."""
         return objectives.discriminator_logits(self.energy(samples), self.log_q(samples), log_z)
 
     def draw(self, num: int) -> tuple[Samples, Tensor | None]:
-        """``num`` draws of the sampler, without gradient, at this level, with log q where there is a density."""
+        """``num`` draws of the sampler at this level, without gradient, and their log q (None without a density)."""
         drawn, log_q = self.sampler.sample(num)
         samples = self.at_level(drawn)
         return samples, log_q if samples is drawn or log_q is None else self.log_q(samples)
 
     def at_level(self, samples: Samples) -> Samples:
-        """Samples as the losses see them: whole, or trajectories cut into segments or transitions."""
+        """Samples as the losses receive them: whole, or trajectories cut into segments or transitions."""
         if self.segment_length is None or not isinstance(samples, Trajectory):
             return samples
         return cut(samples, self.segment_length)
 
     @property
     def level_name(self) -> str:
-        """What precedes the name of a quantity that is not of whole samples: ``transition_``,
-        ``segment_`` or nothing.
-        """
+        """Prefix of quantities' names at this level: ``transition_``, ``segment_``, or empty for whole samples."""
         return {None: "", 1: "transition_"}.get(self.segment_length, "segment_")

@@ -1,6 +1,4 @@
-"""How far what runs is from the paper's equations: the three facts of section 3.2, in float64, on a
-view's own parts.
-"""
+"""How far a view is from the paper's equations: the three facts of section 3.2, checked in float64 on its own parts."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from lightning_irl.views.modules import frozen, trainable
 from lightning_irl.views.view import View
 
 TOLERANCE = 1e-10
-CANCELLATION = 1e-3  # share of one side of L_cost's gradient below which float64 leaves no ten digits of the difference
+CANCELLATION = 1e-3  # share of one side of L_cost's gradient; a difference below it has fewer than ten digits
 DIGITS = 60  # decimal digits of the reference root
 
 
@@ -31,21 +29,22 @@ class Verification:
     """Distances from the paper's equations.
 
     Attributes:
-        log_z_optimum: fact 1; the solved log_z and the mixture estimate at it, against the root of E_p[1 - D] = E_q[D]
-            by bracketing in 60 digits; the larger distance, in nats. None without a density.
-        gradient: fact 2; gradient of the discriminator's loss at that log_z against that of the mixture form of L_cost;
-            norm of the difference over the norm. Where the discriminator saturates (trajectories), both sides of
-            L_cost's gradient cancel far below what float64 resolves: the norm is then at least a thousandth of that of
-            E_p[grad c/T].
-        generator_loss: fact 3; the sum of both usual generator losses against log_z + L_sampler, and their gradients in
-            the sampler; the larger of the distance in nats and the relative distance of the gradients.
-        trained_gradient: gradient of this view's own ``cost_loss``, with its regularisers, against that of L_cost, of
-            the nearer of its two forms (section 2.3: by importance, or by the mixture, which is L_D's); relative,
-            shown, not judged.
-        trained_sampler_gradient: of ``sampler_loss`` against that of L_sampler, for PPO its first descent with its own
-            normalised advantages; None where the sampler has no parameters that learn.
+        log_z_optimum: fact 1; distance of the solved log_z, and of the mixture estimate at it, from the root of
+            E_p[1 - D] = E_q[D], found by bracketing in 60 digits; the larger of the two, in nats. None without a
+            density.
+        gradient: fact 2; relative distance between the gradient of the discriminator's loss at that log_z and the
+            gradient of the mixture form of L_cost. Where the discriminator saturates (trajectories), the two terms of
+            L_cost's gradient cancel far below float64's resolution, so the norm that divides is at least a thousandth
+            of the norm of E_p[grad c/T].
+        generator_loss: fact 3; distance between the sum of both usual generator losses and log_z + L_sampler, in nats,
+            or relative distance between their gradients in the sampler; the larger of the two.
+        trained_gradient: relative distance between the gradient of this view's own ``cost_loss``, with its
+            regularisers, and that of L_cost, in the nearer of its two forms (section 2.3: importance, or the mixture,
+            which is L_D's). Reported, not judged.
+        trained_sampler_gradient: the same for ``sampler_loss`` and L_sampler; for PPO, its first descent with its own
+            normalised advantages. None if the sampler has no trainable parameters.
         reason: why there is nothing to judge; empty otherwise.
-        departures: what in this view is not the paper's objective, one each; none where it is the paper's.
+        departures: where this view departs from the paper's objective, a line each; empty if nowhere.
     """
 
     log_z_optimum: float | None
@@ -58,7 +57,7 @@ class Verification:
 
     @property
     def exit_code(self) -> int:
-        """0 when all that is judged is within 1e-10, 1 when something is not, 2 when there is nothing to judge."""
+        """0 if everything judged is within 1e-10, 1 if not, 2 if there is nothing to judge."""
         judged = [self.log_z_optimum, self.gradient, self.generator_loss]
         if any(value is None for value in judged):
             return 2
@@ -77,9 +76,9 @@ def verify(view: View, demonstrations: Samples, num_draws: int | None = None, se
     Args:
         view: a view.
         demonstrations: N samples, whole trajectories where the samples are trajectories.
-        num_draws: draws of the sampler; by default a third more than demonstrations, so that a mean over the
-            concatenation is not mistaken for a mean over the mixture.
-        seed: of the draws.
+        num_draws: number of draws of the sampler; by default a third more than demonstrations, so that a mean over the
+            concatenation cannot pass for a mean over the mixture.
+        seed: random seed of the draws.
     """
     if not view.scores_demonstrations:
         name = type(view.sampler).__name__
@@ -132,16 +131,16 @@ def verify(view: View, demonstrations: Samples, num_draws: int | None = None, se
 
 
 def monitor(view: View, demonstrations: Samples) -> dict[str, Tensor]:
-    """The three facts at the view's own log_z and in its own precision, on fresh draws; for watching a run.
+    """The three facts at the view's own log_z and in its own precision, on fresh draws, to monitor a run.
 
     Args:
         view: a view whose sampler has a density.
         demonstrations: N samples, whole trajectories where the samples are trajectories.
 
     Returns:
-        Scalars: ``log_z_gap`` (nats, log_z minus the batch's optimum), ``gradient_cosine`` and ``gradient_distance``
-            (of the
-        discriminator's gradient at log_z from that of L_cost), ``generator_loss_gap`` (nats).
+        Scalars: ``log_z_gap`` (log_z minus the batch's optimum, in nats); ``gradient_cosine`` and
+        ``gradient_distance`` (between the discriminator's gradient at log_z and the gradient of L_cost);
+        ``generator_loss_gap`` (nats).
     """
     pair = view.pair
     demonstrations = pair.at_level(demonstrations)
@@ -175,7 +174,7 @@ def monitor(view: View, demonstrations: Samples) -> dict[str, Tensor]:
 
 
 def reference_log_z(demo_cost: Tensor, demo_log_q: Tensor, sample_cost: Tensor, sample_log_q: Tensor) -> float:
-    """The root of E_p[1 - D] = E_q[D] in 60 digits, by bracketing; arguments as of ``objectives.optimal_log_z``."""
+    """The root of E_p[1 - D] = E_q[D], by bracketing in 60 digits; arguments as for ``objectives.optimal_log_z``."""
     import mpmath  # slow to import
 
     demo = [mpmath.mpf(value) for value in (-demo_cost - demo_log_q).tolist()]
@@ -186,7 +185,7 @@ def reference_log_z(demo_cost: Tensor, demo_log_q: Tensor, sample_cost: Tensor, 
             return mpmath.fsum(1 / (1 + mpmath.exp(-logit)) for logit in logits) / len(logits)
 
         def difference(log_z: Any) -> Any:
-            # E_p[1-D] - E_q[D] = E_q[1-D] - E_p[D]; of the two, the form with the small numbers keeps its digits.
+            # E_p[1-D] - E_q[D] = E_q[1-D] - E_p[D]; the form whose terms are small keeps its digits.
             not_demo = mean_sigmoid([log_z - value for value in demo])
             if not_demo < 0.5:
                 return not_demo - mean_sigmoid([value - log_z for value in sample])
@@ -215,7 +214,7 @@ def _compare_samplers(
         return view.energy(samples), log_q, whole
 
     def descending(values: Tensor, log_q: Tensor) -> Tensor:
-        """A loss worth the mean of the values (B,), with its gradient; by the score function where draws have none."""
+        """A differentiable loss for the mean of the values (B,); by the score function if draws have no gradient."""
         return values.mean() if view.sampler.has_rsample else score_function_loss(values, log_q)
 
     with frozen(trainable(view.cost)):

@@ -1,4 +1,4 @@
-"""What trains the pair: a view, its losses and its rounds, and the three views of the paper."""
+"""Views, which train the pair: their losses and rounds, and the paper's three views."""
 
 from lightning_irl.views.chain_likelihood import ChainLikelihood
 from lightning_irl.views.discriminators import (

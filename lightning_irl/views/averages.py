@@ -1,6 +1,4 @@
-"""Averages of weights under a view: reports see them whatever the order of callbacks, and one that never began is not
-used.
-"""
+"""Weight averages of a view: reports see them in any order of callbacks, and an average never updated is not used."""
 
 from __future__ import annotations
 
@@ -14,10 +12,10 @@ from pytorch_lightning.utilities import rank_zero_warn
 
 
 def put_in_place(trainer: Trainer) -> None:
-    """Let averages be in place while a report looks at the view, and only once they were updated.
+    """Keep averaged weights in the view while reports evaluate it, but only once the average has been updated.
 
-    Lightning's own takes its first weights for the average until then, and swaps back before reports that come after
-    validation.
+    Lightning uses the initial weights as the average until the first update, and swaps back before the reports that
+    follow validation.
     """
     trainer.callbacks.sort(key=lambda one: not isinstance(one, WeightAveraging))  # type: ignore[attr-defined]
     ours: dict[str, Callable[..., Any]] = {
@@ -34,7 +32,7 @@ def put_in_place(trainer: Trainer) -> None:
 
 
 def is_begun(callback: WeightAveraging) -> bool:
-    """Whether an average was updated; as it is a count on a device, not for a step."""
+    """Whether an average was ever updated. The count is on the device, so do not call this in a training step."""
     return callback._average_model is not None and bool(callback._average_model.n_averaged > 0)
 
 
@@ -45,7 +43,7 @@ def _swap_in(callback: Any, trainer: Trainer, module: LightningModule) -> None:
 
 
 def _stay(callback: Any, trainer: Trainer, module: LightningModule) -> None:
-    """Nothing yet: reports are made at this hook."""
+    """Do nothing yet: reports are made in this hook."""
 
 
 def _swap_back(callback: Any, trainer: Trainer, module: LightningModule) -> None:
@@ -59,9 +57,8 @@ def _keep(callback: Any, trainer: Trainer, module: LightningModule) -> None:
         type(callback).on_train_end(callback, trainer, module)
         return
     rank_zero_warn(
-        f"{type(callback).__name__} was never updated, so the weights are those that were trained; train longer, or "
-        "let it start "
-        "earlier and more often (update_starting_at_step, update_starting_at_epoch, update_every_n_steps)"
+        f"{type(callback).__name__} was never updated, so the trained weights are kept as they are; train longer, or "
+        "let it start earlier and more often (update_starting_at_step, update_starting_at_epoch, update_every_n_steps)"
     )
 
 

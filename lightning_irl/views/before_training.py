@@ -1,4 +1,4 @@
-"""What is looked at before a view trains: whether its parts fit together, and what its trainer cannot do with it."""
+"""Checks before a view trains: that its parts fit together, and that its trainer can train it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def check_parts(view: View, is_compiled: bool) -> None:
-    """Refuse parts that do not fit together, as they are made.
+    """Refuse parts that do not fit together, when the view is built.
 
     Raises:
         ValueError: naming what does not fit and what to do.
@@ -58,16 +58,16 @@ def _check_regularisers(view: View, is_compiled: bool) -> None:
     slopes = [regulariser.name for regulariser in regularisers if regulariser.needs_sample_gradient]
     if slopes and is_compiled:
         raise ValueError(
-            f"regulariser {slopes[0]} takes a second derivative of the cost, which torch.compile does not have; remove "
-            "compile"
+            f"regulariser {slopes[0]} takes a second derivative of the cost, which torch.compile does not have; "
+            "remove compile"
         )
 
 
 def prepare(view: View, stage: str) -> None:
-    """Look at a view with its trainer and data, at the start of Lightning's ``stage``.
+    """Check a view against its trainer and data, at the start of Lightning's ``stage``.
 
     Raises:
-        UserError: naming what cannot be done, and what to do.
+        UserError: naming what is not possible, and what to do instead.
     """
     trainer: Any = view.trainer
     check_device(trainer, view)
@@ -87,5 +87,5 @@ def prepare(view: View, stage: str) -> None:
 
 
 def steps_of_round(view: View) -> tuple[int, int]:
-    """Steps of the cost and of the sampler in a round, all of which Lightning's ``global_step`` counts."""
+    """Steps of the cost and of the sampler in a round; Lightning's ``global_step`` counts them all."""
     return view.cost_steps, view.sampler_steps * view.learner.descents

@@ -1,4 +1,4 @@
-"""The cost's loss by maximum likelihood, with negative samples from Markov chains at the model."""
+"""The cost's maximum-likelihood loss, with negative samples from Markov chains that target the model."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from lightning_irl.views.modules import evaluating, frozen, trainable
 
 
 class ChainLikelihood(CostLoss):
-    """E_p[c/T] - E_chains[c/T], whose gradient is that of the likelihood once the chains are at the model.
+    """E_p[c/T] - E_chains[c/T], whose gradient is that of the negative log-likelihood once the chains have converged.
 
-    Their start says what it is: contrastive divergence, persistent, cooperative
+    The chains' start distinguishes contrastive divergence, persistent chains and cooperative learning
     (:class:`~lightning_irl.mcmc.Chains`).
 
     Args:
@@ -28,7 +28,7 @@ class ChainLikelihood(CostLoss):
         chains: factory of the chains, called with the event.
 
     Raises:
-        ValueError: if no chain can move on such samples.
+        ValueError: if chains cannot run on such samples.
     """
 
     def __init__(self, event: Event, chains: Callable[[Event], Chains] = Chains) -> None:
@@ -38,7 +38,7 @@ class ChainLikelihood(CostLoss):
         self.advice = {"chains": self.chains.advice}
 
     def check(self, pair: Pair) -> None:
-        self.chains.target(pair.energy, pair.sampler)  # raises here what could not run
+        self.chains.target(pair.energy, pair.sampler)  # raises here if the chains could not run
 
     def departures(self) -> list[str]:
         start, steps = self.chains.start, self.chains.steps
@@ -48,7 +48,7 @@ class ChainLikelihood(CostLoss):
     def forward(self, pair: Pair, given: Given) -> Found:
         demonstrations, draws, log_q, *_ = given
         ends, log_z = self.run(pair, given), None
-        if log_q is not None and given.wants_log_z:  # no step needs it: the draws' importance estimate
+        if log_q is not None and given.wants_log_z:  # for logging alone: the importance estimate from the draws
             with evaluating(pair.cost), torch.no_grad():
                 log_z = objectives.importance_log_z(*gather_each(pair.energy(draws), log_q))
         demo_cost, end_cost = pair.energies(demonstrations, ends)
@@ -62,8 +62,9 @@ class ChainLikelihood(CostLoss):
         )
 
     def run(self, pair: Pair, given: Given) -> Tensor:
-        """Ends (M, *shape) of chains at the model, constant; the cost in eval mode, so that the target is one
-        function.
+        """Run the chains and return their ends (M, *shape), constant.
+
+        The cost is in eval mode, so that the target stays one fixed function.
         """
         with evaluating(pair.cost), frozen(trainable(pair.cost)):
             num_chains = len(given.samples) or given.num_samples

@@ -1,4 +1,4 @@
-"""When a view is saved: Lightning's ModelCheckpoint by batches and by time, and the last weights of every fit."""
+"""When a view is saved: ModelCheckpoint counts batches and time, and the last weights of every fit are saved."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ _SAVED: WeakKeyDictionary[ModelCheckpoint, int] = WeakKeyDictionary()  # batches
 
 
 def save_by_batches(trainer: Trainer) -> None:
-    """Let ModelCheckpoint count batches, keep its time, and save what a fit ends with.
+    """Make ModelCheckpoint count batches, honour its time interval, and save the last weights of a fit.
 
-    Lightning's own counts the steps of every optimizer, does not look at ``train_time_interval`` where a module steps
-    its optimizers itself, saves nothing where no optimizer steps, and leaves the end of a fit unsaved where nothing
-    falls due there.
+    Lightning counts the steps of every optimizer, ignores ``train_time_interval`` under manual optimization, saves
+    nothing if no optimizer steps, and does not save the end of a fit unless a save happens to be due there.
     """
     ours: dict[str, Callable[..., Any]] = {
         "on_train_batch_end": _after_batch,
@@ -39,7 +38,7 @@ def save_by_batches(trainer: Trainer) -> None:
             continue
         _SAVED.pop(callback, None)
         for name, function in ours.items():
-            if getattr(type(callback), name, None) is getattr(ModelCheckpoint, name):  # a user's own stays
+            if getattr(type(callback), name, None) is getattr(ModelCheckpoint, name):  # a user's override stays
                 setattr(callback, name, partial(function, callback))
 
 
@@ -56,7 +55,7 @@ def _skips(callback: ModelCheckpoint, trainer: Trainer) -> bool:
 
 
 def _after_batch(callback: ModelCheckpoint, trainer: Trainer, view: Loop, *_: Any) -> None:
-    """Save where a number of batches or a time is due; a metric that comes with validation is waited for."""
+    """Save if a number of batches or a time interval is due; if the metric comes from validation, wait for it."""
     every, interval = callback._every_n_train_steps, callback._train_time_interval
     is_due = every > 0 and view.batches % every == 0
     if interval is not None:
@@ -82,9 +81,7 @@ def _validates(trainer: Trainer) -> bool:
 
 
 def _after_epoch(callback: ModelCheckpoint, trainer: Trainer, view: Loop) -> None:
-    """Save as Lightning does, and the last weights of a fit, whatever was due; a choice by a metric
-    is left as it is.
-    """
+    """Save as Lightning does, and at the end of a fit save the last weights too; the best by a metric stay the best."""
     if callback._defer_save_until_validation and callback._should_save_on_train_epoch_end(trainer):
         candidates = callback._monitor_candidates(trainer)
         if callback.monitor in candidates and not callback._should_skip_saving_checkpoint(trainer):
@@ -102,7 +99,7 @@ def _after_epoch(callback: ModelCheckpoint, trainer: Trainer, view: Loop) -> Non
 
 
 def _is_ending(trainer: Trainer) -> bool:
-    """Whether the fit ends with the epoch that has just ended, in full or not; asked at its end."""
+    """Whether the fit ends with the epoch that has just ended, complete or cut short."""
     loop = trainer.fit_loop
     epochs: Any = loop.epoch_progress.current
     limits = ((loop.epoch_loop.global_step, loop.max_steps), (epochs.processed, loop.max_epochs))
@@ -111,10 +108,10 @@ def _is_ending(trainer: Trainer) -> bool:
 
 
 def mark_place_in_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-    """Write into a checkpoint where in an epoch it is, as Lightning understands it when the run goes on.
+    """Correct the position within an epoch that a checkpoint records, so that Lightning resumes there.
 
-    Lightning takes an epoch that ``max_steps`` or ``max_time`` cut short for a whole one, and the end of an epoch's
-    last batch for the start of the next, whose batches the loader then must not leave out.
+    Lightning takes an epoch that ``max_steps`` or ``max_time`` cut short for a complete one, and the end of an epoch's
+    last batch for the start of the next epoch, whose batches the loader then must not skip.
     """
     loops = checkpoint.get("loops", {}).get("fit_loop")
     if trainer.state.fn != "fit" or loops is None:
@@ -132,16 +129,14 @@ def mark_place_in_epoch(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
 
 
 def newest(trainer: Trainer) -> str | None:
-    """The checkpoint that a fit wrote last, else the one that it goes on from, where it is there; None where there is
-    none.
-    """
+    """Path of the checkpoint that a fit wrote last, else of the one it resumed from; None if neither file exists."""
     ours = [callback for callback in trainer.checkpoint_callbacks if callback in _SAVED]
     paths = [callback._last_checkpoint_saved for callback in sorted(ours, key=lambda one: -_SAVED[one])]  # type: ignore[index,attr-defined]
     return next((str(path) for path in [*paths, trainer.ckpt_path] if path and Path(path).is_file()), None)
 
 
 def say_what_is_missing(trainer: Trainer, view: Loop) -> None:
-    """Say at the end of a fit, in one line, why no checkpoint holds the last weights, where none does."""
+    """At the end of a fit, if no checkpoint holds the last weights, say why in one line."""
     if view.began_at == view.batches:
         rank_zero_info("Nothing was trained in this fit, so it leaves no report and no checkpoint")
         return
@@ -156,8 +151,8 @@ def _reason(callback: Checkpoint) -> str:
     name = type(callback).__name__
     if isinstance(callback, ModelCheckpoint) and callback.monitor is not None and callback.best_model_path:
         return (
-            f"{name} keeps the best by {callback.monitor}, which is {callback.best_model_path}; save_last: true "
-            "keeps the last ones too"
+            f"{name} keeps the best by {callback.monitor}, which is {callback.best_model_path}; save_last: true keeps "
+            "the last ones too"
         )
     if isinstance(callback, ModelCheckpoint) and not callback.save_top_k:
         return f"save_top_k of {name} is 0"

@@ -1,5 +1,6 @@
-"""What is looked at before a view is trained or tested, from Python as from the command line: the pair, the data, the
-strategy, and a checkpoint that is to be loaded.
+"""Checks before a view is trained or tested: the pair, the data, the strategy, and a checkpoint to be loaded.
+
+They are the same from Python and from the command line.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from lightning_irl.views.modules import evaluating
 if TYPE_CHECKING:
     from lightning_irl.views.view import View
 
-NEEDED = ("optimizer_states", "loops", "batches")  # by a run that goes on
-MOST_DIFFERENCES = 4  # that are worth naming
-OLD_NAMES = {"guided_cost.": "cost_objective.", "chains.": "cost_objective.chains."}  # of state in earlier checkpoints
-_CHECKED: WeakSet[View] = WeakSet()  # views whose pair has been looked at
+NEEDED = ("optimizer_states", "loops", "batches")  # to resume a run
+MOST_DIFFERENCES = 4  # named in one message
+OLD_NAMES = {"guided_cost.": "cost_objective.", "chains.": "cost_objective.chains."}  # prefixes in earlier checkpoints
+_CHECKED: WeakSet[View] = WeakSet()  # views whose pair has been checked
 
 
 def check_setup(view: View, trainer: Trainer) -> None:
-    """Look at strategy, data and pair when a run begins.
+    """Check strategy, data and pair when a run begins.
 
     Raises:
-        UserError: naming what cannot be, and what to do.
+        UserError: naming what does not fit, and what to do.
     """
     check_strategy(trainer)
     check_data(view, trainer.datamodule)  # type: ignore[attr-defined]
@@ -58,20 +59,20 @@ def check_strategy(trainer: Trainer) -> None:
 
 
 def check_pair(view: View, may_act: bool = True) -> None:
-    """Draw two samples and look at the shapes of samples, cost and log q.
+    """Draw two samples and check the shapes of samples, cost and log q.
 
-    It is done once for a view. Parameters and random states stay as they are.
+    Done once per view. Parameters and random states are left unchanged.
 
     Args:
-        view: whose pair is looked at.
-        may_act: whether a policy may act in its environment, for two episodes. Else its draws are stood in for by its
-            actions at the start of an episode, and the environment is left alone.
+        view: whose pair is checked.
+        may_act: whether a policy may act in its environment, for two episodes. If not, its actions at the start of an
+            episode stand in for its draws, and the environment does not move.
 
     Raises:
-        UserError: naming the cost or the sampler, what it gave and what it must give.
+        UserError: naming the cost or the sampler, what it returned and what it must return.
     """
     if view in _CHECKED or view.cost._compiled_call_impl is not None:
-        return  # two samples would be compiled for
+        return  # it would be compiled for two samples
     cost, sampler, expected = type(view.cost).__name__, type(view.sampler).__name__, list(view.event["shape"])
     devices = {parameter.device for parameter in view.parameters() if parameter.device.type == "cuda"}
     with evaluating(view), torch.random.fork_rng(devices=list(devices)):  # spectral norms move in training mode
@@ -85,8 +86,8 @@ def check_pair(view: View, may_act: bool = True) -> None:
             raise UserError(f"sampler {sampler} draws tensors, the data is trajectories: use PolicySampler")
         if isinstance(samples, Tensor) and list(samples.shape) != [2, *expected]:
             raise UserError(
-                f"sampler {sampler} draws samples of shape {list(samples.shape[1:])}, the data has {expected}: "
-                "build it from the event that it is given"
+                f"sampler {sampler} draws samples of shape {list(samples.shape[1:])}, the data has {expected}: build "
+                "it from the event that it is given"
             )
         try:
             value = view.cost(samples)
@@ -105,8 +106,9 @@ def check_pair(view: View, may_act: bool = True) -> None:
 
 
 def first_observations(sampler: PolicySampler, num: int) -> Tensor | None:
-    """Observations (num, *obs) of one start of the environment, which leave no trace in it; None where it fails, as it
-    then will in the first round.
+    """One initial observation of the environment, repeated (num, *obs); the environment's state is left unchanged.
+
+    None if the environment fails, as it then will in the first round.
     """
     try:
         start = sampler.environment.starts(1)
@@ -116,7 +118,7 @@ def first_observations(sampler: PolicySampler, num: int) -> Tensor | None:
 
 
 def standing_still(sampler: PolicySampler, observation: Tensor) -> tuple[Trajectory, Tensor]:
-    """What a policy's draws look like: trajectories in which every step is the first one.
+    """Stand-ins for a policy's draws: trajectories in which every step is the first one.
 
     Args:
         sampler: whose policy chooses the actions.
@@ -136,7 +138,7 @@ def standing_still(sampler: PolicySampler, observation: Tensor) -> tuple[Traject
 
 
 def with_new_names(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Weights of an earlier version under the names of this one."""
+    """Rename the weights of an earlier version to this version's names."""
     found = dict(state)
     for old, new in OLD_NAMES.items():
         found = {new + key.removeprefix(old) if key.startswith(old) else key: one for key, one in found.items()}
@@ -144,15 +146,15 @@ def with_new_names(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_weights(state: Mapping[str, Any], view: View, whose: str) -> None:
-    """Hold the weights of a checkpoint against the view that is to take them.
+    """Compare the weights of a checkpoint with the view that is to load them.
 
     Args:
         state: the checkpoint's ``state_dict``.
-        view: that is to take it.
+        view: the view that is to load it.
         whose: what messages call it, such as "checkpoint PATH".
 
     Raises:
-        UserError: naming what differs in shape, or is there in one of them alone.
+        UserError: naming what differs in shape, or exists in only one of them.
     """
     state, mine = with_new_names(state), view.state_dict()
     differences = [
@@ -171,48 +173,48 @@ def check_weights(state: Mapping[str, Any], view: View, whose: str) -> None:
 
 
 def check_resumable(checkpoint: Mapping[str, Any], view: View, whose: str) -> None:
-    """Look whether a run can go on from a checkpoint.
+    """Check whether a run can resume from a checkpoint.
 
     Args:
         checkpoint: as it was read.
-        view: that is to go on.
+        view: the view that is to resume.
         whose: what messages call it, such as "checkpoint PATH".
 
     Raises:
-        UserError: if it holds weights alone, is of another kind of view, or has another number of optimizers.
+        UserError: if it holds only weights, belongs to another kind of view, or has another number of optimizers.
     """
     if lacking := [key for key in NEEDED if key not in checkpoint]:
         raise UserError(
-            f"{whose} lacks {' and '.join(lacking)}, so a run cannot go on from it: weights alone are taken "
-            "by --init_from, in Python by view.init_from"
+            f"{whose} lacks {' and '.join(lacking)}, so a run cannot go on from it: weights alone are taken by "
+            "--init_from, in Python by view.init_from"
         )
     kind = checkpoint.get("hyper_parameters", {}).get("_class_path", "").rsplit(".", 1)[-1]
     if kind and kind != type(view).__name__:
         raise UserError(
-            f"{whose} is of the view {kind}, this config's is {type(view).__name__}: --ckpt_path resumes the "
-            "same view; use --init_from to continue the pair in another one"
+            f"{whose} is of the view {kind}, this config's is {type(view).__name__}: --ckpt_path resumes the same "
+            "view; use --init_from to continue the pair in another one"
         )
     theirs, ours = len(checkpoint["optimizer_states"]), num_optimizers(view)
     if theirs != ours and has_usual_optimizers(view):
         raise UserError(
-            f"{whose} has {theirs} optimizers, this config {ours}: "
-            "sampler_steps or warm_start differs; use --init_from to continue with the pair alone"
+            f"{whose} has {theirs} optimizers, this config {ours}: sampler_steps or warm_start differs; use "
+            "--init_from to continue with the pair alone"
         )
 
 
 def num_optimizers(view: View) -> int:
-    """Optimizers that a view steps, each of which Lightning's ``global_step`` counts."""
+    """Number of optimizers that a view steps; Lightning's ``global_step`` counts the steps of each."""
     return sum(bool(steps) for steps in (view.cost_steps, view.sampler_steps, view.warm_start))
 
 
 def has_usual_optimizers(view: View) -> bool:
-    """Whether the optimizers are those that views make, one for each part that learns, and not a subclass's own."""
+    """Whether the view's own ``configure_optimizers`` makes the optimizers, rather than a subclass's."""
     made_by: str = type(view).configure_optimizers.__module__
     return made_by.startswith(f"{__package__}.")
 
 
 def check_loaded(checkpoint: Mapping[str, Any], view: Any) -> None:
-    """Look at a checkpoint that a trainer has read for a view; nothing where a view is loaded without one."""
+    """Check a checkpoint that a trainer has read for a view; do nothing without a trainer."""
     trainer = view._trainer
     if trainer is None or not view.strict_loading:
         return

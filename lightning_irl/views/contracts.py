@@ -1,6 +1,4 @@
-"""What a view asks of the data module, in one place: what it says, which loaders it has, and batches as every hook gets
-them.
-"""
+"""What a view requires of the data module: its description, its loaders, and batches as every hook receives them."""
 
 from __future__ import annotations
 
@@ -21,17 +19,17 @@ from lightning_irl.spaces.space import space_of
 if TYPE_CHECKING:
     from lightning_irl.views.view import View
 
-ALIKE = ("kind", "shape", "levels")  # of two events whose samples are of one space
+ALIKE = ("kind", "shape", "levels")  # fields that must agree between the two events
 ALIKE_TRAJECTORIES = ("kind", "observation_shape", "num_actions", "action_shape")
 
 
 def data_of(trainer: Trainer) -> DataDescription:
-    """What the data module of a run says; the defaults where the run has none."""
+    """The description of a run's data module; the defaults if the run has none."""
     return describe(getattr(trainer, "datamodule", None))
 
 
 def loader_of(trainer: Trainer, stage: str) -> Any:
-    """The loader of a part of the demonstrations: of the data module, else the one given to ``fit`` or ``test``.
+    """The loader of one part of the demonstrations: the data module's, else the one given to ``fit`` or ``test``.
 
     Args:
         trainer: of the run.
@@ -49,10 +47,10 @@ def loader_of(trainer: Trainer, stage: str) -> Any:
 
 
 def batches(view: View, data: Any, loader: Any) -> Iterator[Batch]:
-    """What a loader serves, as a view's hooks get it, on the host.
+    """The batches of a loader, as a view's hooks receive them, on the host.
 
     Args:
-        view: for its event.
+        view: the view whose event the batches are made for.
         data: the data module whose transfer hooks are applied, or None.
         loader: of the data module.
     """
@@ -62,21 +60,21 @@ def batches(view: View, data: Any, loader: Any) -> Iterator[Batch]:
 
 
 def transfer_hook(view: View, data: Any, name: str) -> Callable[[Any, int], Any]:
-    """A hook of the transfer to the device as Lightning chooses it: the data module's, if it has one of its own."""
+    """A device-transfer hook, chosen as Lightning does: the data module's if it overrides it, else the view's."""
     owner = data if data is not None and is_overridden(name, data) else view
     hook: Callable[[Any, int], Any] = getattr(owner, name)
     return hook
 
 
 def check_data(view: View, data: Any) -> None:
-    """Look at what a data module says, and hold its event against the view's.
+    """Check a data module's description, and compare its event with the view's.
 
     Args:
-        view: that is to be trained or tested.
-        data: the data module, after its ``setup``; None for loaders alone, of which every batch is looked at.
+        view: the view that is to be trained or tested.
+        data: the data module, after its ``setup``; None for plain loaders, whose batches are checked one by one.
 
     Raises:
-        UserError: naming what is wrong, or what differs.
+        UserError: naming what is wrong or what differs.
     """
     check_description(data)
     theirs = describe(data).event
@@ -85,12 +83,12 @@ def check_data(view: View, data: Any) -> None:
 
 
 def check_event(mine: Event, theirs: Event, name: str) -> None:
-    """Hold the event of a view against that of the data.
+    """Compare the event of a view with that of the data.
 
-    Location, scale, bounds and horizon may differ, as where a view is tested on other data.
+    Location, scale, bounds and horizon may differ, so that a view can be tested on other data.
 
     Raises:
-        UserError: naming the first field in which samples are of another kind, or that the data leaves the box.
+        UserError: naming the first field that differs, or the box that the data leaves.
     """
     ours = space_of(mine)
     fields = ALIKE_TRAJECTORIES if ours.has_steps else ALIKE
@@ -98,8 +96,7 @@ def check_event(mine: Event, theirs: Event, name: str) -> None:
         if mine.get(field) != theirs.get(field):
             raise UserError(
                 f"the view is of samples of {field} {mine.get(field)}, data module {name} serves {field} "
-                f"{theirs.get(field)}: build the view from "
-                "the data's own event, such as GAN(event=data.event, ...)"
+                f"{theirs.get(field)}: build the view from the data's own event, such as GAN(event=data.event, ...)"
             )
     if ours.edges is None:
         return
@@ -107,7 +104,7 @@ def check_event(mine: Event, theirs: Event, name: str) -> None:
     edges = space_of(theirs).edges or (-math.inf, math.inf)
     if edges[0] < low or edges[1] > high:
         raise UserError(
-            f"the view is of samples in the box [{low:g}, {high:g}], data module {name} serves samples "
-            f"in [{edges[0]}, {edges[1]}], which have no "
-            "density there: build the view from the data's own event, such as GAN(event=data.event, ...)"
+            f"the view is of samples in the box [{low:g}, {high:g}], data module {name} serves samples in "
+            f"[{edges[0]}, {edges[1]}], which have no density there: build the view from the data's own event, such "
+            "as GAN(event=data.event, ...)"
         )

@@ -1,4 +1,4 @@
-"""The descents of a view: an optimizer for each loss, with its schedule, clipping and accumulation."""
+"""Gradient descent of a view: an optimizer for each loss, with its schedule, clipping and accumulation."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Descent:
         accumulate: batches whose gradients are averaged into one step.
 
     Attributes:
-        names: of the optimizers, in the trainer's order: ``cost``, ``sampler``, ``warm_start``, those that there are.
-        norms: of the gradient of each, at its last step, before clipping; scalars on their device.
+        names: the optimizers' names, in the trainer's order: those of ``cost``, ``sampler``, ``warm_start`` that exist.
+        norms: the norm of each one's gradient at its last step, before clipping; scalars on their device.
     """
 
     def __init__(self, clip_norm: float | None, accumulate: int) -> None:
@@ -46,13 +46,13 @@ class Descent:
         self._held: dict[str, list[nn.Parameter]] = {}
 
     def configure(self, loop: Loop, made: Made, held: dict[str, list[nn.Parameter]]) -> Any:
-        """Take optimizers, with factories of their schedules, and the parameters held constant during each one's loss.
+        """Register optimizers, factories of their schedules, and the parameters held constant during each one's loss.
 
         Returns:
-            Optimizers and schedules, as Lightning has them.
+            Optimizers and schedules, as Lightning expects them.
 
         Raises:
-            UserError: for what a view cannot step.
+            UserError: if a view cannot step an optimizer or a schedule.
         """
         self.names, self._held = list(made), held
         self._scheduled = [name for name, (_, scheduler) in made.items() if scheduler]
@@ -65,7 +65,7 @@ class Descent:
         return [optimizer for optimizer, _ in made.values()], schedulers
 
     def descend(self, loop: Loop, name: str, loss_of: Callable[[], Tensor]) -> None:
-        """A step on a loss by the optimizer ``name``, or a batch's share of one where gradients accumulate."""
+        """Take a step on a loss with the optimizer ``name``, or add this batch's share while gradients accumulate."""
         with frozen(self._held[name]):
             loss = loss_of()
             _leave_gradients_to_us(loop)
@@ -78,12 +78,11 @@ class Descent:
             processes.average_gradients([one for group in optimizer.param_groups for one in group["params"]])
             optimizer.step()
             optimizer.zero_grad()
-            # not logged where it is found: in an epoch's first batch Lightning drops what another hook has logged
-            # before
+            # logged here and not in the hook that finds it: in an epoch's first batch Lightning drops that
             loop.record(f"gradient/{name}_norm", self.norms[name])
 
     def clip(self, loop: Loop, optimizer: Optimizer) -> None:
-        """Find the norm of an optimizer's gradient, and shorten the gradient to ``clip_norm``."""
+        """Compute the norm of an optimizer's gradient, and clip it to ``clip_norm``."""
         name = next(name for name, one in zip(self.names, loop.trainer.optimizers, strict=True) if one is optimizer)
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = get_total_norm([p.grad for p in parameters])
@@ -102,10 +101,10 @@ class Descent:
 
 
 def _leave_gradients_to_us(loop: Loop) -> None:
-    """Keep DistributedDataParallel, if it wraps the view, from averaging in the backward pass.
+    """Stop DistributedDataParallel, if it wraps the view, from averaging gradients in the backward pass.
 
-    It would exchange both modules' gradients in each of their descents, look for the unused ones, and do so in every
-    batch that accumulates.
+    It would exchange both modules' gradients in each descent, search for unused parameters, and do so in every batch
+    while gradients accumulate.
     """
     wrapper = loop.trainer.strategy.model if loop.has_trainer else None
     if isinstance(wrapper, DistributedDataParallel):

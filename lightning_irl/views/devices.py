@@ -1,4 +1,4 @@
-"""Which devices a run takes, and those that it cannot take: log Z and what is compared with it are found in float64."""
+"""Which devices a run uses, and which it cannot: log Z and what is compared with it are computed in float64."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ from lightning_irl.errors import UserError
 
 
 def default_devices() -> int | str:
-    """One, however many there are; ``auto`` where torchrun or SLURM started several processes, each of which has its
-    own.
-    """
+    """One device, however many there are; ``auto`` if torchrun or SLURM started several processes, with one each."""
     started = (os.environ.get(name, "1") for name in ("WORLD_SIZE", "SLURM_NTASKS"))
     return "auto" if any(number.isdecimal() and int(number) > 1 for number in started) else 1
 
 
 def chosen_accelerator(given: object) -> object:
-    """``cpu`` in place of ``auto`` where Lightning would take a device without float64, with a line; else what was
-    given.
+    """The accelerator given, but ``cpu`` for ``auto`` (and a line says so) if Lightning would choose one without
+    float64.
     """
     if given != "auto" or not MPSAccelerator.is_available():
         return given
@@ -34,11 +32,11 @@ def chosen_accelerator(given: object) -> object:
 
 
 def check_device(trainer: Trainer, view: LightningModule) -> None:
-    """Look at the device on which a view is to run.
+    """Check the device on which a view is to run.
 
     Args:
-        trainer: of the run; its callbacks that report in float64 say so by ``needs_float64``.
-        view: before it is moved there.
+        trainer: of the run; callbacks that need float64 declare it with ``needs_float64``.
+        view: the view, before it is moved there.
 
     Raises:
         UserError: naming what needs float64, if the device does not have it.
@@ -58,7 +56,7 @@ def check_device(trainer: Trainer, view: LightningModule) -> None:
 
 
 def has_float64(device: torch.device) -> bool:
-    """Whether a device holds numbers in double precision."""
+    """Whether a device supports double precision."""
     try:
         torch.empty(0, dtype=torch.float64, device=device)
     except (TypeError, RuntimeError):

@@ -1,4 +1,4 @@
-"""Losses of the cost as a discriminator: demonstrations and draws told apart by their cost."""
+"""Discriminator losses of the cost: demonstrations and draws are told apart by their cost."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LOG_Z_BY = ("optimal", "learned")
 
 
 class Discriminator(CostLoss):
-    """The loss of scores that are high on demonstrations: -c/T, or the logit -c/T - log_z - log q.
+    """A loss of scores that should be high on demonstrations: -c/T, or the logit -c/T - log_z - log q.
 
     Attributes:
-        departure: what in it is not the paper's; empty where nothing is.
+        departure: how it departs from the paper's objective; empty if it does not.
     """
 
     fixed_sampler = ", which is noise-contrastive estimation"
@@ -31,7 +31,7 @@ class Discriminator(CostLoss):
 
     @abc.abstractmethod
     def loss(self, demo_scores: Tensor, sample_scores: Tensor) -> Tensor:
-        """The loss, a scalar in nats, given scores of demonstrations (N,) and of draws (M,)."""
+        """The loss, a scalar in nats, from the scores of demonstrations (N,) and of draws (M,)."""
 
 
 class PlainDiscriminator(Discriminator):
@@ -49,8 +49,9 @@ class PlainDiscriminator(Discriminator):
 
 
 class MarginDiscriminator(PlainDiscriminator):
-    """EBGAN's, which has no D: c/T low on demonstrations, and on draws at least ``margin`` (Zhao et al. 2016, arXiv
-    1609.03126).
+    """EBGAN's hinge loss, without D: c/T is lowered on demonstrations and raised on draws up to ``margin``.
+
+    Source: Zhao et al. 2016, arXiv 1609.03126.
 
     Args:
         event: what one sample looks like.
@@ -76,7 +77,7 @@ class MarginDiscriminator(PlainDiscriminator):
         if not pair.cost.is_nonnegative:
             raise ValueError(
                 f"cost {type(pair.cost).__name__} is not known to be at least 0; without a bound discriminator=margin "
-                "lowers the cost of demonstrations for ever: use AutoencoderCost, or set is_nonnegative = True on a "
+                "lowers the cost of demonstrations forever: use AutoencoderCost, or set is_nonnegative = True on a "
                 "cost of yours that is"
             )
 
@@ -89,7 +90,7 @@ class DensityDiscriminator(Discriminator):
 
     Args:
         event: what one sample looks like.
-        log_z_by: ``optimal`` (solved for each batch) or ``learned`` (a parameter, started by one solved batch).
+        log_z_by: ``optimal`` (solved for each batch) or ``learned`` (a parameter, initialised by the first batch).
 
     Raises:
         ValueError: if ``log_z_by`` is neither.
@@ -102,7 +103,7 @@ class DensityDiscriminator(Discriminator):
         if log_z_by not in LOG_Z_BY:
             raise ValueError(f"log_z_by is {log_z_by!r}; allowed: {', '.join(LOG_Z_BY)}")
         self.learns_log_z = log_z_by == "learned"
-        self.is_started = False  # whether a batch has been seen, by which a learned log_z starts
+        self.is_started = False  # whether a first batch has initialised a learned log_z
 
     def check(self, pair: Pair) -> None:
         if not pair.sampler.has_density:
@@ -134,9 +135,9 @@ class DensityDiscriminator(Discriminator):
     def find_log_z(
         self, known: Tensor, demo_cost: Tensor, demo_log_q: Tensor, sample_cost: Tensor, sample_log_q: Tensor
     ) -> Tensor:
-        """log_z of this batch, a scalar: solved, or the parameter ``known``, to which the first batch gives its start.
+        """log_z of this batch, a scalar: solved, or the parameter ``known``, which the first batch initialises.
 
-        Costs and log q are those of all processes' demonstrations (N,) and draws (M,).
+        Costs and log q are of all processes' demonstrations (N,) and draws (M,).
         """
         is_first, self.is_started = not self.is_started, True
         if self.learns_log_z and not is_first:
@@ -144,7 +145,7 @@ class DensityDiscriminator(Discriminator):
         solved = objectives.optimal_log_z(demo_cost, demo_log_q, sample_cost, sample_log_q)
         if not self.learns_log_z:
             return solved.to(known)
-        with torch.no_grad():  # in place: it is the parameter that the optimizer has
+        with torch.no_grad():  # in place, since the optimizer holds this parameter
             known.copy_(known.where(torch.isfinite(known), solved))
         return known
 
@@ -155,16 +156,16 @@ DISCRIMINATORS = ("density", "plain", "margin")
 def make_discriminator(
     event: Event, discriminator: str = "density", margin: float | None = None, log_z_by: str = "optimal"
 ) -> Discriminator:
-    """The discriminator of the GAN and IRL views by name.
+    """Make a discriminator of the GAN and IRL views by name.
 
     Args:
         event: what one sample looks like.
         discriminator: ``density``, ``plain`` or ``margin``.
-        margin: of ``margin``, in nats.
-        log_z_by: of ``density``; the others have no log Z.
+        margin: for ``margin``, in nats.
+        log_z_by: for ``density``; the others have no log Z.
 
     Raises:
-        ValueError: if an option is not allowed, or there is a margin that nothing uses.
+        ValueError: if an option is not allowed, or a margin is given that nothing uses.
     """
     for name, given, allowed in (("discriminator", discriminator, DISCRIMINATORS), ("log_z_by", log_z_by, LOG_Z_BY)):
         if given not in allowed:

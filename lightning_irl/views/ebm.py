@@ -1,4 +1,4 @@
-"""The EBM view: the cost by maximum likelihood, with log Z estimated from the sampler's draws."""
+"""The EBM view: the cost learns by maximum likelihood, with log Z estimated from the sampler's draws."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from lightning_irl.views.view import View
 class EBM(View):
     r"""Maximum likelihood of p = exp(-c/T)/Z (section 2.2), which is guided cost learning (section 2.3).
 
-    The cost descends E_p[c/T] + log Z, with log Z by the negative phase:
+    The cost descends E_p[c/T] + log Z, and the negative phase estimates log Z:
 
     - ``importance``: from draws of q alone, log E_q[exp(-c/T)/q];
     - ``mixture``: from demonstrations and draws, log E_mu[exp(-c/T) / (1/2 p_hat + 1/2 q)];
     - ``uniform``: every draw has the same weight (Kim and Bengio 2016), biased unless q is the model; needs no density;
-    - ``mcmc``: from ends of Markov chains at the model, whose start says what it is (contrastive divergence,
-      persistent, cooperative: :class:`~lightning_irl.mcmc.Chains`); needs no density. The gradient is
+    - ``mcmc``: from the ends of Markov chains that target the model; their start makes it contrastive divergence,
+      persistent or cooperative (:class:`~lightning_irl.mcmc.Chains`); needs no density. The gradient is
       E_p[grad c/T] - E_chains[grad c/T].
 
-    The sampler descends E_q[c/T] + E_q[log q]; or it is taught by the chains, descending -E_chains[log q].
+    The sampler descends E_q[c/T] + E_q[log q], or learns from the chains by descending -E_chains[log q].
 
     Args:
-        event: what one sample looks like.
+        event: description of one sample.
         cost: factory of the cost, called with the event.
         sampler: factory of the sampler, called with the event.
         negative_phase: ``importance``, ``mixture``, ``uniform`` or ``mcmc``.
         p_hat: rough density of the demonstrations for ``mixture``: ``current`` (the model itself, exp(-c/T)/Z at the
-            discriminator's optimum; the GAN's gradient), ``fitted`` (a Gaussian with each batch's mean and covariance),
-            or a factory of a sampler whose density is held fixed.
-        chains: factory of the chains of ``mcmc``, called with the event.
+            discriminator's optimum; this gives the GAN's gradient), ``fitted`` (a Gaussian with each batch's mean and
+            covariance), or a factory of a sampler whose density is held fixed.
+        chains: factory of the chains for ``mcmc``, called with the event.
         sampler_learns_from: ``cost`` (the paper's loss, through its own draws) or ``chains`` (maximum likelihood of
-            where they end: cooperative learning).
+            their ends: cooperative learning).
         **options: of :class:`~lightning_irl.views.view.View`.
 
     Raises:
@@ -92,12 +92,12 @@ class EBM(View):
 
     @property
     def chains(self) -> Chains | None:
-        """The chains of ``mcmc``; None of any other negative phase."""
+        """The chains of ``mcmc``; None for any other negative phase."""
         return getattr(self.cost_objective, "chains", None)
 
     @property
     def guided_cost(self) -> GuidedCost | None:
-        """The negative phase by draws of the sampler; None of ``mcmc``."""
+        """The negative phase that uses draws of the sampler; None for ``mcmc``."""
         return self.cost_objective if isinstance(self.cost_objective, GuidedCost) else None
 
     @property

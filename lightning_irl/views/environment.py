@@ -1,4 +1,4 @@
-"""Where a view's environment and its demonstrations first meet."""
+"""Comparison of a view's environment with its demonstrations, before training."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from lightning_irl.spaces.trajectory import Trajectory
 
 
 def compare_with_environment(sampler: Sampler, data: Any, stage: str) -> None:
-    """Compare a policy's environment with the demonstrations before training; silent where there are not both.
+    """Compare a policy's environment with the demonstrations before training; do nothing unless there are both.
 
     Args:
         sampler: of the view.
-        data: the data module, or None; its ``splits`` are looked at where they are trajectories.
-        stage: Lightning's; what is likely a mistake is said before training alone.
+        data: the data module, or None; its ``splits`` are compared if they are trajectories.
+        stage: Lightning's stage; likely mistakes are only reported before training.
 
     Raises:
-        UserError: for what cannot be; what is likely a mistake is a warning.
+        UserError: if the two cannot belong together; a likely mistake is a warning.
     """
     said = describe(data)
     parts = [part for part in said.splits or () if isinstance(part, Trajectory)]

@@ -1,4 +1,4 @@
-"""What a view finds of held-out demonstrations, and of samples that it is asked to score."""
+"""Evaluation of held-out demonstrations, and scores of given samples."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ STAGES, EVALUATED = ("val", "test"), ("cost", "log_det", "nll_sampler")
 
 
 def make_means() -> nn.ModuleDict:
-    """Means over held-out demonstrations, exact over processes, however many samples each has; Lightning's own mean
-    rounds their number.
+    """Means over held-out demonstrations, exact over processes with any number of samples each.
+
+    Lightning's own mean rounds those numbers.
     """
     return nn.ModuleDict(
         {f"{stage}_{name}": MeanMetric(nan_strategy="disable") for stage in STAGES for name in EVALUATED}
@@ -23,8 +24,8 @@ def make_means() -> nn.ModuleDict:
 
 
 def held_out(pair: Pair, batch: Batch, scores_demonstrations: bool) -> dict[str, Tensor]:
-    """What is averaged over held-out demonstrations, each (B,), in nats: c/T, the log-determinant, and -log q where it
-    exists.
+    """The quantities averaged over held-out demonstrations, each (B,), in nats: c/T, the log-determinant, and -log q
+    if there is a density.
     """
     found = {"cost": pair.energy(batch.samples), "log_det": batch.log_det}
     if scores_demonstrations:
@@ -34,10 +35,9 @@ def held_out(pair: Pair, batch: Batch, scores_demonstrations: bool) -> dict[str,
 
 @torch.no_grad()
 def score(pair: Pair, samples: Samples, log_z: Tensor, scores_demonstrations: bool) -> dict[str, Samples]:
-    """Samples, and their c/T (B,); where there is a density, log q (B,), and where there is a model the logit of the
-    discriminator that it makes.
+    """Samples with their c/T (B,); with a density also log q (B,), and with a model the discriminator's logit.
 
-    The logit is that of whole samples (B,), or of each trajectory's segments (B, K) where the pair is at their level.
+    The logit is of whole samples (B,), or of each trajectory's segments (B, K) if the pair is at their level.
     """
     scores: dict[str, Samples] = {"samples": samples, "cost": pair.energy(samples)}
     if scores_demonstrations:

@@ -1,4 +1,4 @@
-"""Losses of the cost by f-divergences, of which the paper's two are members."""
+"""Losses of the cost from f-divergences; the paper's two losses are members."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from lightning_irl.views.losses import CostLoss, Found, Given
 
 
 class Divergence(NamedTuple):
-    """f by what its variational bound needs, each a function of the log ratio r, with u = exp(r).
+    """The parts of f that its variational bound needs, as functions of the log ratio r, with u = exp(r).
 
     Attributes:
-        slope: f'(u), whose mean over demonstrations the bound has.
-        conjugate: f*(f'(u)) = u f'(u) - f(u), whose mean over draws it has.
-        log_z: the log Z at which the bound is largest, a scalar, from log weights -c/T - log q of demonstrations (N,)
+        slope: f'(u); the bound adds its mean over demonstrations.
+        conjugate: f*(f'(u)) = u f'(u) - f(u); the bound subtracts its mean over draws.
+        log_z: the log Z that maximises the bound, a scalar, from the log weights -c/T - log q of demonstrations (N,)
             and of draws (M,).
     """
 
@@ -70,11 +70,11 @@ class FDivergence(CostLoss):
 
     .. math:: D_f(p \| q) \ge E_p[f'(u)] - E_q[f^*(f'(u))], \qquad u = \frac{\exp(-c/T)/Z}{q}
 
-    The bound is tight where u = p/q, so where exp(-c/T)/Z is p, whatever sampler with a density the draws come from.
-    log Z is solved for each batch, in closed form but for ``jensen_shannon``. Two members are the paper's own:
-    ``jensen_shannon`` is the special discriminator's loss (section 3.1), and ``forward_kl`` has the gradient of L_cost
-    by importance (section 2.3). ``squared_hellinger`` grows by square roots of weights and so bears a poor sampler;
-    ``pearson`` grows by their squares.
+    The bound is tight at u = p/q, that is where exp(-c/T)/Z is p, for any sampler with a density. log Z is solved for
+    each batch, in closed form except for ``jensen_shannon``. Two members are the paper's own: ``jensen_shannon`` is the
+    special discriminator's loss (section 3.1), and ``forward_kl`` has the gradient of L_cost with importance weights
+    (section 2.3). ``squared_hellinger`` grows with the square root of the weights and so tolerates a poor sampler;
+    ``pearson`` grows with their square.
 
     Source: Nowozin, Cseke and Tomioka, "f-GAN: training generative neural samplers using variational divergence
     minimization" (2016), arXiv 1606.00709, with the discriminator of the paper in place of a free one.
@@ -103,8 +103,8 @@ class FDivergence(CostLoss):
     def check(self, pair: Pair) -> None:
         if not pair.sampler.has_density:
             raise ValueError(
-                f"sampler {type(pair.sampler).__name__} has no density, and an f-divergence is of the ratio to it: use "
-                "a sampler with a density, such as FlowSampler"
+                f"sampler {type(pair.sampler).__name__} has no density, and an f-divergence is of the ratio to it: "
+                "use a sampler with a density, such as FlowSampler"
             )
 
     def departures(self) -> list[str]:

@@ -1,6 +1,4 @@
-"""What a checkpoint cannot hold of how a view was built: code. It keeps the words for it, so that who loads it hears
-what is missing.
-"""
+"""Options of a view that are code: a checkpoint keeps their descriptions, and loading it warns of what is missing."""
 
 from __future__ import annotations
 
@@ -20,16 +18,15 @@ LONGEST = 120  # characters for one option
 
 
 class NotPlainError(TypeError):
-    """A value that a checkpoint of plain data does not hold."""
+    """A value that a checkpoint of plain data cannot hold."""
 
 
 def set_aside(view: LightningModule) -> dict[str, str]:
-    """Leave only plain data in a view's hyper-parameters, which its checkpoints hold and ``load_from_checkpoint`` gives
-    back.
+    """Leave only plain data in a view's hyper-parameters, which checkpoints hold and ``load_from_checkpoint`` restores.
 
     Returns:
-        The options that were taken out and are not the default, with words for their values; none for a view made from
-        a config, whose hyper-parameters are that config.
+        The options that were removed and are not the default, each with a description of its value; none for a view
+        made from a config, whose hyper-parameters are that config.
     """
     ours = defaults(type(view))
     taken: dict[str, str] = {}
@@ -44,7 +41,7 @@ def set_aside(view: LightningModule) -> dict[str, str]:
 
 
 def defaults(kind: type) -> dict[str, Any]:
-    """The defaults of a class's options, through ``**options`` up its bases."""
+    """The defaults of a class's options, including those that ``**options`` passes to its bases."""
     found: dict[str, Any] = {}
     for base in kind.__mro__:
         if "__init__" in vars(base):
@@ -55,7 +52,7 @@ def defaults(kind: type) -> dict[str, Any]:
 
 
 def is_default(value: Any, default: Any) -> bool:
-    """Whether a value, as it was given or as a config has it, says the same as a default."""
+    """Whether a value, as given in Python or in a config, equals a default."""
     if isinstance(value, Mapping) and "class_path" in value and inspect.isclass(default):
         given = value.get("init_args", {})
         is_same = str(value["class_path"]).rpartition(".")[2] == default.__name__
@@ -67,11 +64,11 @@ def is_default(value: Any, default: Any) -> bool:
 
 
 def say_missing(theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
-    """Warn of options that a checkpoint's view was built with and this one was not.
+    """Warn of options that a checkpoint's view was built with and this view was not.
 
     Args:
-        theirs: what :func:`set_aside` found there.
-        ours: what it found here.
+        theirs: result of :func:`set_aside` for the checkpoint's view.
+        ours: result of :func:`set_aside` for this view.
     """
     missing = [f"{name}={words}" for name, words in theirs.items() if name not in ours]
     if missing:
@@ -84,7 +81,7 @@ def say_missing(theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
 
 
 def describe(value: Any) -> str:
-    """A value in short, nearly as it was written.
+    """A short description of a value, close to how it was written.
 
     Example:
         >>> from torch.optim import Adam
@@ -100,7 +97,7 @@ def _words(value: Any) -> str:
         return f"[{', '.join(map(_words, value))}]"
     if isinstance(value, partial) and hasattr(value.func, "__name__"):
         called, args = value.func, value.args
-        if called.__name__ == "call_without_instantiate_context":  # jsonargparse's, around what a config names
+        if called.__name__ == "call_without_instantiate_context":  # jsonargparse's wrapper around what a config names
             called, args = args[1], args[2:]
         given = [*map(_words, args), *(f"{name}={_words(part)}" for name, part in value.keywords.items())]
         return f"partial({', '.join([_words(called), *given])})" if given else _words(called)
@@ -113,7 +110,7 @@ def _words(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The same as data that ``weights_only`` loads."""
+    """The value as data that ``weights_only`` loads."""
     if isinstance(value, np.generic):
         return value.item()
     if value is None or isinstance(value, (bool, int, float, str, Tensor)):

@@ -1,6 +1,4 @@
-"""A record of losses, gradients and draws, looked at every so many batches so that no training step waits for the
-device.
-"""
+"""A record of losses, gradients and draws, checked at intervals so that no training step waits for the device."""
 
 from __future__ import annotations
 
@@ -21,16 +19,15 @@ class NonFiniteError(RuntimeError):
 
 
 class FiniteMonitor:
-    """Finds for what is watched the first batch, and there the first term, at which it was not finite, or beyond its
-    bound.
+    """Finds the first batch, and in it the first term, at which a watched value was not finite or exceeded its bound.
 
-    A value is kept as it is, a scalar on its device, until the next :meth:`check`.
+    Values are kept as scalars on their device until the next :meth:`check`.
 
     Args:
-        terms: names of what is watched; of two that fail in the same batch the earlier one is named.
+        terms: names of the watched values; if two fail in the same batch, the earlier in this list is named.
 
     Attributes:
-        zero_since: for each term that was exactly 0 at its last :meth:`check`, the batch from which on it was.
+        zero_since: for each term that was exactly 0 at its last :meth:`check`, the batch since which it has been.
     """
 
     def __init__(self, terms: Sequence[str]) -> None:
@@ -44,21 +41,21 @@ class FiniteMonitor:
         """Watch one more term, before training.
 
         Args:
-            term: its name; of two that fail in the same batch it comes first.
-            advice: called when it failed: what led there, and what to do.
+            term: its name; it is named before others that fail in the same batch.
+            advice: called when it has failed; returns what led there and what to do.
         """
         self.terms = {name: index for index, name in enumerate([term, *self.terms])}
         self.advice[term] = advice
 
     def watch(self, term: str, value: Tensor, batch: int, place: Tensor | None = None, bound: float = math.inf) -> None:
-        """Remember a value of a batch; reads nothing back.
+        """Record a value of a batch, without reading it back.
 
         Args:
             term: one of the names.
-            value: what must be finite, of any shape.
+            value: must be finite; of any shape.
             batch: number of the batch.
-            place: episode and step (2,), long, at which it is not, if it is not.
-            bound: largest absolute value that is good.
+            place: episode and step (2,), long, at which it is not finite, if anywhere.
+            bound: largest absolute value allowed.
         """
         value = value.detach()
         if value.numel():
@@ -66,21 +63,19 @@ class FiniteMonitor:
             self._kept.append((batch, self.terms[term], largest, bound, place))
 
     def watch_draws(self, samples: Samples, batch: int) -> None:
-        """The same for draws of a sampler, under the name ``draws``; of trajectories with the first bad episode and its
-        step.
-        """
+        """Record draws of a sampler, under the name ``draws``; for trajectories with the first bad episode and step."""
         value, place = finiteness(samples)
         self.watch("draws", value, batch, place)
 
     def check(self, saved: Callable[[], str] = str, here: bool = False) -> None:
-        """Look at what all processes have kept since the last time, so that all stop together.
+        """Check what all processes have recorded since the last time, so that all stop together.
 
         Args:
-            saved: called when something failed: a sentence on what is saved, or nothing.
-            here: look at this process's own alone, where another failure keeps it from waiting for the others.
+            saved: called when something has failed; returns a sentence on what is saved, or nothing.
+            here: check only this process's record, if another failure keeps it from waiting for the others.
 
         Raises:
-            NonFiniteError: naming the earliest batch and the term, and where it is known the episode and its step.
+            NonFiniteError: naming the earliest batch and its term, and the episode and step if they are known.
         """
         if self._first[0] < 0:
             self._first = self._look()
@@ -104,7 +99,7 @@ class FiniteMonitor:
         )
 
     def _look(self) -> tuple[int, ...]:
-        """Batch, term, episode and step of the first kept value that is not good; -1 where there is none."""
+        """Batch, term, episode and step of the first bad value; -1 where there is none."""
         if not self._kept:
             return self._first
         largest = torch.cat([value[None] for _, _, value, _, _ in self._kept]).abs().tolist()

@@ -1,4 +1,4 @@
-"""Draws of earlier rounds, reused with the density of all the samplers that made them."""
+"""Draws of earlier rounds, reused under the mixture density of all the samplers that made them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from lightning_irl.spaces.samples import Samples, device_of, join, plain, restor
 
 
 class Fusion:
-    r"""The last rounds' samplers, frozen, with their draws (Finn et al. 2016, section 2.3, and guided cost learning's
-    own practice).
+    r"""The samplers of the last rounds, frozen, and their draws.
 
-    With K rounds kept beside the current one, all draws together come from :math:`\frac{1}{K+1} \sum_k q_k`, the fusion
-    distribution; that is every draw's density, under whichever sampler it was made.
+    With K rounds kept beside the current one, the pooled draws come from :math:`\frac{1}{K+1} \sum_k q_k`, the fusion
+    distribution, which is the density of every draw whichever sampler made it.
+
+    Source: Finn et al. 2016, section 2.3, and the practice of guided cost learning.
 
     Args:
-        rounds: kept beside the current one, K; 0 for none.
+        rounds: K, the number of earlier rounds kept; 0 for none.
     """
 
     def __init__(self, rounds: int) -> None:
@@ -28,10 +29,10 @@ class Fusion:
             raise ValueError(f"keep_rounds is {rounds}; it must not be negative")
         self.rounds = rounds
         self.kept: list[tuple[Sampler, Samples]] = []
-        self._device: torch.device | None = None  # of what is kept, once it is known
+        self._device: torch.device | None = None  # of the kept draws, once it is known
 
     def add(self, sampler: Sampler, samples: Samples) -> None:
-        """Keep a copy of a sampler, as it is now, and its draws; the oldest go."""
+        """Keep a copy of the current sampler and its draws; the oldest are dropped."""
         if self.rounds:
             self.kept = [*self.kept, (sampler.snapshot(), samples)][-self.rounds :]
 
@@ -50,19 +51,19 @@ class Fusion:
         return torch.logsumexp(torch.stack([log_q, *scores]), 0) - math.log(len(scores) + 1)
 
     def _follow(self, device: torch.device) -> None:
-        """Move what is kept to the device of the draws: a checkpoint is read onto the host, before the view moves."""
+        """Move what is kept to the draws' device: a checkpoint is read onto the host, before the view moves."""
         if self._device != device:
             self.kept = [(sampler.to(device), to(draws, device)) for sampler, draws in self.kept]
             self._device = device
 
     def state(self) -> list[Any]:
-        """What a checkpoint keeps: plain tensors."""
+        """The state for a checkpoint: plain tensors."""
         return [(sampler.state_dict(), plain(draws)) for sampler, draws in self.kept]
 
     def restore(self, state: list[Any], sampler: Sampler) -> None:
-        """Take back what :meth:`state` gave, for a sampler of the same kind."""
+        """Restore the result of :meth:`state`, for a sampler of the same kind."""
         self.kept, self._device = [], None
         for parameters, draws in state[-self.rounds :] if self.rounds else []:
             copy = sampler.snapshot()
             copy.load_state_dict(parameters)
-            self.kept.append((copy, draws))  # plain until the first draws of this run say their type
+            self.kept.append((copy, draws))  # plain tensors until the first draws of this run give their type

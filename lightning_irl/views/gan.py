@@ -1,4 +1,4 @@
-"""The GAN view: the cost is the logit of a discriminator that knows the sampler's density."""
+"""The GAN view: the cost is part of the logit of a discriminator that knows the sampler's density."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class GAN(View):
     .. math:: \operatorname{logit} D = -c/T - \log Z - \log q
 
     Args:
-        event: what one sample looks like; linked from the data module.
+        event: description of one sample; linked from the data module.
         cost: factory of the cost, called with the event.
         sampler: factory of the sampler, called with the event.
         discriminator: ``density`` (the paper's), ``plain`` (logit D = -c/T, the ordinary GAN: no density, no log Z) or
             ``margin`` (EBGAN: the cost of draws is raised up to a margin; no D, no density, no log Z).
-        margin: in nats of c/T, for ``margin``, which needs it.
-        generator_loss: ``sum`` of both usual losses (the paper's), ``saturating`` or ``non_saturating``; with
-            ``margin`` the sum alone, which is there the cost.
-        log_z_by: ``optimal`` (solved for each batch) or ``learned`` (a parameter, started by one solved batch).
+        margin: for ``margin``, which requires it; in nats of c/T.
+        generator_loss: ``sum`` of both usual losses (the paper's), ``saturating`` or ``non_saturating``; ``margin``
+            takes only the sum, which there is the cost.
+        log_z_by: ``optimal`` (solved for each batch) or ``learned`` (a parameter, initialised by the first batch).
         **options: of :class:`~lightning_irl.views.view.View`.
 
     Raises:
-        ValueError: if the discriminator needs what cost or sampler do not have, or an option is not allowed.
+        ValueError: if cost or sampler lack what the discriminator needs, or an option is not allowed.
     """
 
     PRESET = ("cost_loss", "sampler_loss", "rounds")

@@ -1,4 +1,4 @@
-"""The cost's loss by maximum likelihood, with log Z from the sampler's draws: L_cost of guided cost learning."""
+"""The cost's maximum-likelihood loss, with log Z from the sampler's draws: L_cost of guided cost learning."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ NEGATIVE_PHASES = ("importance", "mixture", "uniform")
 
 
 class GuidedCost(CostLoss):
-    """E_p[c/T] + log Z (section 2.3), with log Z by the negative phase.
+    """E_p[c/T] + log Z (section 2.3), with log Z estimated by the negative phase.
 
     Args:
-        event: what one sample looks like.
-        negative_phase: ``importance``, ``mixture`` or ``uniform``, as of :class:`~lightning_irl.views.ebm.EBM`.
+        event: description of one sample.
+        negative_phase: ``importance``, ``mixture`` or ``uniform``, as in :class:`~lightning_irl.views.ebm.EBM`.
         p_hat: for ``mixture``: ``current``, ``fitted``, or a factory of a sampler whose density is held fixed.
 
     Raises:
-        ValueError: if an option is not allowed, p_hat has no density, or a Gaussian cannot be fitted to such samples.
+        ValueError: if an option is not allowed, p_hat has no density, or a Gaussian cannot be fitted to the samples.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class GuidedCost(CostLoss):
     ) -> tuple[Tensor, Tensor]:
         """log p_hat at the demonstrations (N,) and draws (M,) of all processes.
 
-        Costs and log q are those of all processes, samples those of this one.
+        Costs and log q are of all processes; samples are of this process.
         """
         if self.p_hat == "current":
             log_z = objectives.optimal_log_z(demo_cost, demo_log_q, sample_cost, log_q)

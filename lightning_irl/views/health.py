@@ -1,4 +1,4 @@
-"""Whether a view's training is in order: losses and gradients that are finite, and modules that learn."""
+"""Health of a view's training: losses and gradients are finite, and modules learn."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lightning_irl.views.finite import FiniteMonitor, NonFiniteError
 if TYPE_CHECKING:
     from lightning_irl.views.loop import Loop
 
-CHECK_EVERY = 50  # batches between two looks at the record of losses and gradients
+CHECK_EVERY = 50  # batches between two checks of the record of losses and gradients
 STANDSTILL = {
     "cost": (
-        "Its values may all lie at a bound (of a TiltedCost: hold its constant by regulariser CostOffset, or raise the "
-        "bound), or its loss be satisfied everywhere: lower the learning rate, or start anew"
+        "Its values may all lie at a bound (of a TiltedCost: hold its constant by regulariser CostOffset, or raise "
+        "the bound), or its loss be satisfied everywhere: lower the learning rate, or start anew"
     ),
     "sampler": (
         "Its draws may all lie where the cost is flat, or its loss be saturated: lower the learning rate, or start anew"
@@ -29,10 +29,10 @@ STANDSTILL = {
 
 
 class Health:
-    """A record of losses, gradients and draws, read back every so many batches, and always before a checkpoint.
+    """A record of losses, gradients and draws, checked at intervals and always before a checkpoint is saved.
 
     Args:
-        names: of what descends, such as ``cost`` and ``sampler``.
+        names: names of the descents, such as ``cost`` and ``sampler``.
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
@@ -40,19 +40,19 @@ class Health:
         self.finite = FiniteMonitor(["draws", *(f"{kind}/{name}" for name in names for kind in ("loss", "gradient"))])
 
     def add(self, term: str, advice: Callable[[], str]) -> None:
-        """Watch one more term, before training, with what to do when it fails."""
+        """Watch one more term, before training; ``advice`` returns what to do when it fails."""
         self.finite.add(term, advice)
 
     def watch(self, term: str, value: Tensor, batch: int, bound: float = float("inf")) -> None:
-        """Remember a value of a batch that must be finite and at most a bound; reads nothing back."""
+        """Record a value of a batch that must be finite and at most a bound, without reading it back."""
         self.finite.watch(term, value, batch, bound=bound)
 
     def watch_draws(self, samples: Samples, batch: int) -> None:
-        """The same for draws of a sampler (B, *shape)."""
+        """Record draws of a sampler (B, *shape), which must be finite."""
         self.finite.watch_draws(samples, batch)
 
     def check(self, loop: Loop, here: bool = False) -> None:
-        """Look at the record, of this process alone or of all.
+        """Check the record, of this process alone or of all.
 
         Raises:
             NonFiniteError: naming the first batch and term.
@@ -60,7 +60,7 @@ class Health:
         self.finite.check(lambda: _saved(loop), here)
 
     def check_parameters(self, loop: Loop) -> None:
-        """Look at the parameters, which a step may have spoiled though every gradient was finite.
+        """Check the parameters, which a step can make non-finite even if every gradient was finite.
 
         Raises:
             NonFiniteError: naming the parameter.
@@ -68,12 +68,12 @@ class Health:
         for name, parameter in loop.named_parameters():
             if name != "log_z" and not bool(torch.isfinite(parameter).all()):
                 raise NonFiniteError(
-                    f"{name} is not finite after batch {loop.batches - 1}, though every gradient was; nothing is saved "
-                    f"from here on. {_saved(loop)}Lower the learning rate"
+                    f"{name} is not finite after batch {loop.batches - 1}, though every gradient was; nothing is "
+                    f"saved from here on. {_saved(loop)}Lower the learning rate"
                 )
 
     def standstills(self, batches: int) -> list[str]:
-        """What has not learned for :data:`CHECK_EVERY` batches or more, a line each: its gradient is exactly zero."""
+        """Modules whose gradient has been exactly zero for :data:`CHECK_EVERY` batches or more, a line each."""
         return [
             f"the {name}'s gradient has been exactly 0 since batch {since}: it learns nothing. {STANDSTILL[name]}"
             for name in self.names
@@ -82,6 +82,6 @@ class Health:
 
 
 def _saved(loop: Loop) -> str:
-    """Which checkpoint is good, as a sentence; empty where there is none."""
+    """A sentence naming the last good checkpoint; empty if there is none."""
     path = checkpoints.newest(loop.trainer) if loop.has_trainer else None
     return "" if path is None else f"The last checkpoint before it is good: {path}. "

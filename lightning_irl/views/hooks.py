@@ -1,4 +1,4 @@
-"""Lightning's hooks around the loop: where things are logged, and what is checked, saved and restored."""
+"""Lightning's hooks around the loop: logging, checks, saving and restoring."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from lightning_irl.views.loop import Loop
 
 
 class Hooks(Loop):
-    """A loop that logs at numbers of batches, saves only what is finite, and goes on exactly from a checkpoint."""
+    """A loop that logs against batches, never saves non-finite weights, and resumes exactly from a checkpoint."""
 
     means: nn.ModuleDict
 
     @property
     @abc.abstractmethod
     def pair(self) -> Pair:
-        """Cost and sampler."""
+        """The pair of cost and sampler."""
 
     @property
     @abc.abstractmethod
     def scores_demonstrations(self) -> bool:
-        """Whether log q of a demonstration exists."""
+        """Whether log q of demonstrations can be computed."""
 
     def _apply_batch_transfer_handler(self, batch: Any, *args: Any, **kwargs: Any) -> Batch:
-        """The one place through which Lightning passes every batch: steps and callbacks alike get a Batch."""
+        """Convert every batch to a Batch, here where Lightning passes it to steps and callbacks alike."""
         moved = super()._apply_batch_transfer_handler(batch, *args, **kwargs)
         return as_batch(moved, self.pair.event, self.log_z.dtype)
 
@@ -63,10 +63,9 @@ class Hooks(Loop):
         monitors.check_logged(self.trainer, at_epoch_end=True)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Show the losses of a batch that was logged in the progress bar, from the host.
+        """Show the losses of a logged batch in the progress bar, from the host.
 
-        Lightning reads what the bar shows after every batch, whether or not it is new, and would wait for the device
-        each time.
+        Lightning reads the bar's values after every batch, new or not, and would wait for the device each time.
         """
         if self._shown and self.trainer.progress_bar_callback is not None:
             values = torch.stack(list(self._shown.values())).cpu()
@@ -78,12 +77,12 @@ class Hooks(Loop):
         self.descent.clip(self, optimizer)
 
     def on_validation_model_zero_grad(self) -> None:
-        """Keep what is accumulated, which Lightning would drop at each validation."""
+        """Keep accumulated gradients, which Lightning would drop at each validation."""
         if not self.is_accumulating:
             super().on_validation_model_zero_grad()
 
     def check_finite(self) -> None:
-        """Look at the record of losses and gradients, and at the parameters.
+        """Check the record of losses and gradients, and the parameters.
 
         Raises:
             NonFiniteError: naming the first batch and term, or the parameter.
@@ -98,20 +97,20 @@ class Hooks(Loop):
         self.resume.end(self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.check_finite()  # what is saved is finite, or nothing is saved
+        self.check_finite()  # only finite weights are saved
         self.resume.save(self, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.resume.load(self, checkpoint)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """The weights; after a fit in a process that Lightning started with the counters, for :meth:`load_state_dict`
-        in the one that asked.
+        """The weights; after a fit in a process that Lightning started, also the counters, which
+        :meth:`load_state_dict` takes up in the process that called ``fit``.
         """
         return self.resume.hand_back(self, super().state_dict(*args, **kwargs))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Take weights, and counters where :meth:`state_dict` gave them."""
+        """Load weights, and the counters if :meth:`state_dict` added them."""
         return super().load_state_dict(self.resume.take_back(self, state_dict), *args, **kwargs)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -121,7 +120,7 @@ class Hooks(Loop):
         self.evaluate(batch, "test")
 
     def evaluate(self, batch: Batch, stage: str) -> None:
-        """Take a batch of held-out demonstrations into the means that are logged."""
+        """Add a batch of held-out demonstrations to the logged means."""
         self.evaluated_at[stage] = self.batches
         with torch.no_grad():
             found = evaluation.held_out(self.pair, batch, self.scores_demonstrations)
@@ -131,5 +130,5 @@ class Hooks(Loop):
             self.log(f"{stage}/{name}", mean, on_step=False, on_epoch=True, batch_size=len(values))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Samples]:
-        """Scores of samples, as :func:`~lightning_irl.views.evaluation.score` gives them."""
+        """Scores of samples, as returned by :func:`~lightning_irl.views.evaluation.score`."""
         return evaluation.score(self.pair, batch.samples, self.log_z, self.scores_demonstrations)

@@ -1,4 +1,4 @@
-"""The IRL view: guided cost learning, in rounds of draws that cost and sampler share."""
+"""The IRL view: guided cost learning, in rounds whose draws cost and sampler share."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ class IRL(View):
     r"""Sample-based maximum-entropy IRL (section 2.3); with trajectories as samples, guided cost learning.
 
     A batch is a round: the sampler draws once, the cost descends ``cost_steps`` times on parts of these draws and of
-    the demonstrations, then the sampler descends E_q[c/T] + E_q[log q], with the same draws where its learner can use
+    the demonstrations, then the sampler descends E_q[c/T] + E_q[log q], with the same draws if its learner can use
     them.
 
     Args:
-        event: what one sample looks like; linked from the data module.
+        event: description of one sample; linked from the data module.
         cost: factory of the cost, called with the event.
         sampler: factory of the sampler, called with the event.
         objective: ``discriminator`` (the loss of the GAN view) or ``guided_cost`` (E_p[c/T] + log Z, the loss of the
             EBM view, with its negative phase).
-        negative_phase: of ``guided_cost``: ``importance``, ``mixture`` or ``uniform``, as of the EBM view.
-        p_hat: of the ``mixture``, as of the EBM view.
+        negative_phase: for ``guided_cost``: ``importance``, ``mixture`` or ``uniform``, as in the EBM view.
+        p_hat: for ``mixture``, as in the EBM view.
         cost_batch: demonstrations and draws in each step of the cost, over all processes, at this view's level; all of
             them by default.
-        keep_rounds: earlier rounds whose draws the cost still sees, each with the density of the fusion of all kept
+        keep_rounds: number of earlier rounds whose draws the cost still sees, under the mixture density of all kept
             samplers.
-        discriminator: of ``discriminator``, as of the GAN view: ``density``, ``plain`` or ``margin``.
-        margin: of ``margin``, in nats of c/T.
-        generator_loss: of ``discriminator``, as of the GAN view.
-        log_z_by: of ``discriminator``, as of the GAN view: ``optimal`` or ``learned``.
-        **options: of :class:`~lightning_irl.views.view.View`; ``cost_steps`` are here steps within each round.
+        discriminator: for ``discriminator``, as in the GAN view: ``density``, ``plain`` or ``margin``.
+        margin: for ``margin``, in nats of c/T.
+        generator_loss: for ``discriminator``, as in the GAN view.
+        log_z_by: for ``discriminator``, as in the GAN view: ``optimal`` or ``learned``.
+        **options: of :class:`~lightning_irl.views.view.View`; ``cost_steps`` counts steps within each round here.
 
     Raises:
         ValueError: if an option is not allowed or contradicts another, or a loss needs a density that the sampler does
@@ -87,5 +87,5 @@ class IRL(View):
 
     @property
     def fusion(self) -> Fusion:
-        """Earlier rounds' draws and samplers."""
+        """Draws and samplers of earlier rounds."""
         return self.rounds.fusion

@@ -1,6 +1,4 @@
-"""What comes back from processes that Lightning starts from this one (``ddp_notebook``,
-``ddp_spawn``, ``ddp_fork``).
-"""
+"""State returned from processes that Lightning starts itself (``ddp_notebook``, ``ddp_spawn``, ``ddp_fork``)."""
 
 from __future__ import annotations
 
@@ -17,22 +15,21 @@ COUNTERS = "counters"  # beside the weights that Lightning hands back
 
 
 def is_launched(trainer: Trainer) -> bool:
-    """Whether this process was started by Lightning from one that goes on with the view."""
+    """Whether Lightning started this process from another one, which keeps the view afterwards."""
     return isinstance(trainer.strategy.launcher, _MultiProcessingLauncher)
 
 
 def say_what_comes_back(trainer: Trainer) -> None:
-    """Say in one line what the process that called ``fit`` will have, and what not."""
+    """Say in one line what the process that called ``fit`` gets back, and what it does not."""
     rank_zero_info(
         "The view was trained in processes of their own: weights, log_z, batches and logged metrics come back; what "
-        "callbacks keep, "
-        "such as LogPartition.estimates, does not, and is in the reports (partition_val.json, ...) in "
+        "callbacks keep, such as LogPartition.estimates, does not, and is in the reports (partition_val.json, ...) in "
         f"{trainer.default_root_dir}"
     )
 
 
 def counters(view: Loop) -> dict[str, Any]:
-    """What a view knows of its training beside its weights, as plain data."""
+    """A view's counters of its training, as plain data."""
     return {
         "batches": view.batches,
         "environment_steps": int(view.environment_steps),

@@ -1,4 +1,4 @@
-"""What Lightning's ``LearningRateMonitor`` calls the learning rates of a view."""
+"""Names for a view's learning rates in Lightning's ``LearningRateMonitor``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from pytorch_lightning.callbacks import LearningRateMonitor
 
 
 def name_learning_rates(trainer: Trainer, names: Callable[[], list[str]]) -> None:
-    """Let ``LearningRateMonitor`` log ``lr-cost`` and ``lr-sampler``, where it would name rates by classes:
-    ``lr-Adam``, ``lr-Adam-1``.
+    """Make ``LearningRateMonitor`` log ``lr-cost`` and ``lr-sampler`` instead of ``lr-Adam`` and ``lr-Adam-1``.
 
-    Not by names of parameter groups or by schedules, which a checkpoint would keep.
+    Naming parameter groups or schedules would do it too, but checkpoints would keep those names.
 
     Args:
-        trainer: whose callbacks are told, before training.
-        names: called when rates are logged; of the trainer's optimizers, in their order.
+        trainer: the trainer whose callbacks are changed, before training.
+        names: called when rates are logged; returns the names of the trainer's optimizers, in their order.
     """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, LearningRateMonitor) and hasattr(callback, "_check_duplicates_and_update_name"):

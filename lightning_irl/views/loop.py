@@ -1,4 +1,4 @@
-"""The loop under every view: rounds of descents of two modules in turn, in Lightning's hooks."""
+"""The training loop of every view: two modules descend in turn, in rounds, within Lightning's hooks."""
 
 from __future__ import annotations
 
@@ -25,40 +25,40 @@ from lightning_irl.views.modules import trainable
 from lightning_irl.views.resume import Resume
 
 OPTIMIZERS = ("cost", "sampler", "warm_start")
-LOG_Z_SPEED = 10.0  # learning rate of a learned log_z over the cost's
+LOG_Z_SPEED = 10.0  # learning rate of a learned log_z, as a multiple of the cost's
 
 
 class Loop(pl.LightningModule, abc.ABC):
-    """Trains ``cost`` and ``sampler`` in turn. What a batch trains is :meth:`train_batch`, the subclass's.
+    """Trains ``cost`` and ``sampler`` in turn; subclasses define :meth:`train_batch`.
 
     A round is ``cost_steps`` batches, each with one step of the cost, then ``sampler_steps`` steps of the sampler.
 
     Args:
-        warm_start: batches at the start in which the sampler alone is trained, by maximum likelihood.
+        warm_start: batches at the start in which only the sampler is trained, by maximum likelihood.
         warm_start_optimizer: factory of the sampler's optimizer in the warm start; by default ``sampler_optimizer``.
         warm_start_scheduler: factory of its learning-rate schedule.
         cost_steps: batches, each with one step of the cost, in a round; 0 holds the cost fixed (the sampler learns it).
         sampler_steps: steps of the sampler in a round; 0 holds the sampler fixed (noise-contrastive estimation). With
-            both 0 the warm start is all there is: maximum likelihood of the sampler alone.
+            both 0 only the warm start trains: maximum likelihood of the sampler alone.
         cost_optimizer: factory of the cost's optimizer, called with its parameters.
         sampler_optimizer: factory of the sampler's optimizer.
         cost_scheduler: factory of the cost's learning-rate schedule, called with the optimizer. Schedules are stepped
             once a batch: the warm start's during it, the others after it.
         sampler_scheduler: factory of the sampler's learning-rate schedule.
         clip_norm: largest norm of the gradient of cost and of sampler; None for no clipping.
-        accumulate: batches whose gradients are averaged into one step. log Z is found per batch, so this is not one
-            larger batch.
+        accumulate: batches whose gradients are averaged into one step. log Z is solved per batch, so this is not the
+            same as one larger batch.
 
     Attributes:
-        environment_steps: that this process has acted in training, over resumes too (then the first one has those of
-            all).
+        environment_steps: steps that this process has taken in the environment in training. After a resume the first
+            process holds the earlier steps of all.
         evaluated_at: batches trained when ``val`` and ``test`` were last evaluated.
         began_at: batches trained when this fit began.
         saved_at: batches trained when a checkpoint was last made; -1 before.
-        described: words for the options that a checkpoint cannot hold, by name.
+        described: descriptions of the options that a checkpoint cannot hold, by name.
     """
 
-    PRESET: tuple[str, ...] = ()  # arguments of a base that a subclass chooses itself, which are no options of it
+    PRESET: tuple[str, ...] = ()  # arguments of its base that a subclass sets itself, so that they are not its options
     cost: Cost
     sampler: Sampler
     learner: Learner
@@ -100,23 +100,23 @@ class Loop(pl.LightningModule, abc.ABC):
         self.warm_start_optimizer, self.warm_start_scheduler = warm_start_optimizer, warm_start_scheduler
         self.clip_norm, self.accumulate = clip_norm, accumulate
         self.register_buffer("environment_steps", torch.zeros((), dtype=torch.long), persistent=False)
-        # a process's own count: DistributedDataParallel would put the first process's in its place
+        # each process counts its own: DistributedDataParallel would overwrite it with the first process's
         self._ddp_params_and_buffers_to_ignore = ["environment_steps"]
         self.descent, self.health, self.resume = Descent(clip_norm, accumulate), Health(OPTIMIZERS), Resume()
         self.evaluated_at: dict[str, int] = {}
         self.began_at, self.saved_at = 0, -1
         self._shown: dict[str, Tensor] = {}  # losses of this batch, for the progress bar
-        self._batch = 0  # an int on the host, so that reading it waits for nothing
+        self._batch = 0  # an int on the host, so that reading it never waits for the device
 
     # ---- where training is
 
     @property
     def batches(self) -> int:
-        """Batches trained so far, over resumes too."""
+        """Batches trained so far, including those before a resume."""
         return self._batch
 
     def count(self, batches: int) -> None:
-        """Go on from a number of batches."""
+        """Set the number of batches trained so far."""
         self._batch = batches
 
     @property
@@ -126,17 +126,17 @@ class Loop(pl.LightningModule, abc.ABC):
 
     @property
     def is_accumulating(self) -> bool:
-        """Whether parameters hold gradients of batches that no step has used."""
+        """Whether parameters hold gradients that no step has used yet."""
         return self.phase_batch % self.accumulate != 0
 
     @property
     def has_trainer(self) -> bool:
-        """Whether a trainer runs this."""
+        """Whether a trainer is attached."""
         return self._trainer is not None
 
     @property
     def is_logged(self) -> bool:
-        """Whether this batch's scalars are logged; not outside of training."""
+        """Whether this batch's scalars are logged; False outside of training."""
         return self.has_trainer and (self._batch + 1) % self.log_every == 0
 
     @property
@@ -146,7 +146,7 @@ class Loop(pl.LightningModule, abc.ABC):
         return max(every, 1)
 
     def record(self, key: str, value: Tensor) -> None:
-        """Log a scalar at the trainer's logging interval, without reading it back in between."""
+        """Log a scalar at the trainer's logging interval, without reading it back at other batches."""
         if self.is_logged:
             self.log(key, value.detach())
             if key.startswith("loss/"):
@@ -156,18 +156,19 @@ class Loop(pl.LightningModule, abc.ABC):
 
     @abc.abstractmethod
     def train_batch(self, batch: Batch) -> None:
-        """Train on a batch, by :meth:`descend`."""
+        """Train on one batch, by calling :meth:`descend`."""
 
     def descend(self, name: str, loss_of: Callable[[], Tensor]) -> None:
-        """Descend a loss by the optimizer ``name`` (``cost``, ``sampler`` or ``warm_start``), the other module held
-        constant.
+        """Descend a loss with the optimizer ``name`` (``cost``, ``sampler`` or ``warm_start``).
+
+        The other module is held constant.
         """
         self.descent.descend(self, name, loss_of)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         try:
             self.train_batch(batch)
-        except Exception:  # an environment, say, that is given what is not finite: what became so first is the cause
+        except Exception:  # such as an environment given non-finite actions: report what became non-finite first
             self.health.check(self, here=True)
             self.health.check_parameters(self)
             raise
@@ -177,23 +178,21 @@ class Loop(pl.LightningModule, abc.ABC):
         if self._batch % CHECK_EVERY == 0:
             self.health.check(self)
             for line in self.standstills():
-                rank_zero_warn(line)  # once a run, by Python's own filter: the line says since when, not how long
+                rank_zero_warn(line)  # shown once a run by Python's warning filter, since the line stays the same
 
     def record_progress(self) -> None:
-        """Log what a batch leaves, after its descents."""
+        """Log the state after a batch's descents."""
 
     def standstills(self) -> list[str]:
-        """What has not learned for :data:`CHECK_EVERY` batches or more, a line each: its gradient is exactly zero."""
+        """Modules whose gradient has been exactly zero for :data:`CHECK_EVERY` batches or more, a line each."""
         return self.health.standstills(self._batch)
 
     def process_state(self) -> dict[str, Any]:
-        """What this process alone knows and a run that continues needs, as plain data: a checkpoint keeps every
-        process's.
-        """
+        """State of this process that a resumed run needs, as plain data; a checkpoint holds that of every process."""
         return self.resume.process_state(self)
 
     def restore_process(self, state: dict[str, Any]) -> None:
-        """Take back what :meth:`process_state` gave."""
+        """Restore the result of :meth:`process_state`."""
         self.resume.restore_process(state)
 
     def configure_optimizers(self) -> Any:
@@ -209,7 +208,7 @@ class Loop(pl.LightningModule, abc.ABC):
         return self.descent.configure(self, made, {"cost": sampler, "sampler": cost, "warm_start": cost})
 
     def configure_cost_optimizer(self) -> Optimizer:
-        """The optimizer of the cost and of whatever else descends the cost's loss."""
+        """The optimizer of the cost, and of a learned log_z."""
         optimizer = self.cost_optimizer(trainable(self.cost))
         if isinstance(self.log_z, nn.Parameter):
             speed = LOG_Z_SPEED * optimizer.defaults["lr"]

@@ -1,4 +1,4 @@
-"""The contracts of a view's two losses: what each is given, and what it finds. A loss never sees the view."""
+"""Interfaces of a view's two losses, their inputs and results. A loss never sees the view."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from lightning_irl.spaces.samples import Samples, count
 
 
 class Given(NamedTuple):
-    """What a batch gives a loss; of this process, at the view's level.
+    """Inputs of a loss for one batch: of this process, at the view's level.
 
     Attributes:
         demonstrations: N samples of p.
-        samples: M draws of the sampler, constant. There may be none where a cost's loss needs none
-            (:attr:`CostLoss.needs_draws`). For a sampler's loss: the samples whose cost was raised last.
+        samples: M draws of the sampler, constant; M may be 0 for a cost loss that needs no draws
+            (:attr:`CostLoss.needs_draws`). For a sampler loss: the samples whose cost was raised last.
         log_q: log q of the draws (M,), in nats, constant; None without a density.
-        log_z: log Z as the view knows it, a scalar in nats; NaN where it is not known. A parameter where the loss
-            learns it (:attr:`CostLoss.learns_log_z`).
-        num_samples: draws in each step of the sampler.
-        wants_log_z: whether log Z is wanted though no step needs it: where it is logged, and in the first batch.
+        log_z: the view's current log Z, a scalar in nats; NaN if unknown. A parameter if the loss learns it
+            (:attr:`CostLoss.learns_log_z`).
+        num_samples: number of draws in each step of the sampler.
+        wants_log_z: whether log Z is needed though the step itself does not use it: where it is logged, and in the
+            first batch.
     """
 
     demonstrations: Samples
@@ -39,14 +40,14 @@ class Given(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a cost's loss finds.
+    """Result of a cost loss for one batch.
 
     Attributes:
         loss: a scalar in nats.
-        negatives: the samples (M, *shape) whose cost it raises: the draws, or the ends of chains.
-        log_z: its log Z, a scalar in nats, constant; None where it has none, or where the view's own is right.
-        scalars: what else to log, by key.
-        watched: values that must be finite and at most a bound, by name; (value of any shape, bound).
+        negatives: the samples (M, *shape) whose cost the loss raises: the draws, or the ends of chains.
+        log_z: its log Z, a scalar in nats, constant; None if it has none, or to keep the view's.
+        scalars: other scalars to log, by key.
+        watched: values that must be finite and at most a bound, by name: (value of any shape, bound).
     """
 
     loss: Tensor
@@ -57,21 +58,21 @@ class Found(NamedTuple):
 
 
 class CostLoss(nn.Module, abc.ABC):
-    """What the cost descends.
+    """The loss that the cost descends.
 
-    It is a module of the view, ``cost_objective.*`` in a checkpoint. It sees the samples of this process; what must be
-    known of all is gathered (:func:`lightning_irl.processes.gather_each`).
+    It is a module of the view, ``cost_objective.*`` in a checkpoint. It sees the samples of this process, and gathers
+    values of all processes where it needs them (:func:`lightning_irl.processes.gather_each`).
 
     Args:
-        event: what one sample looks like.
+        event: description of one sample.
 
     Attributes:
         has_model: whether exp(-c/T)/Z is a model under this loss, given a sampler that can score it.
-        scored_by: options by which it needs log q of demonstrations, each with what to do without.
+        scored_by: options that make it need log q of demonstrations, each with what to do if there is none.
         needs_draws: whether it needs draws of the sampler.
         learns_log_z: whether log Z is a parameter of the view.
-        fixed_sampler: what training with a fixed sampler is called, as the end of a sentence; empty for no name.
-        advice: for each name in :attr:`Found.watched`, what to do when it is not good; called after it has failed.
+        fixed_sampler: name of training with a fixed sampler, as the end of a sentence; empty if it has none.
+        advice: for each name in :attr:`Found.watched`, a function called when it fails, which returns what to do.
     """
 
     has_model: bool = True
@@ -94,28 +95,29 @@ class CostLoss(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, pair: Pair, given: Given) -> Found:
-        """The loss of a batch; its gradient is that of one process holding the union of all processes' batches."""
+        """The loss of a batch, with the gradient of one process that holds the batches of all."""
 
     def departures(self) -> list[str]:
-        """What in this loss is not the paper's, a line each."""
+        """Departures of this loss from the paper's, a line each."""
         return []
 
     def state(self) -> dict[str, Any]:
-        """What this process alone keeps and a run that continues needs, as plain data by name."""
+        """State of this process that a resumed run needs, as plain data by name."""
         return {}
 
     def restore(self, state: dict[str, Any], device: torch.device) -> None:
-        """Take back what :meth:`state` gave."""
+        """Restore the result of :meth:`state`."""
 
 
 class SamplerLoss(abc.ABC):
-    """What the sampler descends: the mean of an objective over its own draws, unless :meth:`__call__` says otherwise.
+    """The loss that the sampler descends: the mean of an objective over its own draws, unless :meth:`__call__` is
+    overridden.
 
     Args:
-        event: what one sample looks like.
+        event: description of one sample.
 
     Attributes:
-        entropy_weight: weight of E_q[log q] over the paper's; set by the view.
+        entropy_weight: weight of E_q[log q] relative to the paper's; set by the view.
     """
 
     entropy_weight: float = 1.0
@@ -137,15 +139,15 @@ class SamplerLoss(abc.ABC):
 
     @abc.abstractmethod
     def objective(self, pair: Pair, log_z: Tensor) -> Objective:
-        """What is descended: a function of samples (B, *shape) and their log q (B,), or None, to values (B,), in nats.
+        """The objective: a function of samples (B, *shape) and their log q (B,), or None, to values (B,) in nats.
 
         Args:
             pair: cost and sampler.
-            log_z: as the view knows it, a scalar, constant.
+            log_z: the view's current log Z, a scalar, constant.
         """
 
     def step_objective(self, pair: Pair, log_z: Tensor) -> Objective:
-        """The same up to a constant, for learners that descend step by step."""
+        """The objective up to a constant, for learners that descend step by step."""
         return self.objective(pair, log_z)
 
     def __call__(self, pair: Pair, learner: Learner, given: Given) -> Tensor:
@@ -153,14 +155,14 @@ class SamplerLoss(abc.ABC):
         return learner.loss(pair.sampler, self.objective(pair, given.log_z.detach()), given.num_samples)
 
     def departures(self) -> list[str]:
-        """What in this loss is not the paper's, a line each."""
+        """Departures of this loss from the paper's, a line each."""
         return []
 
 
 def likelihood_loss(pair: Pair, samples: Samples) -> Tensor:
-    """-E[log q] over samples (N, *shape), of the part of q that learns; a scalar in nats.
+    """-E[log q] over samples (N, *shape), of the trainable part of q; a scalar in nats.
 
-    The one term in which the sampler is in training mode, with its dropout.
+    This is the only term that puts the sampler in training mode, with its dropout.
     """
     counts = processes.counts_later([count(samples)])
     pair.sampler.train()

@@ -1,4 +1,4 @@
-"""Modules and parameters during a descent: what is trained, what is held constant, and in which mode."""
+"""Modules and parameters during a descent: trainable or held constant, in training or eval mode."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def trainable(module: nn.Module) -> list[nn.Parameter]:
 
 @contextmanager
 def frozen(held: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Hold parameters that require a gradient constant: gradients pass through them, none is computed for them."""
+    """Hold trainable parameters constant: gradients flow through them, but none is computed for them."""
     for parameter in held:
         parameter.requires_grad_(False)
     try:
@@ -27,7 +27,7 @@ def frozen(held: Sequence[nn.Parameter]) -> Iterator[None]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module in eval mode; afterwards each part of it is as it was."""
+    """Put a module in eval mode, and restore the mode of each of its parts afterwards."""
     # through vars: Module.__setattr__ is slow, and this is in every step
     states = [vars(part) for part in module.modules() if part.training]
     for state in states:

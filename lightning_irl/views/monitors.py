@@ -1,9 +1,9 @@
-"""What callbacks such as EarlyStopping and ModelCheckpoint can monitor: keys that the view logs, and those of reports.
+"""Keys that callbacks such as EarlyStopping and ModelCheckpoint can monitor: those of the view and of reports.
 
-They look into ``trainer.callback_metrics``, each process into its own. Reports put their values there in the first
-process (:func:`publish`), and :func:`settle` gives them to the others before callbacks look. A report makes a key that
-is monitored at every validation. Where it cannot (it failed, or no estimate of log Z is reliable) the key is NaN, and
-unknown: EarlyStopping waits for the next value, and ModelCheckpoint takes every value for better.
+Callbacks read ``trainer.callback_metrics``, each process its own. Reports put their values there in the first process
+(:func:`publish`), and :func:`settle` copies them to the others before callbacks read them. A report computes a
+monitored key at every validation. If it cannot (it failed, or no estimate of log Z is reliable) the key is NaN and
+counts as unknown: EarlyStopping waits for the next value, and ModelCheckpoint takes every value for better.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lightning_irl.errors import UserError, did_you_mean
 from lightning_irl.spaces.space import TrajectorySpace, space_of
 
 WITH_VALIDATION = ("val/cost", "val/nll_sampler", "val/log_det")
-# Keys of reports that this run may lack, and the callback that makes each.
+# Keys of reports that a run may lack, and the callback that computes each.
 REPORTS = {
     "val/nll_model": "LogPartition",
     "val/nll_stderr": "LogPartition",
@@ -42,18 +42,18 @@ REPORTS = {
 
 @dataclass
 class Published:
-    """What reports of a run have published so far."""
+    """Keys that the reports of a run have published so far."""
 
-    made: dict[str, int] = field(default_factory=dict)  # by key: batches trained when it was last made
-    unknown: set[str] = field(default_factory=set)  # keys that are monitored and have no value
-    said: set[str] = field(default_factory=set)  # keys that a warning named
+    made: dict[str, int] = field(default_factory=dict)  # by key: batches trained when it was last computed
+    unknown: set[str] = field(default_factory=set)  # monitored keys without a value
+    said: set[str] = field(default_factory=set)  # keys already named in a warning
 
 
 _PUBLISHED: WeakKeyDictionary[Trainer, Published] = WeakKeyDictionary()
 
 
 def publish(trainer: Trainer, values: Mapping[str, float], batch: int) -> None:
-    """Put values where callbacks look, as Lightning's ``log`` does; of this process.
+    """Put values where callbacks read them, as Lightning's ``log`` does; in this process.
 
     Args:
         trainer: of the run.
@@ -61,7 +61,7 @@ def publish(trainer: Trainer, values: Mapping[str, float], batch: int) -> None:
         batch: batches trained so far.
     """
     record = _PUBLISHED.setdefault(trainer, Published())
-    # not by the property, which waits for the other processes: it reduces the metrics of a validation
+    # not through the property, which reduces the validation's metrics and so waits for the other processes
     metrics = trainer._logger_connector._callback_metrics
     metrics.update({key: torch.tensor(float(value)) for key, value in values.items()})
     record.made |= dict.fromkeys(values, batch)
@@ -69,7 +69,7 @@ def publish(trainer: Trainer, values: Mapping[str, float], batch: int) -> None:
 
 
 def monitored(trainer: Trainer) -> dict[str, str]:
-    """Keys that callbacks look at, by ``monitor`` or in the ``filename`` of a checkpoint, and the callback's name."""
+    """Keys that callbacks read, by ``monitor`` or in a checkpoint's ``filename``, with the callback's name."""
     found: dict[str, str] = {}
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         name, key = type(callback).__name__, getattr(callback, "monitor", None)
@@ -80,7 +80,7 @@ def monitored(trainer: Trainer) -> dict[str, str]:
 
 
 def monitored_of(trainer: Trainer, report: Any) -> set[str]:
-    """Keys of one report that are to be made at this validation, since callbacks look at them; none outside of fit."""
+    """Keys that one report must compute at this validation because callbacks monitor them; none outside of fit."""
     if trainer.sanity_checking or trainer.state.fn != "fit" or trainer.fast_dev_run:  # type: ignore[attr-defined]
         return set()
     offered = report.monitorable(trainer, trainer.lightning_module)
@@ -88,12 +88,12 @@ def monitored_of(trainer: Trainer, report: Any) -> set[str]:
 
 
 def _why_not(key: str, offered: Mapping[str, str]) -> str | None:
-    """Why a key is not among what is offered by pattern; empty where it is, None where nothing is said of it."""
+    """Why a key is not offered, by the first pattern that matches; empty if it is, None if no pattern matches."""
     return next((reason for pattern, reason in offered.items() if fnmatch(key, pattern)), None)
 
 
 def of_view(view: Any) -> dict[str, str]:
-    """What a view logs, by key: why this one does not; empty where it does."""
+    """Keys that views log, each with the reason why this view does not; empty if it does."""
     needs_density = "" if view.scores_demonstrations else "the sampler has no density of demonstrations"
     found = {"val/cost": "", "val/log_det": "", "val/nll_sampler": needs_density}
     for name, number, option in (
@@ -111,18 +111,19 @@ def of_view(view: Any) -> dict[str, str]:
 
 
 def of_reports(trainer: Trainer) -> Iterator[dict[str, str]]:
-    """What each report of a run offers, by pattern: why it does not in this run; empty where it does."""
+    """For each report, its keys by pattern, each with the reason why this run lacks it; empty if it does not."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if hasattr(callback, "monitorable"):
             yield dict(callback.monitorable(trainer, trainer.lightning_module))
 
 
 def prepare(trainer: Trainer) -> None:
-    """Refuse to monitor what this run cannot have; let callbacks that monitor come after all reports and wait for what
-    is unknown.
+    """Refuse keys that this run cannot have, and make monitoring callbacks run after all reports.
+
+    EarlyStopping then waits while its key is unknown.
 
     Raises:
-        UserError: naming the key, why it cannot be monitored, and what can.
+        UserError: naming the key, why it cannot be monitored, and which keys can.
     """
     _PUBLISHED.pop(trainer, None)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -138,12 +139,12 @@ def prepare(trainer: Trainer) -> None:
 
 
 def _place(callback: Any) -> int:
-    """Reports first, then what monitors them, then checkpoints, which keep the state of all."""
+    """Reports first, then callbacks that monitor them, then checkpoints, which save the state of all."""
     return 2 if isinstance(callback, Checkpoint) else int(isinstance(getattr(callback, "monitor", None), str))
 
 
 def _refusal(trainer: Trainer, key: str) -> str:
-    """Why a run cannot have a key; empty where it can, or where nobody here knows the key."""
+    """Why a run cannot have a key; empty if it can, or if the key is unknown here."""
     if key.startswith("test/"):
         return "it is made in test alone"
     found = [_why_not(key, offered) for offered in (of_view(trainer.lightning_module), *of_reports(trainer))]
@@ -156,25 +157,25 @@ def _refusal(trainer: Trainer, key: str) -> str:
 
 
 def _possible(trainer: Trainer) -> list[str]:
-    """What a run's view and reports have beside :data:`WITH_VALIDATION`."""
+    """Keys of a run's view and reports, besides :data:`WITH_VALIDATION`."""
     every = (of_view(trainer.lightning_module), *of_reports(trainer))
     keys = [key for offered in every for key, reason in offered.items() if not reason]
     return [key for key in dict.fromkeys(keys) if key not in WITH_VALIDATION]
 
 
 def _check_known(callback: EarlyStopping, trainer: Trainer) -> None:
-    """EarlyStopping's check, but of what is unknown: that is neither better nor worse."""
+    """EarlyStopping's check, skipped while its key is unknown, which is neither better nor worse."""
     record = _PUBLISHED.get(trainer)
     if record is None or callback.monitor not in record.unknown:
         type(callback)._run_early_stopping_check(callback, trainer)
 
 
 def settle(trainer: Trainer, after_validation: bool) -> None:
-    """Let every process have what callbacks are about to look at; what was not made is unknown.
+    """Give every process the values that callbacks are about to read; those not computed become unknown.
 
     Args:
         trainer: of the run; every process must call this.
-        after_validation: whether reports have just had to make what is monitored.
+        after_validation: whether reports were just due to compute the monitored keys.
     """
     keys, view = monitored(trainer), trainer.lightning_module
     batch: int = getattr(view, "batches", 0)
@@ -205,7 +206,7 @@ def settle(trainer: Trainer, after_validation: bool) -> None:
 
 
 def share(trainer: Trainer) -> None:
-    """Give every process what reports of the first one have published of what callbacks look at."""
+    """Copy the monitored values that the first process's reports have published to every process."""
     keys = monitored(trainer)
     if not keys or processes.num_processes() == 1:
         return
@@ -217,8 +218,7 @@ def share(trainer: Trainer) -> None:
 
 
 def check_logged(trainer: Trainer, at_epoch_end: bool) -> None:
-    """Let callbacks have what they monitor at the end of an epoch or of a validation; refuse to stop by what was not
-    logged.
+    """Provide what callbacks monitor at the end of an epoch or of a validation, and refuse a key that was not logged.
 
     Raises:
         UserError: naming the key and what was logged.

@@ -1,4 +1,4 @@
-"""Options of a view that another option makes moot: a table of rules, and a line for each that a view was given."""
+"""Options that another option makes moot: a table of rules, and a line for each one that a view was given."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lightning_irl.views.factories import defaults, is_default
 
 
 class Rule(NamedTuple):
-    """When options have no effect.
+    """A rule for when options have no effect.
 
     Attributes:
         options: names of the options.
-        when: called with what has them, a view say, and the values of all its options.
-        because: why, as the end of a sentence.
-        instead: what to do.
+        when: called with their owner, such as a view, and the values of all its options.
+        because: the reason, as the end of a sentence.
+        instead: what to do instead.
     """
 
     options: tuple[str, ...]
@@ -72,7 +72,7 @@ RULES = (
     Rule(
         ("entropy_weight", "learner"),
         lambda view, given: given.get("sampler_learns_from") == "chains",
-        "sampler_learns_from is chains: the sampler learns by likelihood of where they end",
+        "sampler_learns_from is chains: the sampler learns by the likelihood of their ends",
         "remove it, or set sampler_learns_from=cost",
     ),
 )
@@ -92,7 +92,7 @@ CONTRADICTIONS = (
     Rule(
         ("p_hat",),
         lambda view, given: given.get("negative_phase", "mixture") != "mixture",
-        "it is of negative_phase=mixture alone",
+        "only negative_phase=mixture uses it",
         "remove it, or set negative_phase=mixture",
     ),
     Rule(
@@ -113,11 +113,11 @@ CHAINS = (
 
 
 def of_view(view: Any, values: Mapping[str, Any]) -> Iterator[str]:
-    """A line for what of a view has no effect as it is about to train.
+    """A line for each option of a view that has no effect, when it is about to train.
 
     Args:
-        view: with its trainer.
-        values: of its options, by name.
+        view: the view, with its trainer.
+        values: its options, by name.
     """
     yield from moot(view, values)
     chains = getattr(view, "chains", None)
@@ -127,8 +127,7 @@ def of_view(view: Any, values: Mapping[str, Any]) -> Iterator[str]:
     if view.warm_start and learns and trainer_limits.batches_of("cost", view.trainer, view.warm_start) == 0:
         yield (
             f"the run ends within its warm start of {view.warm_start} batches, so the cost learns nothing: raise "
-            "trainer.max_epochs, or "
-            "lower warm_start"
+            "trainer.max_epochs, or lower warm_start"
         )
 
 
@@ -136,8 +135,8 @@ def refuse_contradictions(view: Any, values: Mapping[str, Any]) -> None:
     """Refuse options of a view that contradict each other.
 
     Args:
-        view: as it has been made.
-        values: of its options, by name.
+        view: the view, once built.
+        values: its options, by name.
 
     Raises:
         ValueError: naming the options, why they contradict, and what to do.
@@ -150,19 +149,20 @@ def refuse_contradictions(view: Any, values: Mapping[str, Any]) -> None:
 
 
 def moot(owner: object, values: Mapping[str, Any], rules: Iterable[Rule] = RULES) -> Iterator[str]:
-    """A line for each rule that holds for an option which was given.
+    """A line for each rule that applies to an option that was given.
 
     Args:
-        owner: what has the options.
-        values: of them all, by name; what is left out has its default. Given is what is not the default.
-        rules: to look at; an option is named by the first.
+        owner: the object that has the options.
+        values: the options, by name; those left out have their defaults. An option counts as given if it differs from
+            its default.
+        rules: rules to apply; the first that applies names the option.
     """
     for names, rule in _broken(owner, values, rules):
         yield f"{' and '.join(names)} {'has' if len(names) == 1 else 'have'} no effect: {rule.because}; {rule.instead}"
 
 
 def _broken(owner: object, values: Mapping[str, Any], rules: Iterable[Rule]) -> Iterator[tuple[list[str], Rule]]:
-    """Each rule that holds for options which were given, with their names."""
+    """Each rule that applies to options that were given, with their names."""
     ours = defaults(type(owner))
     given, named = ours | dict(values), set[str]()
     for rule in rules:

@@ -1,4 +1,4 @@
-"""Where a view's pair can start from: another view's checkpoint, whole or its cost alone."""
+"""Starting a view from another view's checkpoint: the whole pair, or its cost alone."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     """Read a view's checkpoint as data, onto the CPU.
 
     Raises:
-        ValueError: if there is no such file, or it is truncated or no checkpoint of a view.
+        ValueError: if there is no such file, or it is truncated or not a view's checkpoint.
     """
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ValueError(f"no checkpoint {path}") from None
-    except Exception as error:  # torch raises many kinds for a file that is not what it should be
+    except Exception as error:  # torch raises many kinds of errors for a bad file
         reason = str(error).partition("\n")[0]
-        detail = f": {reason}" if " " in reason else ""  # the text of some is a byte
+        detail = f": {reason}" if " " in reason else ""  # the text of some errors is a single byte
         raise ValueError(f"{path} is truncated or no checkpoint{detail}") from None
     if "state_dict" not in checkpoint or "log_z" not in checkpoint["state_dict"]:
         raise ValueError(f"{path} is not the checkpoint of a view; it lacks cost, sampler and log_z")
@@ -33,7 +33,7 @@ def read_checkpoint(path: str) -> dict[str, Any]:
 
 
 def take_pair(view: View, path: str) -> None:
-    """Take cost, sampler and log_z of any view's checkpoint into this one's.
+    """Load cost, sampler and log_z from any view's checkpoint.
 
     Raises:
         ValueError: if the file is no checkpoint, or its pair has another architecture.
@@ -46,10 +46,10 @@ def take_pair(view: View, path: str) -> None:
 
 
 def take_cost(cost: nn.Module, path: str) -> None:
-    """Take the cost of any view's checkpoint into this one.
+    """Load the cost from any view's checkpoint.
 
-    Where the cost there is a shaped one and this one is not, its g is taken: what does not depend on the dynamics (Fu
-    et al. 2018).
+    If that cost is shaped and this one is not, only its g is loaded, which does not depend on the dynamics (Fu et al.
+    2018).
 
     Raises:
         ValueError: if the file is no checkpoint, or its cost has another architecture.
@@ -59,7 +59,7 @@ def take_cost(cost: nn.Module, path: str) -> None:
 
 
 def _under(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
-    """The entries of a state under a prefix, without it."""
+    """The entries of a state dict under a prefix, with the prefix removed."""
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 

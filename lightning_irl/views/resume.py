@@ -1,4 +1,4 @@
-"""What a run that continues needs beside weights and optimizers: counters, random numbers, and half-made gradients."""
+"""State that a resumed run needs besides weights and optimizers: counters, random states, unfinished gradients."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Resume:
-    """Keeps what was read from a checkpoint until training begins, and gives what a checkpoint is to have.
+    """Writes this state into checkpoints, and keeps what was read from one until training begins.
 
     Attributes:
-        hands_back: whether a fit has ended in a process that Lightning started, from which the caller's view goes on.
+        hands_back: whether a fit has ended in a process that Lightning started, so that state returns to the caller.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Resume:
         self._gradients: dict[str, Tensor] = {}
 
     def save(self, loop: Loop, checkpoint: dict[str, Any]) -> None:
-        """Add to a checkpoint."""
+        """Add this state to a checkpoint."""
         checkpoint["batches"] = loop.saved_at = loop.batches
         if loop.has_trainer:
             checkpoints.mark_place_in_epoch(loop.trainer, checkpoint)
@@ -38,7 +38,7 @@ class Resume:
         checkpoint[factories.KEY] = loop.described
 
     def load(self, loop: Loop, checkpoint: dict[str, Any]) -> None:
-        """Take from a checkpoint, before its weights are loaded."""
+        """Read this state from a checkpoint, before its weights are loaded."""
         check_loaded(checkpoint, loop)
         loop.count(checkpoint.get("batches", 0))
         loop.saved_at = loop.batches
@@ -57,7 +57,7 @@ class Resume:
             )
 
     def process_state(self, loop: Loop) -> dict[str, Any]:
-        """Where this process's random numbers are, and the gradients that no step has used yet."""
+        """This process's random state, and the gradients that no step has used yet."""
         state: dict[str, Any] = {"random": processes.random_state(loop.device)}
         if loop.is_accumulating:
             gradients = {name: parameter.grad for name, parameter in loop.named_parameters()}
@@ -65,11 +65,11 @@ class Resume:
         return state
 
     def restore_process(self, state: dict[str, Any]) -> None:
-        """Keep them for :meth:`begin`."""
+        """Keep the result of :meth:`process_state` until :meth:`begin`."""
         self._random_state, self._gradients = state["random"], state.get("gradients", {})
 
     def begin(self, loop: Loop) -> None:
-        """Go on where the checkpoint was, after what Lightning does before the first batch, which draws too."""
+        """Restore random state and gradients, after Lightning's own work before the first batch, which draws too."""
         if self._random_state is not None:
             processes.set_random_state(self._random_state, loop.device)
             self._random_state = None
@@ -78,18 +78,18 @@ class Resume:
         self._gradients = {}
 
     def end(self, loop: Loop) -> None:
-        """Say at the end of a fit which weights no checkpoint has, and what goes back to the process that asked."""
+        """At the end of a fit, say which weights no checkpoint has, and what returns to the process that called it."""
         checkpoints.say_what_is_missing(loop.trainer, loop)
         self.hands_back = launched.is_launched(loop.trainer)
         if self.hands_back:
             launched.say_what_comes_back(loop.trainer)
 
     def hand_back(self, loop: Loop, weights: dict[str, Any]) -> dict[str, Any]:
-        """Weights, with the counters where Lightning takes them to the process that asked."""
+        """Weights, with the counters if Lightning returns them to the process that called ``fit``."""
         return {**weights, launched.COUNTERS: launched.counters(loop)} if self.hands_back else weights
 
     def take_back(self, loop: Loop, weights: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Weights without the counters of :meth:`hand_back`, which the view takes."""
+        """Weights without the counters that :meth:`hand_back` added, which the view takes up."""
         counted = weights.get(launched.COUNTERS)
         if counted is None:
             return weights

@@ -1,4 +1,4 @@
-"""Kinds of rounds: when a view draws, and what of the draws each step of the cost sees."""
+"""Kinds of rounds: when a view draws, and which draws each step of the cost sees."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Rounds(abc.ABC):
     """How a batch of demonstrations becomes steps of the cost and of the sampler.
 
     Attributes:
-        fusion: earlier rounds' draws and samplers, where they are kept.
+        fusion: draws and samplers of earlier rounds, if they are kept.
     """
 
     fusion: Fusion | None = None
 
     def check(self, pair: Pair, accumulate: int) -> None:  # noqa: B027
-        """Refuse a pair, or a number of batches whose gradients are averaged, that such rounds do not take.
+        """Refuse a pair or a value of ``accumulate`` that these rounds cannot train with.
 
         Raises:
             ValueError: naming what does not fit and what to do.
@@ -41,11 +41,11 @@ class Rounds(abc.ABC):
         """
 
     def state(self) -> dict[str, Any]:
-        """What this process alone keeps and a run that continues needs, as plain data by name."""
+        """State of this process that a resumed run needs, as plain data by name."""
         return {}
 
     def restore(self, state: dict[str, Any], sampler: Sampler) -> None:  # noqa: B027
-        """Take back what :meth:`state` gave, for a sampler of the same kind."""
+        """Restore the result of :meth:`state`, for a sampler of the same kind."""
 
 
 class EachBatch(Rounds):
@@ -66,9 +66,7 @@ class EachBatch(Rounds):
             view.train_sampler(demonstrations, drawn)
 
     def _train_without_draws(self, view: View, loss: CostLoss, demonstrations: Samples) -> None:
-        """No draw trains anything: they are made where log Z is wanted, by random numbers that
-        training does not see.
-        """
+        """Train a cost that needs no draws; draw only for log Z, with random numbers that training does not see."""
         draws, log_q = each(lambda part: part[:0], demonstrations), None
         if view.wants_log_z:
             with torch.random.fork_rng(devices=[view.device] if view.device.type == "cuda" else []):
@@ -78,15 +76,15 @@ class EachBatch(Rounds):
 
 
 class PooledRounds(Rounds):
-    """A round in each batch: one set of draws, ``cost_steps`` steps of the cost on parts of it, then the sampler's.
+    """A round per batch: one set of draws, ``cost_steps`` steps of the cost on parts of it, then the sampler's steps.
 
-    The same draws are the sampler's, where its learner can use them (guided cost learning; Finn et al. 2016, arXiv
+    The sampler learns from the same draws if its learner can use them (guided cost learning; Finn et al. 2016, arXiv
     1603.00448).
 
     Args:
-        cost_batch: demonstrations and draws in each step of the cost, over all processes, at the view's level; all of
-            them where it is None.
-        keep_rounds: earlier rounds whose draws the cost still sees, each with the density of the fusion of all kept
+        cost_batch: demonstrations and draws in each step of the cost, over all processes, at the view's level;
+            None for all of them.
+        keep_rounds: number of earlier rounds whose draws the cost still sees, under the mixture density of all kept
             samplers.
 
     Raises:
@@ -122,7 +120,7 @@ class PooledRounds(Rounds):
         view.train_sampler(demonstrations, drawn)
 
     def part(self, samples: Samples, device: torch.device) -> Samples:
-        """This process's share of ``cost_batch`` samples, chosen at random; all of them if they are no more."""
+        """This process's share of ``cost_batch`` samples, chosen at random; all samples if there are no more."""
         size = count(samples)
         if self.cost_batch is None or share(self.cost_batch) >= size:
             return samples

@@ -1,4 +1,4 @@
-"""What the sampler descends: the paper's L_sampler, a generator's losses, or likelihood of the negative samples."""
+"""Losses of the sampler: the paper's L_sampler, generator losses, or the likelihood of the negative samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_irl.spaces.event import Event
 from lightning_irl.spaces.samples import Samples
 from lightning_irl.views.losses import Given, SamplerLoss, likelihood_loss
 
-# Each generator's loss of each of its draws (B,), given their scores.
+# Generator losses of single draws (B,), from their scores.
 GENERATOR_LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
     "sum": torch.neg,
     "saturating": lambda scores: logsigmoid(-scores),
@@ -29,8 +29,8 @@ class ReverseKL(SamplerLoss):
     def check(self, pair: Pair, learner: Learner, descends: bool) -> None:
         if not pair.sampler.has_density and self.entropy_weight and descends:
             raise ValueError(
-                f"sampler {type(pair.sampler).__name__} has no density, so E_q[log q] is not known: "
-                "set entropy_weight=0 (no longer the paper's objective) or use a sampler with a density"
+                f"sampler {type(pair.sampler).__name__} has no density, so E_q[log q] is not known: set "
+                "entropy_weight=0 (no longer the paper's objective) or use a sampler with a density"
             )
 
     def objective(self, pair: Pair, log_z: Tensor) -> Objective:
@@ -42,17 +42,17 @@ class ReverseKL(SamplerLoss):
 
 
 class GeneratorLoss(ReverseKL):
-    """A GAN's generator loss, of the scores by which its discriminator tells draws apart (section 2.1).
+    """A GAN's generator loss, of its discriminator's scores (section 2.1).
 
-    With ``sum`` and scores that hold the density it is log_z + L_sampler (section 3.2, fact 3).
+    With ``sum`` and scores that contain the density, it is log_z + L_sampler (section 3.2, fact 3).
 
     Args:
-        event: what one sample looks like.
+        event: description of one sample.
         generator_loss: ``sum`` of both usual losses (the paper's), ``saturating`` or ``non_saturating``.
-        discriminator: by whose scores: ``density`` (the logit -c/T - log_z - log q), ``plain`` or ``margin`` (-c/T).
+        discriminator: whose scores: ``density`` (the logit -c/T - log_z - log q), ``plain`` or ``margin`` (-c/T).
 
     Raises:
-        ValueError: if the loss is unknown, or the discriminator does not have it.
+        ValueError: if the loss is unknown, or not available for the discriminator.
     """
 
     def __init__(self, event: Event, generator_loss: str = "sum", discriminator: str = "density") -> None:
@@ -69,7 +69,7 @@ class GeneratorLoss(ReverseKL):
 
     @property
     def scores_density(self) -> bool:
-        """Whether scores hold the sampler's density, and with it log Z."""
+        """Whether scores contain the sampler's density, and with it log Z."""
         return self.discriminator == "density"
 
     def check(self, pair: Pair, learner: Learner, descends: bool) -> None:
@@ -77,8 +77,8 @@ class GeneratorLoss(ReverseKL):
             super().check(pair, learner, descends)
         elif self.entropy_weight != 1:
             raise ValueError(
-                f"entropy_weight is {self.entropy_weight}, but discriminator={self.discriminator} has no entropy term: "
-                "remove it or set discriminator=density"
+                f"entropy_weight is {self.entropy_weight}, but discriminator={self.discriminator} has no entropy "
+                "term: remove it or set discriminator=density"
             )
         if learner.is_stepwise and self.generator_loss != "sum" and pair.segment_length != 1:
             raise ValueError(
@@ -93,7 +93,7 @@ class GeneratorLoss(ReverseKL):
 
     def objective(self, pair: Pair, log_z: Tensor) -> Objective:
         loss = GENERATOR_LOSSES[self.generator_loss]
-        if self.generator_loss == "sum":  # log_z adds the same to every draw; where it is not known, nothing
+        if self.generator_loss == "sum":  # log_z only adds a constant, so 0 will do while it is unknown
             log_z = torch.where(log_z.isnan(), 0.0, log_z)
 
         def values(samples: Samples, log_q: Tensor | None) -> Tensor:
@@ -108,12 +108,12 @@ class GeneratorLoss(ReverseKL):
 
     def step_objective(self, pair: Pair, log_z: Tensor) -> Objective:
         if self.generator_loss == "sum" and self.scores_density:
-            return super().objective(pair, log_z)  # without log_z, the same for every step
+            return super().objective(pair, log_z)  # without log_z, a constant for every step
         return self.objective(pair, log_z)
 
 
 class NegativesLikelihood(ReverseKL):
-    """-E[log q] over the samples whose cost was raised last: chains teach the sampler (cooperative learning).
+    """-E[log q] over the samples whose cost was raised last: the sampler learns from chains (cooperative learning).
 
     Source: Xie and others, "Cooperative training of descriptor and generator networks" (2018), arXiv 1609.09408.
     """

@@ -1,4 +1,4 @@
-"""What Lightning's trainer, or a schedule of torch, cannot do with a view: refused by name, before training."""
+"""Options of Lightning's trainer, and schedules of torch, that a view cannot use: refused before training."""
 
 from __future__ import annotations
 
@@ -29,24 +29,21 @@ from lightning_irl.views.contracts import data_of
 
 WITHIN_A_STEP = (
     "saves at an exception, which is within a step: a run cannot go on from there exactly, and of several processes "
-    "the others do "
-    "not take part; use ModelCheckpoint with every_n_train_steps or train_time_interval, and without save_on_exception"
+    "the others do not take part; use ModelCheckpoint with every_n_train_steps or train_time_interval, and without "
+    "save_on_exception"
 )
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")
 INSTEAD = {
     GradientAccumulationScheduler: "changes accumulate_grad_batches, which a view with several optimizers does not "
-    "have; set "
-    "model.accumulate",
+    "have; set model.accumulate",
     LearningRateFinder: "searches the rate of one optimizer that Lightning steps, and a view steps its own; try rates "
-    "by "
-    "model.cost_optimizer and model.sampler_optimizer",
+    "by model.cost_optimizer and model.sampler_optimizer",
     BatchSizeFinder: "changes the data module's batch_size while it runs, and log Z depends on it; set data.batch_size",
-    BackboneFinetuning: "wants a module called backbone and one optimizer; a view's modules are cost and sampler, and "
-    "sampler_steps or "
-    "cost_steps 0 holds one of them fixed",
+    BackboneFinetuning: "needs a module called backbone and one optimizer; a view's modules are cost and sampler, and "
+    "sampler_steps or cost_steps 0 holds one of them fixed",
     SpikeDetection: (
-        "wants the loss that training_step returns, and a view descends several; it stops by itself where "
-        "one is not finite"
+        "needs the loss that training_step returns, and a view descends several; it stops by itself where one is not "
+        "finite"
     ),
     OnExceptionCheckpoint: WITHIN_A_STEP,
     StochasticWeightAveraging: (
@@ -58,31 +55,29 @@ INSTEAD = {
 def check_trainer(
     trainer: Trainer, steps_of_round: tuple[int, int], steps_per_epoch: int | None, warm_start: int = 0
 ) -> None:
-    """Look at a trainer before it fits a view.
+    """Check a trainer before it fits a view.
 
     Args:
-        trainer: any.
-        steps_of_round: of the cost, one a batch, and then of the sampler, all of which Lightning's ``global_step``
-            counts.
-        steps_per_epoch: batches in an epoch; None where it is not known.
+        trainer: the trainer.
+        steps_of_round: steps in a round, of the cost (one a batch) and of the sampler; Lightning's ``global_step``
+            counts them all.
+        steps_per_epoch: batches in an epoch; None if unknown.
         warm_start: batches at the start, each with one step.
 
     Raises:
-        UserError: naming what cannot be done, and what to use.
+        UserError: naming what the view cannot use, and what to use instead.
     """
     if trainer.precision not in PRECISIONS:
         raise UserError(
             f"trainer.precision is {trainer.precision}; a view takes {', '.join(PRECISIONS)}: in half precision log q "
-            "and log Z lose "
-            "their digits, and 16-mixed skips steps of which the two optimizers would have to know"
+            "and log Z lose their digits, and 16-mixed skips steps of which the two optimizers would have to know"
         )
     if (
         clip := getattr(trainer, "gradient_clip_algorithm", None)
     ) is not None:  # Lightning refuses the value, and ignores this
         raise UserError(
             f"trainer.gradient_clip_algorithm is {clip.value}, which does nothing here: a view has several optimizers "
-            "and clips by norm; "
-            "use model.clip_norm instead"
+            "and clips by norm; use model.clip_norm instead"
         )
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         name = type(callback).__name__
@@ -99,11 +94,10 @@ def check_trainer(
             and not _goes_on(every, steps_of_round, warm_start)
         ):
             raise UserError(
-                f"callback {name} counts the steps of every optimizer: with update_every_n_steps {every} and rounds of "
-                f"{steps_of_round[0]} steps of the cost and {steps_of_round[1]} of the sampler it never updates but "
-                "in a warm start, and "
-                "the run would end with its first weights; use the callback WeightAverage, which has the same options "
-                "and counts batches"
+                f"callback {name} counts the steps of every optimizer: with update_every_n_steps {every} and rounds "
+                f"of {steps_of_round[0]} steps of the cost and {steps_of_round[1]} of the sampler it never updates "
+                "but in a warm start, and the run would end with its first weights; use the callback WeightAverage, "
+                "which has the same options and counts batches"
             )
         if isinstance(callback, DeviceStatsMonitor) and importlib.util.find_spec("psutil") is None:
             raise UserError(f"callback {name} needs psutil, which is not installed: pip install psutil")
@@ -117,8 +111,9 @@ def check_trainer(
 
 
 def _goes_on(every: int, steps_of_round: tuple[int, int], before: int) -> bool:
-    """Whether a batch ever ends one step after a multiple of ``every`` steps, ``before`` rounds; what one period lacks,
-    all lack.
+    """Whether any batch ends one step after a multiple of ``every`` steps, given ``before`` steps of a warm start.
+
+    One period is enough to tell, since the steps repeat.
     """
     of_cost, of_sampler = steps_of_round
     if not (of_cost or of_sampler):
@@ -129,7 +124,7 @@ def _goes_on(every: int, steps_of_round: tuple[int, int], before: int) -> bool:
 
 
 def count_batches(trainer: Trainer, num_optimizers: int) -> None:
-    """Let ``fast_dev_run`` N be N batches, and say that ``max_steps`` counts the steps of every optimizer."""
+    """Make ``fast_dev_run`` N run N batches, and say that ``max_steps`` counts the steps of every optimizer."""
     if getattr(trainer, "fast_dev_run", False):
         trainer.fit_loop.epoch_loop.max_steps = (
             -1
@@ -137,28 +132,25 @@ def count_batches(trainer: Trainer, num_optimizers: int) -> None:
     elif trainer.max_steps > 0 and num_optimizers > 1:
         rank_zero_info(
             f"trainer.max_steps {trainer.max_steps} counts the steps of every optimizer, of which there are "
-            f"{num_optimizers}, not "
-            "batches; trainer.max_epochs times data.steps_per_epoch counts batches"
+            f"{num_optimizers}, not batches; trainer.max_epochs times data.steps_per_epoch counts batches"
         )
 
 
 def log_at(trainer: Trainer, batches: int) -> None:
-    """Let Lightning log what comes now at a number of batches, as reports do; it would count from 0, and from there in
-    a test.
-    """
+    """Make Lightning log against the number of batches, as reports do; its own count restarts at 0 in each run."""
     trainer.fit_loop.epoch_loop._batches_that_stepped = batches
 
 
 def batches_of(name: str, trainer: Trainer | None, warm_start: int) -> float | None:
-    """Batches in which an optimizer's schedule is stepped, over the whole run.
+    """Number of batches in which an optimizer's schedule is stepped, over the whole run.
 
     Args:
         name: ``cost``, ``sampler`` or ``warm_start``.
-        trainer: of the view, None outside of one.
+        trainer: the view's trainer; None without one.
         warm_start: batches at the start that train the sampler alone.
 
     Returns:
-        Their number; infinity for a run without an end that is known before it begins, None without a trainer.
+        The number; infinity if the run's end is not known beforehand, None without a trainer.
     """
     if trainer is None:
         return None
@@ -171,26 +163,25 @@ def batches_of(name: str, trainer: Trainer | None, warm_start: int) -> float | N
 
 
 def check_descent(name: str, optimizer: Optimizer, scheduler: Any, batches: float | None) -> None:
-    """Look at an optimizer and its schedule, as they were made; a schedule without a length takes that of the run.
+    """Check an optimizer and its schedule; a schedule without a length takes that of the run.
 
     Args:
         name: ``cost``, ``sampler`` or ``warm_start``.
-        optimizer: of torch.
+        optimizer: the optimizer.
         scheduler: its schedule, or None.
-        batches: in which it is stepped, of :func:`batches_of`.
+        batches: number of batches in which it is stepped, from :func:`batches_of`.
 
     Raises:
-        UserError: for what a view cannot step, or a schedule without a length in a run without one.
+        UserError: if a view cannot step one of them, or neither schedule nor run has a length.
     """
     if isinstance(optimizer, LBFGS):
         raise UserError(
-            f"{name}_optimizer is LBFGS, which asks for a loss several times a step; use Adam, SGD or another"
+            f"{name}_optimizer is LBFGS, which evaluates the loss several times a step; use Adam, SGD or another"
         )
     if isinstance(scheduler, ReduceLROnPlateau):
         raise UserError(
             f"{name}_scheduler is {type(scheduler).__name__}, which needs a metric at every step; schedules here are "
-            "stepped once a "
-            "batch, without one: use CosineAnnealingLR, StepLR or another"
+            "stepped once a batch, without one: use CosineAnnealingLR, StepLR or another"
         )
     is_endless = batches is None or math.isinf(batches)
     if isinstance(scheduler, DecayToZero) and scheduler.total is None and batches is not None:
@@ -201,6 +192,5 @@ def check_descent(name: str, optimizer: Optimizer, scheduler: Any, batches: floa
     if total is not None and not is_endless and total < batches:
         raise UserError(
             f"{name}_scheduler {type(scheduler).__name__} has total_steps {total}, but is stepped once a batch, "
-            f"{batches} times; give "
-            f"total_steps {batches}"
+            f"{batches} times; give total_steps {batches}"
         )

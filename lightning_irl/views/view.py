@@ -47,40 +47,39 @@ __all__ = [
 
 
 class View(Hooks):
-    """Trains one cost and one sampler: a loss of the cost, a loss of the sampler, and a kind of round.
+    """Trains one cost and one sampler, by a loss for each and a kind of round.
 
     :class:`~lightning_irl.views.GAN`, :class:`~lightning_irl.views.EBM` and :class:`~lightning_irl.views.IRL` choose
-    the three by names. A loss of your own is a class that ``cost_loss`` or ``sampler_loss`` names, or a method of a
-    subclass.
+    these three by name. For a loss of your own, name a class in ``cost_loss`` or ``sampler_loss``, or override the
+    method in a subclass.
 
     Args:
-        event: what one sample looks like; linked from the data module.
+        event: description of one sample; linked from the data module.
         cost: factory of the cost, called with the event.
         sampler: factory of the sampler, called with the event.
-        cost_loss: factory of what the cost descends, called with the event.
-        sampler_loss: factory of what the sampler descends, called with the event.
-        rounds: when draws are made, and what of them each step of the cost sees.
-        learner: factory of how the sampler descends, called with the event.
-        regularisers: factories of terms that are added to the cost's loss, each called with the event; with any it is
-            no longer the paper's objective.
+        cost_loss: factory of the cost's loss, called with the event.
+        sampler_loss: factory of the sampler's loss, called with the event.
+        rounds: when draws are made, and which of them each step of the cost sees.
+        learner: factory of the sampler's learner (how it descends), called with the event.
+        regularisers: factories of terms added to the cost's loss, each called with the event; with any of them the
+            objective is no longer the paper's.
         temperature: T; the model is exp(-c/T)/Z and the sampler minimises E_q[c] + T E_q[log q].
-        entropy_weight: over the paper's weight on E_q[log q]; anything but 1 is no longer the paper's objective.
+        entropy_weight: weight of E_q[log q] relative to the paper's; anything but 1 is no longer the paper's objective.
         likelihood_weight: weight of -E_p[log q] added to the sampler's loss (Flow-GAN's hybrid, Grover et al. 2018,
             arXiv 1705.08868); anything but 0 is no longer the paper's objective.
-        level: what a sample is where the data is trajectories: the whole ``trajectory``, each ``transition``, or
-            segments of so many steps.
-        num_samples: draws of the sampler in each step, over all processes, whole trajectories whatever the level; by
-            default as many as demonstrations.
+        level: what counts as one sample of trajectory data: the whole ``trajectory``, each ``transition``, or segments
+            of the given number of steps.
+        num_samples: draws of the sampler in each step, over all processes, counted in whole trajectories at every
+            level; by default as many as demonstrations.
         compile: compile the cost with ``torch.compile``.
         **options: of :class:`~lightning_irl.views.loop.Loop`: rounds, warm start, optimizers, schedules.
 
     Attributes:
         cost: the cost c.
         sampler: the sampler q.
-        pair: the two, at this temperature and level: energy, log q, ratio, draws.
-        log_z: log of the partition function as this view knows it, a scalar; NaN before the first batch and where there
-            is none.
-        raised: the samples (M, *shape) whose cost the cost's loss raised last: draws, or ends of chains; None before.
+        pair: both of them, at this temperature and level: energy, log q, ratio, draws.
+        log_z: this view's log of the partition function, a scalar; NaN before the first batch and if there is none.
+        raised: the samples (M, *shape) whose cost was raised last: draws, or ends of chains; None before training.
         states_alone: whether the demonstrations hold no actions.
 
     Raises:
@@ -116,7 +115,7 @@ class View(Hooks):
             raise ValueError(f"likelihood_weight is {likelihood_weight}; it must not be negative")
         at_least(1, num_samples=num_samples)
         self.cost, self.sampler = cost(event), sampler(event)
-        if (known := self.sampler.event) is not event:  # what it left open was taken from an environment
+        if (known := self.sampler.event) is not event:  # the environment filled in what the event left open
             self.cost = self.cost if known == without_guesses(event) else cost(known)
             event = self.hparams["event"] = known
         self.learner = learner(event)
@@ -144,20 +143,20 @@ class View(Hooks):
             self.cost.compile()
 
     def init_from(self, path: str) -> None:
-        """Continue another view's pair: take ``cost``, ``sampler`` and ``log_z`` from any view's checkpoint.
+        """Continue another view's pair: load ``cost``, ``sampler`` and ``log_z`` from any view's checkpoint.
 
         Raises:
-            ValueError: if the file is no checkpoint, or its pair has another architecture.
+            ValueError: if the file is not a checkpoint, or its pair has another architecture.
         """
         origins.take_pair(self, path)
 
     def cost_from(self, path: str) -> None:
-        """Take another view's ``cost`` alone, for a fresh sampler, perhaps in another environment.
+        """Load only ``cost`` from another view's checkpoint, for a fresh sampler, perhaps in another environment.
 
-        Where the cost there is a shaped one and here it is not, its g is taken (Fu et al. 2018).
+        If that cost is shaped and this one is not, only its g is loaded (Fu et al. 2018).
 
         Raises:
-            ValueError: if the file is no checkpoint, or its cost has another architecture.
+            ValueError: if the file is not a checkpoint, or its cost has another architecture.
         """
         origins.take_cost(self.cost, path)
 
@@ -165,14 +164,14 @@ class View(Hooks):
 
     @property
     def pair(self) -> Pair:
-        """Cost and sampler at this view's temperature and level, with the density of what draws come from."""
+        """Cost and sampler at this view's temperature and level; with kept rounds, log q is of the pooled draws."""
         fusion = self.rounds.fusion
         reshape = None if fusion is None else fusion.log_density
         return Pair(self.cost, self.sampler, self.temperature, self.segment_length, self.has_model, reshape)
 
     @property
     def has_model(self) -> bool:
-        """Whether exp(-c/T)/Z is a model, of a cost that learns or teaches, with a sampler that can score it."""
+        """Whether exp(-c/T)/Z is a model: the pair trains, and the sampler has a density to score it."""
         trains_pair = bool(self.cost_steps or self.sampler_steps)
         return self.sampler.has_density and self.cost_objective.has_model and trains_pair
 
@@ -183,18 +182,19 @@ class View(Hooks):
 
     @property
     def scores_demonstrations(self) -> bool:
-        """Whether log q of a demonstration exists: the sampler has a density, and the demonstrations have actions."""
+        """Whether log q of demonstrations exists: the sampler has a density, and they are not states alone."""
         return self.sampler.has_density and not self.states_alone
 
     @property
     def known_sampler(self) -> Sampler:
-        """The sampler that estimates of log Z start from: the frozen one to which the cost is relative, where this
-        view's own is frozen too; else this view's own.
+        """The sampler that estimates of log Z start from.
+
+        It is this view's own, unless that is frozen and the cost is relative to a frozen reference sampler.
         """
         return self.sampler if self.sampler_steps or self.cost.reference is None else self.cost.reference
 
     def departures(self) -> list[str]:
-        """What in this view is not the paper's objective, a line each; empty when it is the paper's."""
+        """Departures of this view from the paper's objective, a line each; empty if there are none."""
         found = []
         if self.entropy_weight != 1:
             found.append(f"entropy_weight is {self.entropy_weight}: the sampler's entropy counts that much")
@@ -206,7 +206,7 @@ class View(Hooks):
                 "cloning)"
             )
         elif not self.cost_steps:
-            found.append("cost_steps is 0: the cost is fixed, and the sampler learns what it asks for")
+            found.append("cost_steps is 0: the cost is fixed, and the sampler learns to minimise it")
         elif not self.sampler_steps:
             found.append("sampler_steps is 0: the sampler is fixed" + self.cost_objective.fixed_sampler)
         found += [one.departure() for one in self.regularisers if isinstance(one, Regulariser)]
@@ -239,10 +239,10 @@ class View(Hooks):
         return found.loss
 
     def sampler_loss(self, demonstrations: Samples) -> Tensor:
-        """Loss of the sampler, over draws of its own.
+        """Loss of the sampler, over its own draws.
 
         Args:
-            demonstrations: (N, *shape), for their number and for a likelihood term.
+            demonstrations: (N, *shape); they give the number of draws, and the likelihood term if it has a weight.
 
         Returns:
             A scalar in nats.
@@ -255,13 +255,17 @@ class View(Hooks):
         return loss
 
     def step_objective(self, samples: Samples, log_q: Tensor | None) -> Tensor:
-        """What the sampler descends, of each sample or of each step (B,), up to a constant."""
+        """The sampler's objective for each sample or step (B,), up to a constant."""
         values: Tensor = self.sampler_objective.step_objective(self.pair, self.log_z.detach())(samples, log_q)
         return values
 
     def penalties(self, demonstrations: Samples, samples: Samples) -> dict[str, Tensor]:
-        """The regularisers' terms by name, scalars, at demonstrations (N, *shape) and at samples whose cost was
-        raised (M, *shape)."""
+        """The regularisers' terms by name, scalars.
+
+        Args:
+            demonstrations: (N, *shape).
+            samples: the samples whose cost was raised (M, *shape).
+        """
         return {
             regulariser.name: regulariser(self.energy, demonstrations, samples)
             for regulariser in self.regularisers
@@ -282,20 +286,20 @@ class View(Hooks):
         if self.batches < self.warm_start:
             self.descend("warm_start", lambda: likelihood_loss(self.pair, demonstrations))
         else:
-            if self.warm_start and self.batches == self.warm_start:  # without one, init_from may have brought its own
+            if self.warm_start and self.batches == self.warm_start:  # else init_from may have loaded it
                 self.cost.start_from(self.sampler)
             self.train_pair(demonstrations)
         self.environment_steps += getattr(self.sampler, "environment_steps", acted) - acted
 
     def train_pair(self, demonstrations: Samples) -> None:
-        """What a batch after the warm start trains: a round, or its part."""
+        """Train on a batch after the warm start: a round, or part of one."""
         self.rounds.train(self, demonstrations)
 
     def descend_cost(self, demonstrations: Samples, samples: Samples, log_q: Tensor | None) -> None:
-        """A step of the cost on its loss and its regularisers' terms; arguments as :meth:`cost_loss`."""
+        """Take a step of the cost on its loss and the regularisers' terms; arguments as for :meth:`cost_loss`."""
 
         def loss() -> Tensor:
-            self.raised = samples  # where a subclass's own loss does not say otherwise
+            self.raised = samples  # unless cost_loss sets it
             own = self.cost_loss(demonstrations, samples, log_q)
             terms = self.penalties(demonstrations, self.raised)
             for name, term in terms.items():
@@ -305,23 +309,23 @@ class View(Hooks):
         self.descend("cost", loss)
 
     def train_sampler(self, demonstrations: Samples, drawn: Samples) -> None:
-        """A round's descents of the sampler, given its own draws ``drawn``, whole."""
+        """Take a round's steps of the sampler, given its own uncut draws ``drawn``."""
         if self.sampler_steps:
             for _ in range(self.sampler_steps * self.learner.begin(self.sampler, self.step_objective, drawn)):
                 self.descend("sampler", lambda: self.sampler_loss(demonstrations))
 
     def draws(self, demonstrations: Samples) -> int:
-        """Number of this process's draws of the sampler that go with its demonstrations at this view's level."""
+        """Number of draws that this process makes for a batch of demonstrations at this view's level."""
         pieces = self.event["horizon"] // self.segment_length if self.segment_length else 1
         return share(self.num_samples) if self.num_samples else count(demonstrations) // pieces
 
     @property
     def wants_log_z(self) -> bool:
-        """Whether log Z is wanted though no step may need it: where it is logged, and in the first batch."""
+        """Whether log Z is needed even if the step does not use it: where it is logged, and in the first batch."""
         return self.is_logged or self.batches == self.warm_start
 
     def record_progress(self) -> None:
-        # at a level, the constant of the discriminator is not the trajectories' log Z
+        # below trajectory level, the discriminator's constant is not the trajectories' log Z
         self.record(f"partition/log_z_{self.pair.level_name}training", self.log_z)
         if self.is_logged and space_of(self.event).has_steps:
             self.record("environment_steps", total(self.environment_steps).float())

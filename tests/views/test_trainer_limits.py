@@ -59,7 +59,7 @@ def fit(folder, view_options=None, **options):
     [
         ({"callbacks": [GradientAccumulationScheduler({0: 2})]}, "model.accumulate"),
         ({"callbacks": [LearningRateFinder()]}, "LearningRateFinder"),
-        ({"callbacks": [SpikeDetection()]}, "SpikeDetection wants the loss"),
+        ({"callbacks": [SpikeDetection()]}, "SpikeDetection needs the loss"),
         ({"callbacks": [BatchSizeFinder()]}, "data.batch_size"),
         ({"callbacks": [StochasticWeightAveraging(0.1)]}, "WeightAverage"),
         ({"callbacks": [EMAWeightAveraging(update_every_n_steps=2)]}, "WeightAverage"),
