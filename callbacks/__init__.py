@@ -1,6 +1,4 @@
-"""Callbacks: partition function, imitation, samples, videos, quality, other data, equivalence, summary; and the W&B
-logger.
-"""
+"""Callbacks that report on a run (log Z, imitation, samples, quality and others), and the W&B logger."""
 
 from lightning_irl.callbacks.averaging import WeightAverage
 from lightning_irl.callbacks.equivalence import LogEquivalence

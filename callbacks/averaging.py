@@ -9,12 +9,12 @@ from pytorch_lightning.callbacks import EMAWeightAveraging
 
 
 class WeightAverage(EMAWeightAveraging):
-    """Lightning's ``EMAWeightAveraging`` with batches for steps: an exponential moving average of all weights of a
-    view.
+    """An exponential moving average of all weights of a view, counted in batches.
 
-    Validation, reports, checkpoints and the end of the run are of the average. Lightning's own counts the steps of
-    every optimizer, several a batch here, and with ``update_every_n_steps`` above 1 may never update. Options are those
-    of Lightning's. An average that was never updated is not used: the trained weights stay, with a warning.
+    It is Lightning's ``EMAWeightAveraging`` with the same options. Validation, reports, checkpoints and the end of the
+    run use the average. Lightning counts the steps of every optimizer, several per batch here, so that with
+    ``update_every_n_steps`` above 1 it may never update. An average that was never updated is not used: the trained
+    weights stay, with a warning.
     """
 
     def on_train_batch_end(

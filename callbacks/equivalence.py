@@ -19,13 +19,11 @@ KEYS = "log_z_gap", "gradient_cosine", "gradient_distance", "generator_loss_gap"
 
 
 class LogEquivalence(Report):
-    """Logs, on a training batch and fresh draws, how far log_z, gradient and generator loss are from the paper's
-    equations.
+    """Logs how far log_z, gradient and generator loss are from the paper's equations, on a batch and fresh draws.
 
-    Keys: ``equivalence/log_z_gap`` (nats, log_z minus the batch's optimum), ``equivalence/gradient_cosine`` and
-    ``equivalence/gradient_distance`` (the discriminator's gradient at this log_z against that of L_cost, the latter as
-    the norm of the difference over the norm) and ``equivalence/generator_loss_gap`` (nats). Silent where there is no
-    density.
+    Keys: ``equivalence/log_z_gap`` (log_z minus the batch's optimum, in nats), ``equivalence/gradient_cosine`` and
+    ``equivalence/gradient_distance`` (between the discriminator's gradient at this log_z and that of L_cost; the
+    distance is relative) and ``equivalence/generator_loss_gap`` (nats). Does nothing without a density.
 
     Args:
         every_n_batches: batches between two evaluations.
@@ -35,7 +33,7 @@ class LogEquivalence(Report):
         at_least(1, "equivalence.", every_n_batches=every_n_batches)
         self.every_n_batches = every_n_batches
         self._is_monitored = False
-        self._latest: Samples | None = None  # the last batch's demonstrations, for a look after validation
+        self._latest: Samples | None = None  # the last batch's demonstrations, to evaluate on after validation
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._is_monitored, self._latest = bool(self.monitored(trainer, pl_module)), None
@@ -57,13 +55,13 @@ class LogEquivalence(Report):
             self._look(trainer, pl_module, self._latest)
 
     def monitorable(self, trainer: Trainer, view: View) -> dict[str, str]:
-        """All keys, of the last training batch."""
+        """All keys, computed on the last training batch."""
         reason = why_no_model(view)
         if not reason and not view.scores_demonstrations:
             reason = "demonstrations of states alone have no log q"
         return {f"equivalence/{name}": reason for name in KEYS}
 
-    @torch.inference_mode(False)  # gradients are compared, which Lightning's evaluation loops forbid
+    @torch.inference_mode(False)  # it needs gradients, which Lightning's evaluation loops switch off
     def _look(self, trainer: Trainer, view: View, demonstrations: Samples) -> None:
         with aside(view, seed=view.batches, together=True):
             scalars = monitor(view, demonstrations)

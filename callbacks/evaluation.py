@@ -1,4 +1,4 @@
-"""Means over held-out demonstrations, with the weights that a report is about."""
+"""Means over held-out demonstrations, under the weights that a report describes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from lightning_irl.views.evaluation import EVALUATED, held_out
 
 
 def ends_here(trainer: Trainer) -> bool:
-    """Whether the fit is known, during a validation, to end right after it; the report is then made at the end."""
+    """Whether the fit is known to end right after this validation, so that the report is made at its end."""
     loop = trainer.fit_loop
     is_last = loop.epoch_loop._num_ready_batches_reached() and trainer.max_epochs == trainer.current_epoch + 1
     return is_last or 0 < trainer.max_steps <= trainer.global_step
 
 
 def means(trainer: Trainer, view: View, stage: str) -> dict[str, float]:
-    """Means of c/T, of the log-determinant of how images are served, and of -log q, in nats, over a part of the
-    demonstrations.
+    """Means over one part of the demonstrations, in nats: c/T, log-determinant of the preprocessing, and -log q.
 
-    The means of the last validation (or test) are used if it was of these weights. Otherwise they are computed again:
-    the last validation may be several epochs old, may have been in the middle of an epoch, or there was none.
+    The means of the last validation (or test) are used if it ran on the current weights. Otherwise they are computed
+    again: the last validation may be several epochs old or from the middle of an epoch, or there was none.
 
     Args:
         trainer: of the run.
-        view: what is evaluated; every process must call this.
+        view: the view to evaluate; every process must call this.
         stage: ``val`` or ``test``.
 
     Returns:

@@ -1,7 +1,7 @@
 """A report or a figure that fails is left out with one warning: the run and its checkpoints go on.
 
-With several processes this is safe for what the first process does alone (``rank_zero_only``, ``aside``), and for what
-all do within ``aside(..., together=True)``, which all leave as soon as one of them fails.
+With several processes this is safe for work of the first process alone (``rank_zero_only``, ``aside``), and for work of
+all within ``aside(..., together=True)``, which all leave as soon as one of them fails.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _LINES: WeakKeyDictionary[Any, dict[tuple[str, type], str]] = WeakKeyDictionary(
 def spares_the_run(hook: Hook) -> Hook:
     """Decorate a hook that reports: if it raises, the report is left out with a warning and the run goes on.
 
-    :class:`~lightning_irl.views.finite.NonFiniteError` is raised, as is what is not an ``Exception`` (Ctrl-C, SIGTERM).
-    Check a user's options in the callback's constructor or ``setup``, which are not decorated, so that wrong ones are
-    refused before training.
+    :class:`~lightning_irl.views.finite.NonFiniteError` still propagates, and so does anything that is not an
+    ``Exception`` (Ctrl-C, SIGTERM). Check a user's options in the callback's constructor or ``setup``, which are not
+    decorated, so that wrong ones are refused before training.
 
     Example:
         >>> from pytorch_lightning import Callback
@@ -51,11 +51,11 @@ def spares_the_run(hook: Hook) -> Hook:
 
 @contextmanager
 def sparing_the_run(trainer: Trainer, what: str) -> Iterator[None]:
-    """The same for a part of a report, such as one figure: the rest of the report is still made.
+    """Leave out one part of a report, such as a figure, if it raises; the rest of the report is still made.
 
     Args:
         trainer: of the run.
-        what: name of the part in the warning, such as a figure's key.
+        what: name of the part for the warning, such as a figure's key.
     """
     try:
         yield
@@ -74,5 +74,5 @@ def sparing_the_run(trainer: Trainer, what: str) -> Iterator[None]:
 
 
 def left_out(trainer: Trainer) -> list[str]:
-    """Reports of a run that failed so far, a line each with the first batch and the reason."""
+    """Reports that have failed in this run, a line each with the first batch and the reason."""
     return list(_LINES.get(trainer, {}).values())

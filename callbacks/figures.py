@@ -1,4 +1,4 @@
-"""Figures of samples: grids of images, and points in the plane beside model and discriminator."""
+"""Figures of samples: grids of images; points in the plane with model and discriminator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lightning_irl.mcmc import ModelSamples, sample_model
 from lightning_irl.spaces.space import image_space, space_of
 from lightning_irl.views import View
 
-MOVES = 44  # of the chains that draw from the model, after resampling
+MOVES = 44  # steps of the chains that draw from the model, after resampling
 
 
 def image_figure(
@@ -32,10 +32,10 @@ def image_figure(
     Args:
         view: a trained view of images.
         demonstrations: (N, C, H, W) as served.
-        num_images: in each grid.
-        pool: draws of the sampler that the model's are resampled from.
-        moves: of the chains that go on from there, where samples have a gradient.
-        temperature: of the moves, as in :func:`lightning_irl.mcmc.sample_model`; the title says it where it is not 1.
+        num_images: number of images in each grid.
+        pool: number of draws of the sampler from which the model's are resampled.
+        moves: steps of the chains that start there, if samples have a gradient.
+        temperature: of the moves, as in :func:`lightning_irl.mcmc.sample_model`; the title shows it if it is not 1.
     """
     draws, _ = view.sampler.sample(num_images)
     grids = {"demonstrations": demonstrations[:num_images], "sampler q": draws}
@@ -53,20 +53,18 @@ def image_figure(
 
 
 def draw_model(view: View, num_images: int, pool: int, moves: int, temperature: float) -> ModelSamples:
-    """:func:`lightning_irl.mcmc.sample_model` of a view; where samples have no gradient by resampling alone, whatever
-    the moves.
-    """
+    """:func:`lightning_irl.mcmc.sample_model` of a view; by resampling alone if samples have no gradient."""
     if not space_of(view.event).takes_chains:
         moves, pool, temperature = 0, max(pool, num_images), 1.0
     return sample_model(view.energy, view.known_sampler, num_images, pool, moves, temperature=temperature)
 
 
 def check_drawing(report: str, pool: int, moves: int, temperature: float) -> None:
-    """Refuse, before training, what :func:`lightning_irl.mcmc.sample_model` could not draw by.
+    """Refuse, before training, options that :func:`lightning_irl.mcmc.sample_model` could not draw with.
 
     Raises:
-        ValueError: if pool and moves are both 0 or one is negative, or the temperature is none or nothing would move at
-            it.
+        ValueError: if pool and moves are both 0 or one is negative, the temperature is not above 0, or it is not 1
+            and there are no moves.
     """
     if min(pool, moves) < 0 or not (pool or moves):
         raise ValueError(
@@ -89,13 +87,13 @@ def _show_images(axes: Axes, images: Tensor, view: View) -> None:
 
 
 def plane_figure(view: View, demonstrations: Tensor, num_points: int = 2000, points: int = 200) -> Figure:
-    """Demonstrations, draws of the sampler, density of the model, and the discriminator, on the same square.
+    """Demonstrations, draws of the sampler, the model's density and the discriminator, on the same square.
 
     Args:
         view: a trained view of points in the plane.
         demonstrations: (N, 2) as served.
-        num_points: in each scatter plot.
-        points: of the grid, along each axis.
+        num_points: number of points in each scatter plot.
+        points: grid points along each axis.
     """
     low, high = space_of(view.event).square(2.5)
     draws, _ = view.sampler.sample(num_points)

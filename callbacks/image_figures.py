@@ -21,14 +21,14 @@ COLOURS = {
     "sampler q": DRAWS,
     "out of distribution": "#444444",
 }
-SHOWN = 0.01  # share of each group at either end of a histogram that is counted beyond its axis
-CHAINS, MOMENTS = 6, 12  # shown of chains
-SIDE_BY_SIDE = 4  # channels of one image
+SHOWN = 0.01  # share of each group, at either end of a histogram, that lies beyond its axis
+CHAINS, MOMENTS = 6, 12  # chains shown, and states shown of each
+SIDE_BY_SIDE = 4  # channels shown of one image
 
 
 def drawable(images: Tensor) -> Tensor:
-    """Images (B, C, H, W) as one can draw them: one channel, three as colours, of any other number the first side by
-    side.
+    """Images (B, C, H, W) in a form that can be drawn: grey or colour; of other numbers of channels, the first ones
+    side by side.
 
     Example:
         >>> drawable(torch.zeros(5, 2, 8, 8)).shape, drawable(torch.zeros(5, 3, 8, 8)).shape
@@ -41,7 +41,7 @@ def drawable(images: Tensor) -> Tensor:
 
 
 def channels_shown(channels: int) -> str:
-    """What :func:`drawable` shows of images, to stand behind a title.
+    """Which channels :func:`drawable` shows, as the end of a title.
 
     Example:
         >>> channels_shown(1), channels_shown(2), channels_shown(8)
@@ -55,7 +55,7 @@ def channels_shown(channels: int) -> str:
 
 
 def _tiles_wide(images: Tensor) -> int:
-    """Images side by side in the place of one."""
+    """Number of images that :func:`drawable` puts side by side for one image."""
     return drawable(images[:1]).shape[3] // images.shape[3]
 
 
@@ -75,13 +75,13 @@ def _show_tiles(axes: Axes, rows: Sequence[Tensor], below: Sequence[str], beside
 def neighbour_figure(
     samples: dict[str, Tensor], neighbours: dict[str, Tensor], distances: dict[str, Tensor], usual: float, batch: int
 ) -> Figure:
-    """Samples of each source above their nearest training images, from the nearest to the farthest.
+    """Samples of each source above their nearest training images, ordered by distance.
 
     Args:
         samples: images (K, C, H, W) by source.
         neighbours: the nearest training image of each.
-        distances: to it (K,), Euclidean in grey levels.
-        usual: median distance of a training image to the nearest other.
+        distances: Euclidean distances to them (K,), in grey levels.
+        usual: median distance of a training image to the nearest other one.
         batch: batches trained.
     """
     columns = max(len(images) for images in samples.values())
@@ -101,12 +101,12 @@ def neighbour_figure(
 
 
 def interpolation_figure(paths: Tensor, energies: Tensor, how: str, batch: int) -> Figure:
-    """Ways from one demonstration (left) to another (right), each image with its energy below.
+    """Paths from one demonstration (left) to another (right), each image with its energy below.
 
     Args:
         paths: (R, K, C, H, W).
         energies: c/T of each image (R, K), in nats.
-        how: in what coordinates the ways are straight.
+        how: the coordinates in which the paths are straight.
         batch: batches trained.
     """
     rows, columns = paths.shape[:2]
@@ -130,7 +130,7 @@ def chain_figure(images: Tensor, energies: Tensor, title: str) -> Figure:
     Args:
         images: states (C, T, channels, H, W) of C chains.
         energies: c/T of each (C, T), in nats.
-        title: what kind of chains.
+        title: the kind of chains.
 
     Example:
         >>> figure = chain_figure(torch.rand(2, 50, 1, 8, 8), torch.randn(2, 50), "chains")
@@ -172,14 +172,14 @@ def chain_figure(images: Tensor, energies: Tensor, title: str) -> Figure:
 
 
 def histogram_figure(panels: dict[str, dict[str, Tensor]], batch: int, bins: int = 40) -> Figure:
-    """Histograms of scores, a panel for each score, each group of samples with its own area of 1.
+    """Histograms of scores: a panel for each score, and an area of 1 for each group of samples.
 
-    The axis holds the middle 98 % of every group; what lies beyond is counted in the legend.
+    The axis covers the middle 98 % of every group; the legend gives the share beyond it.
 
     Args:
-        panels: by what the score is called, scores (N,) of each group.
+        panels: by name of the score, the scores (N,) of each group.
         batch: batches trained.
-        bins: of each panel.
+        bins: number of bins in each panel.
     """
     figure = Figure(figsize=(5.2 * len(panels), 4.2), layout="constrained")
     for axes, (score, groups) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):

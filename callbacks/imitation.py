@@ -1,4 +1,4 @@
-"""Whether imitation works: returns if the true reward is known, and measures that do without it."""
+"""Whether imitation works: returns if the true reward is known, and measures that do not need it."""
 
 from __future__ import annotations
 
@@ -55,33 +55,32 @@ OF_POLICY = (
     "imitation/soft_value",
     "imitation/soft_value_stderr",
 )
-NEAR = 0.9  # normalised return from which on imitation has worked
-FEW = 5  # held-out demonstrations with which features cannot tell
+NEAR = 0.9  # normalised return at which imitation counts as working
+FEW = 5  # with fewer held-out demonstrations, features cannot tell
 SMALL_GAP = 0.5  # standard deviations of a feature over trajectories, beyond chance
 
 
 class LogImitation(Report):
-    """Rolls out the policy and logs how close it is to the demonstrations; does nothing if the sampler is no policy.
+    """Rolls out the policy and logs how close it is to the demonstrations; does nothing without a policy.
 
-    With the true reward: ``imitation/return`` of the policy as trained and ``imitation/return_mode`` of its mode (means
-    over episodes), both also as ``imitation/normalised_return`` (0: random policy, 1: mean of the demonstrations'
-    file), the correlation of learned and true rewards on the policy's steps, and their EPIC distance.
+    With the true reward: ``imitation/return`` of the policy and ``imitation/return_mode`` of its mode (means over
+    episodes), both also normalised (``imitation/normalised_return`` and ``..._mode``; 0: random policy, 1: mean of the
+    demonstrations' file), the correlation of learned and true rewards on the policy's steps, and their EPIC distance.
 
     Without it: ``imitation/feature_gap`` (in standard deviations), the discriminator's accuracy and loss on held-out
     demonstrations and fresh episodes, and ``imitation/discriminator_gap``, E_p[1 - D] - E_q[D];
-    ``imitation/visitation_distance``, of the states visited, in the plane that figures show; and
-    ``imitation/soft_value``, what the policy attains of the learned cost and of entropy, which is another number than
-    log Z and not above it.
+    ``imitation/visitation_distance`` between the states visited, in the plane that figures show; and
+    ``imitation/soft_value``, the policy's learned reward plus its entropy, which is not log Z and never above it.
 
     Args:
         every_n_batches: batches between two evaluations.
-        num_episodes: of the policy, and as many of its mode.
-        expert_return: where the normalised return is 1; by default the mean of the demonstrations' file.
-        random_return: where it is 0; by default that of actions at random.
+        num_episodes: episodes of the policy, and as many of its mode.
+        expert_return: return that is normalised to 1; by default the mean of the demonstrations' file.
+        random_return: return that is normalised to 0; by default that of random actions.
 
     Attributes:
-        results: what the last evaluation logged.
-        verdict: at the end of a run, one line.
+        results: scalars that the last evaluation logged, by key.
+        verdict: one line, at the end of a run.
     """
 
     needs_float64 = True
@@ -118,7 +117,7 @@ class LogImitation(Report):
             self.look(trainer, view, "val")
 
     def monitorable(self, trainer: Trainer, view: View) -> dict[str, str]:
-        """All keys, where the sampler is a policy."""
+        """All keys, if the sampler is a policy."""
         if policy_view(view) is None:
             return {"imitation/*": f"sampler {type(view.sampler).__name__} is no policy"}
         expert = data_of(trainer).expert_return if self.expert_return is None else self.expert_return
@@ -149,7 +148,7 @@ class LogImitation(Report):
         view = policy_view(pl_module)
         if view is None or getattr(trainer, "fast_dev_run", False):
             return
-        self.results, self.verdict = {}, ""  # not those of an earlier look, should this one fail
+        self.results, self.verdict = {}, ""  # so that earlier ones do not remain if this one fails
         gap = self.look(trainer, view, stage)
         self.verdict = self.judge(gap)
         publish_report(trainer, {"verdict": self.verdict, "results": self.results}, f"imitation_{stage}")
@@ -172,7 +171,7 @@ class LogImitation(Report):
                 found |= self._returns(trainer, view, rollout, mode) | compare_rewards(view, rollout)
         scalars = {f"imitation/{key}": float(value) for key, value in found.items()}
         self.results = {key: value for key, value in scalars.items() if math.isfinite(value)}
-        if self._published == (stage, view.batches):  # a batch that was due may be an epoch's last one too
+        if self._published == (stage, view.batches):  # a batch that was due may also end the epoch
             monitors.publish(trainer, self.results, view.batches)
         else:
             publish_scalars(trainer, self.results, view.batches)
@@ -197,14 +196,14 @@ class LogImitation(Report):
         return found
 
     def summary(self) -> list[RenderableType]:
-        """What the last evaluation found, and the verdict."""
+        """Results of the last evaluation, and the verdict."""
         return [imitation_table(self.results), self.verdict] if self.results else []
 
     def judge(self, gap: FeatureGap) -> str:
-        """One line that says converged or not, and on what evidence.
+        """One line that says whether it converged, and the evidence.
 
-        Where the true return is known it decides: 0.9 of the way from actions at random to the demonstrations, by the
-        policy or by its mode. Else the features do, if there are enough held-out demonstrations to tell.
+        If the true return is known it decides: the policy or its mode must come 0.9 of the way from random actions to
+        the demonstrations. Otherwise the features decide, if there are enough held-out demonstrations.
         """
         limit = SMALL_GAP + gap.noise
         known = [self.results[key] for key in NORMALISED if key in self.results]
@@ -238,7 +237,7 @@ def policy_view(pl_module: LightningModule) -> View | None:
 
 
 def random_return(view: View, num_episodes: int) -> float:
-    """Mean true return of actions at random; NaN where actions have no bounds."""
+    """Mean true return of random actions; NaN if actions have no bounds."""
     sampler = as_policy_sampler(view.sampler, "random_return rolls out").at_random()
     return (
         math.nan if sampler is None else float(sampler.rollout(max(num_episodes, 200)).rewards.sum(1).double().mean())
@@ -246,10 +245,10 @@ def random_return(view: View, num_episodes: int) -> float:
 
 
 def compare_visits(sampler: PolicySampler, demonstrations: Trajectory, samples: Trajectory) -> dict[str, Tensor]:
-    """State visitation in the plane that figures show; nothing where the environment has none."""
+    """Distance of state visitation in the plane that figures show; empty if the environment has none."""
     environment = sampler.environment
     if type(environment).phase is Environment.phase and environment.observation_shape != (2,):
-        return {}  # the plane is of the first two coordinates, which do not tell where an episode has been
+        return {}  # by default the plane is the first two coordinates, which say too little
     first, second = (environment.phase(part.observations[:, :-1]) for part in (demonstrations, samples))
     if first is None or second is None:
         return {}
@@ -257,13 +256,13 @@ def compare_visits(sampler: PolicySampler, demonstrations: Trajectory, samples: 
 
 
 def attained_soft_value(view: View, rollout: Rollout) -> dict[str, Tensor]:
-    """-(E_q[c/T] + E_q[log q]) in nats, with its standard error; the best policy's is the soft value of the cost."""
+    """-(E_q[c/T] + E_q[log q]) in nats, with its standard error; the best policy attains the soft value."""
     values = -(view.energy(rollout.trajectory) + rollout.log_q.sum(1)).double()
     return {"soft_value": values.mean(), "soft_value_stderr": values.std() / len(values) ** 0.5}
 
 
 def discriminate(view: View, demonstrations: Trajectory, samples: Trajectory) -> dict[str, Tensor]:
-    """How well the discriminator tells held-out demonstrations from fresh draws, at the view's level."""
+    """Accuracy and loss of the discriminator on held-out demonstrations and fresh draws, at the view's level."""
     sides = [view.pair.at_level(side) for side in (demonstrations, samples)]
     demo, sample = (discriminator_logits(view.energy(side), view.pair.log_q(side), view.log_z) for side in sides)
     return {
@@ -275,7 +274,7 @@ def discriminate(view: View, demonstrations: Trajectory, samples: Trajectory) ->
 
 
 def compare_rewards(view: View, rollout: Rollout) -> dict[str, Tensor]:
-    """Learned against true rewards."""
+    """Learned rewards compared with true ones."""
     cost, environment = view.cost, view.sampler.environment
     if not isinstance(cost, TrajectoryCost):
         return {}

@@ -32,22 +32,22 @@ SCORES = {ENERGY: "energy", SAMPLER: "sampler", RATIO: "ratio"}
 
 
 class LogOutOfDistribution(Report):
-    """Tells the test part of another data module from this one's by the cost, by -log q, and by their difference.
+    """Separates another data module's test part from this run's data by the cost, by -log q, and by their difference.
 
     ``ood/auroc_energy``, ``ood/auroc_sampler`` and ``ood/auroc_ratio``: the chance that a sample of the other data
     scores higher than a held-out demonstration, by c/T, by -log q and by c/T + log q (minus the discriminator's logit,
-    up to log Z). Nothing is promised: models of high likelihood are known to prefer simpler images of other data
-    (Nalisnick et al. 2019, arXiv 1810.09136), and nothing in training asks for more. ``ood/energy_histogram`` shows the
-    scores of training, held-out and other data and of draws.
+    up to log Z). A good model need not separate them: models of high likelihood are known to prefer simpler images of
+    other data (Nalisnick et al. 2019, arXiv 1810.09136), and training does not work against that.
+    ``ood/energy_histogram`` shows the scores of training, held-out and other data and of draws.
 
-    At the end of ``fit`` and in ``test``. Does nothing without ``data``.
+    Reports at the end of ``fit`` and in ``test``. Does nothing without ``data``.
 
     Args:
-        data: what serves the other data, on the same support and of the same shape.
-        num_samples: of each group, at most.
+        data: data module of the other data, of the same shape and support.
+        num_samples: number of samples of each group, at most.
 
     Attributes:
-        results: what was logged last.
+        results: scalars of the last report, by key.
     """
 
     def __init__(self, data: LightningDataModule | None = None, num_samples: int = 2000) -> None:
@@ -57,7 +57,7 @@ class LogOutOfDistribution(Report):
         self._reported_at: int | None = None  # batches trained when fit was last reported on
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Compare the two events before anything is trained."""
+        """Compare the two events before training."""
         self._reported_at = None
         if self.data is None or not isinstance(pl_module, View):
             return
@@ -75,7 +75,7 @@ class LogOutOfDistribution(Report):
     @rank_zero_only
     @spares_the_run
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._reported_at != getattr(pl_module, "batches", 0):  # else the last validation's is of these weights
+        if self._reported_at != getattr(pl_module, "batches", 0):  # else the last validation reported on these weights
             self._report(trainer, pl_module, "val")
 
     @rank_zero_only
@@ -84,7 +84,7 @@ class LogOutOfDistribution(Report):
         self._report(trainer, pl_module, "test")
 
     def monitorable(self, trainer: Trainer, view: View) -> dict[str, str]:
-        """The chances by each score that the pair has."""
+        """The area under the curve by each score that the pair has."""
         reason = why_no_validation(trainer) if self.data is not None else "ood.data is not given"
         no_cost = "" if view.cost_steps else "model.cost_steps is 0, so the cost never learned"
         no_density = why_no_density(view)
@@ -95,15 +95,15 @@ class LogOutOfDistribution(Report):
         }
 
     def summary(self) -> list[RenderableType]:
-        """The chances by each score, in a line."""
+        """The area under the curve by each score, in a line."""
         found = ", ".join(f"{key.partition('auroc_')[2]} {value:.3f}" for key, value in self.results.items())
-        return [f"out of distribution, area under the ROC curve by {found} (0.5: by chance)"] if found else []
+        return [f"out of distribution, area under the ROC curve by {found} (0.5: chance)"] if found else []
 
     def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self.data is None or not isinstance(pl_module, View) or getattr(trainer, "fast_dev_run", False):
             return
         view = pl_module
-        self.results, self._reported_at = {}, None  # not those of an earlier report, should this one fail
+        self.results, self._reported_at = {}, None  # so that earlier ones do not remain if this one fails
         with aside(view, seed=view.batches), torch.no_grad():
             training, _ = trained_on(trainer, view, self.num_samples)
             held_out = as_tensor(demonstrations_of(trainer, stage), "LogOutOfDistribution scores")
@@ -134,19 +134,19 @@ class LogOutOfDistribution(Report):
 
     @staticmethod
     def _scores(view: View) -> dict[str, Callable[[Tensor], Tensor]]:
-        """Scores (B,) of samples (B, *shape), by what they are called on an axis."""
+        """Functions that score samples (B, *shape) with (B,), by their name on an axis."""
 
         def by_pieces(score: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
             return lambda samples: torch.cat([score(part.to(view.device)) for part in samples.split(PIECE)]).double()
 
-        found = {ENERGY: by_pieces(view.energy)} if view.cost_steps else {}  # a cost that never learned says nothing
+        found = {ENERGY: by_pieces(view.energy)} if view.cost_steps else {}  # an untrained cost says nothing
         if view.sampler.has_density:
             found[SAMPLER] = by_pieces(lambda samples: -view.pair.log_q(samples))
         return found
 
 
 def check_other_event(event: Event, other: Event | None, name: str) -> None:
-    """Refuse other data that the cost could not be asked about.
+    """Refuse other data that the cost cannot score.
 
     Raises:
         UserError: naming what differs, and what to do.

@@ -1,4 +1,4 @@
-"""The partition function during training, and every estimate of it at the end."""
+"""Estimates of the partition function: one during training, and all of them at the end."""
 
 from __future__ import annotations
 
@@ -44,31 +44,31 @@ ESTIMATES = 20  # in a run, by default
 
 
 class LogPartition(Report):
-    """Estimates log Z: cheaply after validation, in every way that applies at the end of ``fit`` and of ``test``.
+    """Estimates log Z: cheaply after validation, and by every applicable method at the end of ``fit`` and ``test``.
 
-    With log Z comes the model's negative log-likelihood, by the best estimate: the reliable one with the smallest
-    error. Where the cost is no model (it does not learn, or its discriminator knows no density) the sampler's
-    likelihood is all there is. Does nothing if the sampler has no density. At the end of ``fit`` the figure
+    With log Z it logs the model's negative log-likelihood, by the best estimate: the reliable one with the smallest
+    error. If the cost is not a model (it does not learn, or its discriminator does not use the density), only the
+    sampler's likelihood is logged. Does nothing if the sampler has no density. At the end of ``fit`` the figure
     ``partition/history`` shows all estimates with their errors.
 
     Args:
         every_n_epochs: epochs between two importance estimates; by default a twentieth of the run, or one. 0 for none.
-        num_samples: draws of the sampler for each estimate, of each process.
-        num_chains: annealed chains at the end, of each process.
+        num_samples: draws of the sampler for each estimate, per process.
+        num_chains: annealed chains at the end, per process.
         num_temperatures: steps of each annealed chain.
-        leapfrog_steps: of each of their Hamiltonian moves.
-        broad_width: standard deviation of the broad start over the training data's; it finds mass within about three of
-            these.
-        methods: which estimates to make at the end, of those that apply: names, or the class_path of an estimator of
-            your own (:class:`lightning_irl.partition.Estimator`).
-        repetitions: of all of them, from scratch; errors are then no less than what repeating shows.
+        leapfrog_steps: leapfrog steps of each Hamiltonian move.
+        broad_width: standard deviation of the broad start, as a multiple of the training data's; it finds mass within
+            about three of these.
+        methods: estimates to make at the end, if they apply: names, or the class_path of an estimator of your own
+            (:class:`lightning_irl.partition.Estimator`).
+        repetitions: number of times to make all estimates from scratch; reported errors are then at least their spread.
 
     Raises:
         ValueError: if a method is unknown, or a number is too small.
 
     Attributes:
         estimates: at the end, one for each method; none without a model.
-        results: at the end, what was logged.
+        results: at the end, the logged scalars by key.
     """
 
     needs_float64 = True
@@ -95,11 +95,11 @@ class LogPartition(Report):
         self.estimates: list[PartitionEstimate] = []
         self.results: dict[str, float] = {}
         self._history: list[tuple[int, PartitionEstimate]] = []
-        self._found_at: tuple[str, int] | None = None  # the part and the batch of estimates and results
-        self._published_at: dict[str, int] = {}  # by key: the batch of its last value, in validations of fit
+        self._found_at: tuple[str, int] | None = None  # stage and batch of estimates and results
+        self._published_at: dict[str, int] = {}  # by key: batch of its last value, in validations of fit
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Warn of methods that were asked for and do not apply."""
+        """Warn of requested methods that do not apply."""
         self._found_at, self._published_at = None, {}
         view = _dense(pl_module)
         if view is not None and view.has_model and stage in ("fit", "test"):
@@ -126,7 +126,7 @@ class LogPartition(Report):
             self._publish(trainer, estimate_scalars(estimates), view.batches)
 
     def _report_monitored(self, trainer: Trainer, view: View, keys: set[str]) -> None:
-        """Make what callbacks monitor as the end of ``fit`` makes it, without its files."""
+        """Compute monitored keys as at the end of ``fit``, without writing files."""
         if keys <= set(DIVERGENCES):
             self._publish(trainer, self._divergences(trainer, view), view.batches)
         elif self._find(trainer, view, "val"):
@@ -141,7 +141,7 @@ class LogPartition(Report):
             publish_scalars(trainer, scalars, batch)
 
     def every(self, max_epochs: int | None) -> int:
-        """Epochs between two estimates in a run of so many; None or -1 if it has no end."""
+        """Epochs between two estimates in a run of ``max_epochs``, None or -1 for an endless one."""
         return epochs_between(self.every_n_epochs, max_epochs, ESTIMATES)
 
     @spares_the_run
@@ -156,7 +156,7 @@ class LogPartition(Report):
         view = _dense(pl_module)
         if view is None or getattr(trainer, "fast_dev_run", False):
             return
-        is_found = self._found_at == (stage, view.batches)  # by a validation, for a callback that monitors it
+        is_found = self._found_at == (stage, view.batches)  # already by a validation, for a callback that monitors it
         if not (is_found or self._find(trainer, view, stage)) or not trainer.is_global_zero:
             return
         known = self._logged(trainer, view, stage)
@@ -168,10 +168,10 @@ class LogPartition(Report):
         report = {"stage": stage, "estimates": [plain(e) for e in self.estimates], "results": self.results}
         publish_report(trainer, report, f"partition_{stage}")
 
-    @torch.inference_mode(False)  # annealed chains need gradients, which Lightning's evaluation loops forbid
+    @torch.inference_mode(False)  # annealed chains need gradients, which Lightning's evaluation loops switch off
     def _find(self, trainer: Trainer, view: View, stage: str) -> bool:
-        """Set ``estimates`` and ``results``, of the weights as they are; whether there is anything to report."""
-        self.estimates, self.results, self._found_at = [], {}, None  # not those of an earlier report, should this fail
+        """Set ``estimates`` and ``results`` for the current weights; returns whether there is anything to report."""
+        self.estimates, self.results, self._found_at = [], {}, None  # no earlier ones if this fails
         with aside(view, seed=view.batches, together=True):
             found = means(trainer, view, stage)
         if not math.isfinite(found.get("cost", math.nan)):
@@ -190,7 +190,7 @@ class LogPartition(Report):
         return True
 
     def _divergences(self, trainer: Trainer, view: View) -> dict[str, float]:
-        """From the true density of points in the plane, in the first process; empty where it is not known."""
+        """KL from the true density of points in the plane, in the first process; empty if it is unknown."""
         density, is_plane = data_of(trainer).density, space_of(view.event).figure == "plane"
         if not (trainer.is_global_zero and view.has_model and is_plane and density is not None):
             return {}
@@ -203,7 +203,7 @@ class LogPartition(Report):
         return partition_keys(self.methods, trainer, view)
 
     def summary(self) -> list[RenderableType]:
-        """Estimates of log Z, and likelihoods by the best of them."""
+        """Estimates of log Z, and likelihoods by the best one."""
         if not self.results:
             return []
         best = best_estimate(self.estimates)
@@ -212,13 +212,13 @@ class LogPartition(Report):
         return [*tables, likelihoods] if likelihoods.row_count else [*tables]
 
     def _logged(self, trainer: Trainer, view: View, stage: str) -> set[str]:
-        """Keys that were logged of these weights already: with the last validation, or with the test."""
+        """Keys already logged for these weights, by the last validation or the test."""
         known = {f"{stage}/nll_sampler"} if view.evaluated_at.get(stage) == view.batches else set()
         latest = {key for key, at in self._published_at.items() if at == view.batches and stage == "val"}
         return (known & set(trainer.callback_metrics)) | latest
 
     def estimate(self, view: View, demonstrations: Samples | None) -> list[PartitionEstimate]:
-        """Every estimate that applies to a view, given N demonstrations for those that use them."""
+        """Every estimate that applies to a view, given N demonstrations for those that need them."""
         return estimate_all(
             view.energy,
             view.known_sampler,
@@ -239,7 +239,7 @@ class LogPartition(Report):
         if best is not None:
             nats["model"] = found["cost"] + best.log_z
         scalars = {f"{stage}/nll_{name}": value for name, value in nats.items()}
-        # Bits are of grey levels: where nothing says what serving did to them (log_det 0), nobody knows their unit.
+        # Bits refer to grey levels: if nothing says how they were rescaled (log_det 0), their unit is unknown.
         declared = data_of(view.trainer).num_levels
         space = space_of(view.event)
         if space.is_image and (space.is_counted or found["log_det"] != 0 or declared):
@@ -259,23 +259,23 @@ def _dense(pl_module: LightningModule) -> View | None:
 
 
 def plain(estimate: PartitionEstimate) -> dict[str, Any]:
-    """The fields of an estimate as JSON knows them: null for what does not apply."""
+    """The fields of an estimate for JSON: null if one does not apply."""
     fields = asdict(estimate)
     return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in fields.items()}
 
 
 def best_estimate(estimates: Sequence[PartitionEstimate]) -> PartitionEstimate | None:
-    """The reliable estimate that certifies with the smallest error; None if there is none."""
+    """The reliable, certifying estimate with the smallest error; None if there is none."""
     trusted = [estimate for estimate in estimates if estimate.certifies and estimate.reliable]
     return min(trusted, key=lambda estimate: estimate.stderr, default=None)
 
 
 def kl_on_grid(view: View, density: object, points: int = 400) -> dict[str, float]:
-    """KL from the true density to model and sampler, and the model's mass where the truth is below 1e-4 of its peak."""
+    """KL from the true density to the model and to the sampler, in nats, on a grid."""
     extent = space_of(view.event).extent(5)
     axes = [low + (high - low) * (torch.arange(points) + 0.5) / points for low, high in extent]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).view(-1, 2).to(view.device)
-    # The first process alone looks at the whole grid, so nothing is to be reduced.
+    # The first process alone evaluates the whole grid, so there is nothing to reduce.
     model, sampler = (KLOnGrid(sync_on_compute=False).to(view.device) for _ in range(2))
     with torch.no_grad():
         for part in grid.split(16_384):

@@ -1,4 +1,4 @@
-"""How estimates of log Z went over training, with their errors, and where they stand at the end."""
+"""Figure of the estimates of log Z over training and at the end, with their errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from lightning_irl.partition import PartitionEstimate
 from lightning_irl.partition.importance import MAX_K_HAT, MIN_ESS
 
-WIDTH = 2  # of a band, in standard errors on either side
+WIDTH = 2  # standard errors on either side of a band
 COLOUR, OTHER = "#1f4e79", "#b5460f"
 
 
@@ -20,9 +20,9 @@ def partition_figure(
     """log Z over training with a band of two standard errors; every estimate at the end; effective draws and k_hat.
 
     Args:
-        history: batches trained so far, and the importance estimate made there.
-        final: the estimates made at the end.
-        batch: batches trained by then.
+        history: importance estimates during training, each with the batches trained by then.
+        final: the estimates at the end.
+        batch: batches trained at the end.
     """
     history = [(at, estimate) for at, estimate in history if at < batch]
     history += [(batch, estimate) for estimate in final if estimate.method == "importance"]

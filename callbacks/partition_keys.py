@@ -1,4 +1,4 @@
-"""Keys of the report on the partition function: what estimates are logged as, and which of them a run has."""
+"""Keys of the report on the partition function: how estimates are logged, and which keys a run has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lightning_irl.spaces.space import space_of
 from lightning_irl.views import View
 from lightning_irl.views.contracts import data_of
 
-# What the estimate that is made on the way tells.
+# Keys of the estimate made during training.
 BY_IMPORTANCE = (
     "partition/log_z_importance",
     "partition/stderr_importance",
@@ -26,7 +26,7 @@ DIVERGENCES = ("kl/model", "kl/sampler")
 
 
 def estimate_scalars(estimates: Sequence[PartitionEstimate]) -> dict[str, float]:
-    """Logged keys of estimates: ``partition/log_z_<method>`` and so on; what is not a number is left out."""
+    """Scalars of estimates: ``partition/log_z_<method>`` and so on; values that are not finite are left out."""
     scalars: dict[str, float] = {}
     for estimate in estimates:
         method = estimate.method
@@ -41,10 +41,10 @@ def estimate_scalars(estimates: Sequence[PartitionEstimate]) -> dict[str, float]
 
 
 def partition_keys(methods: Sequence[Method], trainer: Trainer, view: View) -> dict[str, str]:
-    """Keys that callbacks can monitor, by pattern: why a run does not have one; empty where it does.
+    """Keys that callbacks can monitor, by pattern, each with the reason why a run lacks it; empty if it does not.
 
     Args:
-        methods: the estimates that are made in full.
+        methods: the estimates made at the end.
         trainer: of the run.
         view: whose log Z is estimated.
     """

@@ -1,4 +1,4 @@
-"""Publishes figures, tables and numbers: in the run's folder, in every logger, and for callbacks to monitor."""
+"""Publishes figures, tables and scalars: in the run's folder, in every logger, and for callbacks to monitor."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from lightning_irl.views.modules import evaluating
 
 @contextmanager
 def aside(module: LightningModule, seed: int, together: bool = False) -> Iterator[None]:
-    """Evaluate a module in eval mode with separate random numbers, so that training goes on as if it had not been.
+    """Evaluate a module in eval mode with separate random numbers, so that training is not affected.
 
     Args:
-        module: what is evaluated.
-        seed: of the random numbers.
-        together: whether every process does this, each with its own random numbers; if one fails, all leave. Otherwise
-            a single process may do it, without waiting for the others.
+        module: the module to evaluate.
+        seed: random seed of the evaluation.
+        together: whether every process takes part, each with its own random numbers; if one fails, all leave. If not, a
+            single process may do it, without waiting for the others.
     """
     with evaluating(module), torch.random.fork_rng(devices=[module.device] if module.device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -47,14 +47,12 @@ def aside(module: LightningModule, seed: int, together: bool = False) -> Iterato
 
 
 def epochs_between(given: int | None, max_epochs: int | None, times: int) -> int:
-    """Epochs between two reports: ``given``, or as many as leave at most ``times`` reports in the run; 1 if it is not
-    known when the run ends.
-    """
+    """Epochs between two reports: ``given``, or enough for at most ``times`` reports; 1 if the run has no known end."""
     return math.ceil(max(max_epochs or 1, 1) / times) if given is None else given
 
 
 def demonstrations_of(trainer: Trainer, stage: str) -> Samples:
-    """All demonstrations of the ``val`` or ``test`` part as they are served, in every process.
+    """All demonstrations of the ``val`` or ``test`` part, as served, in every process.
 
     Raises:
         ValueError: if the data has no such part.
@@ -71,7 +69,7 @@ def demonstrations_of(trainer: Trainer, stage: str) -> Samples:
 
 @contextmanager
 def _showing(trainer: Trainer, key: str, logger: Logger) -> Iterator[None]:
-    """Show something in a logger; one that fails loses that alone."""
+    """Send something to one logger; if it fails, only that is lost."""
     with sparing_the_run(trainer, f"{key} in {type(logger).__name__}"):
         yield
 
@@ -122,8 +120,8 @@ def publish_video(trainer: Trainer, frames: Sequence[Image.Image], per_second: i
 
     Args:
         trainer: the trainer of the run.
-        frames: of one size.
-        per_second: of them.
+        frames: pictures of the same size.
+        per_second: frames shown per second.
         key: such as ``samples/video``.
         batch: batches trained so far.
 
@@ -148,8 +146,8 @@ def publish_table(
 
     Args:
         trainer: the trainer of the run.
-        columns: their names.
-        rows: a number for each column.
+        columns: names of the columns.
+        rows: rows with a number for each column.
         key: such as ``samples/table``.
         batch: batches trained so far.
 
@@ -167,9 +165,7 @@ def publish_table(
 
 
 def publish_scalars(trainer: Trainer, scalars: dict[str, Any], batch: int) -> None:
-    """Log scalars at a batch to every logger, in any part of a run, and let callbacks monitor them; in the first
-    process.
-    """
+    """Log scalars to every logger and let callbacks monitor them, in any stage of a run; in the first process."""
     values = {key: float(value) for key, value in scalars.items()}
     monitors.publish(trainer, values, batch)
     for logger in trainer.loggers:

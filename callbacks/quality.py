@@ -1,4 +1,4 @@
-"""Quality of drawn images, by measures that need no log Z."""
+"""Quality of drawn images, by measures that do not need log Z."""
 
 from __future__ import annotations
 
@@ -52,33 +52,32 @@ COLUMNS, PATHS, STEPS = 12, 5, 11  # of the figures
 
 
 class LogQuality(Report):
-    """Judges draws of the sampler and of the model as images, beside held-out images: at the end of ``fit`` and in
-    ``test``.
+    """Measures the quality of images drawn from the sampler and the model, at the end of ``fit`` and in ``test``.
 
-    The Frechet and kernel distances of a named network's features, the discrepancy of pixels, distances to the nearest
-    training image, and what a classifier makes of them; every number also of held-out images, which is what a perfect
-    sampler would score. Draws of the model are the sampler's, resampled by their weights and then moved by chains
-    (``quality/acceptance``): where ``quality/ess`` is small many of them started at the same image.
+    The measures are Frechet and kernel distances between features of a named network, the discrepancy of pixels,
+    distances to the nearest training image, and the output of a classifier. Each is also computed for held-out images,
+    which gives the score of a perfect sampler. Draws of the model are the sampler's, resampled by their weights and
+    then moved by chains (``quality/acceptance``); if ``quality/ess`` is small, many of them started at the same image.
 
-    Off by default, with ``num_samples`` 0, since it trains a network of its own (seconds on digits, minutes on larger
-    data). Does nothing if samples are not images of three dimensions.
+    Off by default (``num_samples`` 0), since it trains a network of its own (seconds on digits, minutes on larger
+    data). Does nothing if samples are not images (channels, rows, columns).
 
     Args:
         num_samples: draws of each source; 0 for no report.
-        every_n_epochs: epochs between two reports in ``fit``; 0 for one at the end alone.
+        every_n_epochs: epochs between two reports in ``fit``; 0 for a report at the end only.
         features: ``train`` for a network trained on the training images, saved in the run's folder; the path of one
             saved by an earlier run; or ``inception`` for torch-fidelity's, whose Frechet distance is called FID
             elsewhere.
         num_training: training images used, drawn at random; all by default.
-        pool: draws of the sampler for each draw of the model, which is resampled from them; 0 to start the chains at
-            draws of the sampler, for a model so far from it that resampling would repeat a few.
-        moves: of the chains that draw from the model.
-        temperature: of these moves; unless it is 1 the source is called ``model_at_TEMPERATURE``, since it is not the
+        pool: draws of the sampler per draw of the model, which is resampled from them; 0 starts the chains at draws of
+            the sampler, for a model so far away that resampling would only repeat a few.
+        moves: steps of the chains that draw from the model.
+        temperature: of these moves; unless it is 1, the source is called ``model_at_TEMPERATURE``, since it is not the
             model.
-        seed: of the network.
+        seed: random seed of the network.
 
     Attributes:
-        results: what the last report logged.
+        results: scalars that the last report logged, by key.
     """
 
     def __init__(
@@ -106,16 +105,16 @@ class LogQuality(Report):
 
     @property
     def network_name(self) -> str:
-        """What the network is called in keys; empty before there is one."""
+        """The network's name in keys; empty before there is one."""
         return self.network.name if self.network is not None else ""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the network before anything is trained."""
+        """Load the network before training."""
         self._reported_at = None
         if not self._applies(trainer, pl_module) or self.features == TRAIN:
             return
         try:
-            with torch.random.fork_rng(devices=[]):  # a network is made with random weights, before it takes its own
+            with torch.random.fork_rng(devices=[]):  # a network starts with random weights, before it loads its own
                 self.network = InceptionFeatures() if self.features == INCEPTION else load_features(self.features)
         except (ValueError, ModuleNotFoundError) as error:
             raise UserError(f"quality.features: {error}") from error
@@ -132,7 +131,7 @@ class LogQuality(Report):
     @rank_zero_only
     @spares_the_run
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._reported_at != getattr(pl_module, "batches", 0):  # else the last validation's is of these weights
+        if self._reported_at != getattr(pl_module, "batches", 0):  # else the last validation reported on these weights
             self._report(trainer, pl_module, "val")
 
     @rank_zero_only
@@ -141,7 +140,7 @@ class LogQuality(Report):
         self._report(trainer, pl_module, "test")
 
     def monitorable(self, trainer: Trainer, view: View) -> dict[str, str]:
-        """All keys; those with a network's name by patterns."""
+        """All keys; patterns for those that contain a network's name."""
         reason = "" if self.num_samples else "quality.num_samples is 0"
         if not reason and not self._applies(trainer, view):
             reason = "samples are no images of channels, rows and columns"
@@ -160,23 +159,23 @@ class LogQuality(Report):
             and not getattr(trainer, "fast_dev_run", False)
         )
 
-    @torch.inference_mode(False)  # a network is trained, which Lightning's test loop forbids
+    @torch.inference_mode(False)  # it trains a network, and Lightning's test loop switches gradients off
     def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if not (isinstance(pl_module, View) and self._applies(trainer, pl_module)):
             return
-        self.results, self._reported_at = {}, None  # not those of an earlier report, should this one fail
+        self.results, self._reported_at = {}, None  # so that earlier ones do not remain if this one fails
         with aside(pl_module, seed=pl_module.batches), torch.no_grad():
             self.look(trainer, pl_module, stage)
         self._reported_at = pl_module.batches if stage == "val" else None
 
     def look(self, trainer: Trainer, view: View, stage: str, samples: dict[str, Tensor] | None = None) -> None:
-        """Judge draws, log what is found, and show it.
+        """Judge draws, log the results and publish the figures.
 
         Args:
             trainer: of the run.
-            view: what is judged.
-            stage: ``val`` or ``test``: the part held out.
-            samples: more sets of images as served (B, C, H, W), by the name of where they come from, such as chains.
+            view: the view to judge.
+            stage: the held-out part, ``val`` or ``test``.
+            samples: more sets of images as served (B, C, H, W), by the name of their source, such as chains.
         """
         judge = self._judge(trainer, view, stage)
         draws, found = self.sources(view)
@@ -195,13 +194,11 @@ class LogQuality(Report):
         publish_report(trainer, report, f"quality_{stage}")
 
     def summary(self) -> list[RenderableType]:
-        """A table of the measures; held-out images are what a perfect sampler would score."""
+        """A table of the measures; held-out images show the score of a perfect sampler."""
         return [quality_table(self.results, self.network_name)] if self.results else []
 
     def sources(self, view: View) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """Draws to be judged (num_samples, *shape) by source, as served; and ``ess``, the share of draws behind the
-        model's.
-        """
+        """Draws to judge (num_samples, *shape), as served, by source; and ``ess`` and ``acceptance`` of the model's."""
         draws: dict[str, Tensor] = {"sampler": view.sampler.sample(self.num_samples)[0]}
         if not view.has_model:
             return draws, {}
@@ -210,7 +207,7 @@ class LogQuality(Report):
         return draws, {"ess": drawn.ess, "acceptance": drawn.acceptance}
 
     def _judge(self, trainer: Trainer, view: View, stage: str) -> ImageJudge:
-        """What compares, made once for each part held out."""
+        """The judge of a held-out part, made once for each."""
         if stage not in self._judges:
             data = trainer.datamodule  # type: ignore[attr-defined]
             training, labels = trained_on(trainer, view, self.num_training)
@@ -237,7 +234,7 @@ def _grey_levels(view: View, images: Tensor) -> Tensor:
 
 
 def data_name(data: Any) -> str:
-    """What a data module is called in a network's name: its ``name`` where it has one, else its class.
+    """The data module's part of a network's name: its ``name`` if it has one, else its class.
 
     Example:
         >>> from lightning_irl.datamodules import DigitsDataModule
@@ -249,12 +246,12 @@ def data_name(data: Any) -> str:
 
 
 def trained_on(trainer: Trainer, view: View, num: int | None) -> tuple[Tensor, Tensor | None]:
-    """Training images of a run as served (N, C, H, W), and their labels where the data module has a class for each.
+    """Training images of a run as served (N, C, H, W), and their labels if the data module has a class for each.
 
     Args:
         trainer: of the run.
-        view: that is trained.
-        num: of the images, drawn at random if they are in memory, else the first; None for all.
+        view: the view that is trained.
+        num: number of images, drawn at random if they are in memory, else the first; None for all.
     """
     data = trainer.datamodule  # type: ignore[attr-defined]
     if hasattr(data, "train_set"):  # a MemoryDataModule gives its training samples by index
@@ -264,11 +261,11 @@ def trained_on(trainer: Trainer, view: View, num: int | None) -> tuple[Tensor, T
 
 
 def training_images(data: Any, num: int | None) -> tuple[Tensor, Tensor | None]:
-    """Training images as served (N, C, H, W), and their labels where the data module has a class for each.
+    """Training images as served (N, C, H, W), and their labels if the data module has a class for each.
 
     Args:
         data: a MemoryDataModule.
-        num: of the images, drawn at random; None for all.
+        num: number of images, drawn at random; None for all.
     """
     served: Any = data.train_set()
     order = torch.randperm(len(served), generator=torch.Generator().manual_seed(0))[:num]
@@ -278,7 +275,7 @@ def training_images(data: Any, num: int | None) -> tuple[Tensor, Tensor | None]:
 
 
 def classes_of(data: Any, part: str) -> Tensor | None:
-    """The class of each image (N,) of a part; None where there are none, or several attributes in their place."""
+    """The class of each image (N,) of a part; None if there are none, or several attributes instead."""
     labels: Tensor | None = getattr(describe(data).labels, part, None)
     return labels if labels is not None and labels.ndim == 1 else None
 
@@ -296,7 +293,7 @@ def neighbours(judge: ImageJudge, images: dict[str, Tensor], batch: int) -> Figu
 
 
 def interpolations(view: View, demonstrations: Tensor) -> Figure:
-    """Straight ways between demonstrations, in the sampler's base coordinates where it has some."""
+    """Straight paths between demonstrations, in the sampler's base coordinates if it has them."""
     chosen = torch.randperm(len(demonstrations), device=demonstrations.device)[: 2 * PATHS]
     first, second = (
         demonstrations[chosen[: len(chosen) // 2]],

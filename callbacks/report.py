@@ -1,4 +1,4 @@
-"""The base of callbacks that report on a run: what the summary prints of them, and what other callbacks monitor."""
+"""The base of callbacks that report on a run: their part of the summary, and the keys others can monitor."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from lightning_irl.views import View, monitors
 
 
 def why_no_validation(trainer: Trainer) -> str:
-    """Why a run has nothing that is made with validation; empty where it validates."""
+    """Why a run has no results of validation; empty if it validates."""
     return "" if trainer.limit_val_batches else "it is made with validation, and trainer.limit_val_batches is 0"  # type: ignore[attr-defined]
 
 
 def why_no_density(view: View) -> str:
-    """Why nothing is known that takes log q; empty where the sampler has it."""
+    """Why there is nothing that needs log q; empty if the sampler has a density."""
     return "" if view.sampler.has_density else f"sampler {type(view.sampler).__name__} has no density"
 
 
 def why_no_model(view: View) -> str:
-    """Why exp(-c/T)/Z is no model in this view; empty where it is."""
+    """Why exp(-c/T)/Z is not a model in this view; empty if it is."""
     if view.has_model or not view.sampler.has_density:
         return why_no_density(view)
     if view.cost_steps or view.sampler_steps:
@@ -30,13 +30,13 @@ def why_no_model(view: View) -> str:
 
 
 class Report(Callback):
-    """A callback that looks at a view and reports what it finds.
+    """A callback that evaluates a view and reports the results.
 
     It has every hook of Lightning's callbacks. At the end of ``fit`` and of ``test``
-    :class:`~lightning_irl.callbacks.Summary` prints what :meth:`summary` returns. Numbers that it publishes
+    :class:`~lightning_irl.callbacks.Summary` prints what :meth:`summary` returns. Scalars that it publishes
     (:func:`~lightning_irl.callbacks.publish.publish_scalars`) go to every logger, and can be monitored by
-    ``EarlyStopping`` and ``ModelCheckpoint``, which look after all reports. Where a number costs time, name its key in
-    :meth:`monitorable`, and make it after a validation where :meth:`monitored` has it.
+    ``EarlyStopping`` and ``ModelCheckpoint``, which run after all reports. If a scalar takes time to compute, name its
+    key in :meth:`monitorable`, and compute it after a validation only if :meth:`monitored` contains it.
 
     Example:
         >>> class CountDraws(Report):
@@ -52,18 +52,18 @@ class Report(Callback):
         return ()
 
     def monitorable(self, trainer: Trainer, view: View) -> Mapping[str, str]:
-        """Keys that this report makes at every validation of ``fit`` where a callback monitors them.
+        """Keys that this report computes at every validation of ``fit`` if a callback monitors them.
 
         Args:
             trainer: of the run; its data module is set up.
-            view: what is reported on.
+            view: the view that is reported on.
 
         Returns:
-            By key, or by a pattern such as ``quality/*`` (the first that matches counts): why this run does not have
-            it; empty where it does.
+            For each key, or pattern such as ``quality/*`` (the first that matches counts), the reason why this run
+            lacks it; empty if it does not.
         """
         return {}
 
     def monitored(self, trainer: Trainer, pl_module: LightningModule) -> set[str]:
-        """Those keys that a callback monitors, for :meth:`on_validation_epoch_end`; none outside of ``fit``."""
+        """The keys of :meth:`monitorable` that a callback monitors; none outside of ``fit``."""
         return monitors.monitored_of(trainer, self) if isinstance(pl_module, View) else set()

@@ -1,4 +1,4 @@
-"""Figures of what a policy does: phase portraits, the learned cost beside the true reward, frames of an episode."""
+"""Figures of a policy: phase portraits, the learned cost beside the true reward, frames of an episode."""
 
 from __future__ import annotations
 
@@ -20,26 +20,25 @@ from lightning_irl.spaces.trajectory import Trajectory
 from lightning_irl.views import View
 
 FRAMES = 8
-HIDDEN = 0.02  # share of the rewards at either end beyond the colours
+HIDDEN = 0.02  # share of the rewards, at either end, beyond the colour scale
 
 
 def rollout_figure(
     view: View, demonstrations: Trajectory, num_episodes: int = 32, num_lines: int = 16, frames: int = FRAMES
 ) -> Figure | None:
-    """Phase portraits of demonstrations and policy, the learned reward beside the true one, and an episode of the
-    policy's mode.
+    """Phase portraits of demonstrations and policy, learned and true rewards, and an episode of the policy's mode.
 
-    Rewards are means over the steps that fall into each cell, among steps of the policy and of actions at random.
+    Rewards are averaged over the steps in each cell, of the policy and of random actions.
 
     Args:
         view: a trained view whose sampler is a policy.
         demonstrations: B trajectories.
-        num_episodes: of the policy, and as many at random.
+        num_episodes: episodes of the policy, and as many of random actions.
         num_lines: episodes in each phase portrait.
-        frames: of the episode of the policy's mode, where the environment can be drawn; 0 for none.
+        frames: frames of the mode's episode, if the environment can be drawn; 0 for none.
 
     Returns:
-        The figure; None where the environment has no two coordinates to show.
+        The figure; None if the environment has no two coordinates to show.
     """
     sampler = as_policy_sampler(view.sampler, "rollout_figure shows")
     environment = sampler.environment
@@ -85,7 +84,7 @@ class RewardPanel(NamedTuple):
 
 @torch.no_grad()
 def _rewards(view: View, rollouts: list[Rollout]) -> list[RewardPanel]:
-    """Learned and true rewards of all steps; of these only what is known."""
+    """Learned and true rewards of all steps, as far as they are known."""
     cost, environment = view.cost, view.sampler.environment
     points, learned, true = [], [], []
     for trajectory, _, rewards in rollouts:
@@ -106,7 +105,7 @@ def _rewards(view: View, rollouts: list[Rollout]) -> list[RewardPanel]:
 
 
 def _show_lines(axes: Axes, environment: Environment, trajectory: Trajectory, num: int, colour: str) -> None:
-    """The paths of some episodes, each until its end; broken where a coordinate jumps, as an angle does at pi."""
+    """Paths of the first episodes, each until its end; broken where a coordinate jumps, as an angle does at pi."""
     points = environment.phase(trajectory.observations[:num]).cpu()  # type: ignore[union-attr]
     reach = (points.amax((0, 1)) - points.amin((0, 1))).clamp(min=1e-12)
     lines: list[np.ndarray] = []
@@ -120,7 +119,7 @@ def _show_lines(axes: Axes, environment: Environment, trajectory: Trajectory, nu
 
 
 def _show_frames(strip: list[Axes], environment: Environment, trajectory: Trajectory) -> None:
-    """Scenes of the first trajectory until its end, closer together at its start, where most happens."""
+    """Scenes of the first trajectory until its end, denser at its start, where most happens."""
     last = int(trajectory.mask[0].sum())
     steps = (last * torch.linspace(0, 1, len(strip)) ** 2).round().long().tolist()
     for axes, step in zip(strip, steps, strict=True):

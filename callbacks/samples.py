@@ -30,24 +30,25 @@ TABLE_ROWS = 64
 
 
 class LogSamples(Report):
-    """Shows samples of the pair in the middle of ``fit``, at its end, and in ``test``.
+    """Shows samples of the pair halfway through ``fit``, at its end, and in ``test``.
 
     Images become ``samples/grid`` (demonstrations, sampler, model) and ``samples/chain`` (chains from the sampler to
-    the model); points in the plane ``samples/plane`` (demonstrations, draws, density of the model, discriminator);
-    trajectories ``samples/rollouts`` (demonstrations, episodes of the policy, learned and true reward, and at the end
-    frames of one). No figure for other events. ``samples/table`` has draws with their cost, log q and logit.
+    the model); points in the plane become ``samples/plane`` (demonstrations, draws, the model's density,
+    discriminator); trajectories become ``samples/rollouts`` (demonstrations, episodes of the policy, learned and true
+    rewards, and at the end frames of one episode). Other events have no figure. ``samples/table`` has draws with their
+    cost, log q and logit.
 
     Args:
-        every_n_epochs: epochs between two figures; by default half of the run, or one where its end is not known. 0 for
-            one at the end alone.
-        pool: draws of the sampler from which those of a model of images are resampled; 0 to start the moves at draws of
+        every_n_epochs: epochs between two figures; by default half of the run, or one epoch if its end is not known. 0
+            for a figure at the end only.
+        pool: draws of the sampler from which draws of a model of images are resampled; 0 starts the moves at draws of
             the sampler.
-        moves: of the chains that go on from there, and of those in ``samples/chain``: at the end alone, since they take
+        moves: steps of the chains that start there, and of those in ``samples/chain``; only at the end, since they take
             long.
         temperature: of the moves; below 1 images are more typical than the model's, and the title says so.
 
     Attributes:
-        latest: path of the last figure.
+        latest: path of the latest figure.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class LogSamples(Report):
         self._draw(trainer, pl_module, "val", on_the_way=True)
 
     def every(self, max_epochs: int | None) -> int:
-        """Epochs between two figures in a run of so many; None or -1 if it has no end."""
+        """Epochs between two figures in a run of ``max_epochs``, None or -1 for an endless one."""
         return epochs_between(self.every_n_epochs, max_epochs, times=2)
 
     @rank_zero_only
@@ -124,9 +125,7 @@ class LogSamples(Report):
 
 @torch.no_grad()
 def table_of(view: View, number: int) -> tuple[list[str], list[list[float]]]:
-    """Draws of the sampler with their c/T and, where they exist, log q and the logit of the discriminator; points as
-    they are.
-    """
+    """Columns and rows of draws: c/T, log q and the discriminator's logit if they exist, and coordinates of points."""
     samples, log_q = view.sampler.sample(number)
     found = {"cost": view.energy(samples)}
     if log_q is not None:
@@ -138,9 +137,7 @@ def table_of(view: View, number: int) -> tuple[list[str], list[list[float]]]:
 
 
 def chains_of(view: View, moves: int, temperature: float = 1.0) -> Figure | None:
-    """Chains at exp(-c/temperature) from draws of the sampler, with their energy; None where there is no model or no
-    gradient.
-    """
+    """Chains on exp(-c/temperature) from draws of the sampler, with their energy; None without model or gradient."""
     space = image_space(view.event, "chains are shown of images; the data")
     if not (view.has_model and space.takes_chains and moves):
         return None

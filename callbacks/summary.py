@@ -1,4 +1,4 @@
-"""What a person reads at the end of ``fit`` and of ``test``."""
+"""The summary printed at the end of ``fit`` and of ``test``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from lightning_irl.views import View
 
 
 class Summary(Callback):
-    """Prints what every :class:`~lightning_irl.callbacks.Report` found, departures from the paper's objective, what
-    does not learn, what reports could not make, and where the files are.
+    """Prints the results of every :class:`~lightning_irl.callbacks.Report`, departures from the paper's objective,
+    modules that do not learn, reports that failed, and the folder of the files.
     """
 
     @rank_zero_only

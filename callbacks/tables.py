@@ -1,4 +1,4 @@
-"""Tables of what reports found, as the summary prints them."""
+"""Tables of reports' results, for the summary."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def partition_table(estimates: Sequence[PartitionEstimate]) -> Table:
 
 
 def likelihood_table(results: Mapping[str, float], has_model: bool, method: str | None) -> Table:
-    """Likelihoods and divergences; without rows where there are none.
+    """Likelihoods and divergences; without rows if there are none.
 
     Args:
         results: by key; those in nats or bits are shown.
-        has_model: whether the model has a likelihood, or the sampler alone.
-        method: by which log Z of the model is known; None where no estimate is reliable.
+        has_model: whether the model has a likelihood too, or only the sampler.
+        method: estimator of the model's log Z; None if no estimate is reliable.
     """
     title = "Likelihood of the sampler, which is all that has one"
     if has_model:
@@ -61,7 +61,7 @@ def likelihood_table(results: Mapping[str, float], has_model: bool, method: str 
 
 
 def imitation_table(results: Mapping[str, float]) -> Table:
-    """What the last evaluation of the policy found, each number with its standard error where it has one."""
+    """Results of the last evaluation of the policy, with standard errors where they are known."""
     table = Table(title="Imitation", title_justify="left")
     table.add_column("")
     table.add_column("value", justify="right")
@@ -73,7 +73,7 @@ def imitation_table(results: Mapping[str, float]) -> Table:
 
 
 def quality_table(results: Mapping[str, float], network: str) -> Table:
-    """A row for each measure of images, a column for each source of them.
+    """A row for each measure of images, a column for each source.
 
     Args:
         results: by key, ``quality/MEASURE/SOURCE``.

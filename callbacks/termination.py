@@ -1,4 +1,4 @@
-"""What happens at SIGTERM: what is said, and how every process of a run is told."""
+"""Handling of SIGTERM: the message, and how every process of a run is told."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lightning_irl.signals import WATCH
 class Termination(Callback):
     """Ends a run at SIGTERM, in every process, within moments and without waiting for the others.
 
-    What is saved is there, what was trained after it is lost. Nothing is saved on the way out, in the middle of a step:
-    a run that goes on from a checkpoint is bit for bit the run that did not stop.
+    Training since the last checkpoint is lost. Nothing is saved on the way out, in the middle of a step, so that a
+    resumed run equals an uninterrupted one bit for bit.
 
-    Lightning's own way exchanges a flag between processes at every batch, and waits for the device to read it; it is
-    not used.
+    Lightning's own handling is not used: it exchanges a flag between processes at every batch, and waits for the device
+    to read it.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -41,7 +41,7 @@ class Termination(Callback):
 
 
 def describe(trainer: Trainer, module: LightningModule, stage: str) -> str:
-    """Where a run was, and what of it is saved."""
+    """Where a run was, and its last checkpoint."""
     if stage != "fit":
         return f"SIGTERM during {stage}; give the command again"
     text = f"SIGTERM at batch {getattr(module, 'batches', trainer.global_step)}"

@@ -20,22 +20,22 @@ from lightning_irl.samplers import PolicySampler
 from lightning_irl.spaces.trajectory import Trajectory
 from lightning_irl.views import View
 
-INCHES, DOTS = 1.5, 80  # of a scene's side, and in an inch
+INCHES, DOTS = 1.5, 80  # side of a scene, and dots per inch
 
 
 class LogVideo(Report):
     """Episodes of the policy side by side as ``samples/video``, a GIF, at the end of ``fit`` and in ``test``.
 
-    Does nothing if the sampler is no policy or its environment draws no scenes
+    Does nothing if the sampler is not a policy or its environment cannot draw scenes
     (:meth:`~lightning_irl.environments.Environment.sketch`).
 
     Args:
-        num_episodes: in the video; the first is of the policy's mode.
-        num_frames: at most; of longer episodes every second step is shown, every third, and so on.
-        frames_per_second: of the video.
+        num_episodes: episodes in the video; the first follows the policy's mode.
+        num_frames: largest number of frames; longer episodes show every second step, every third, and so on.
+        frames_per_second: speed of the video.
 
     Attributes:
-        latest: path of the last video.
+        latest: path of the latest video.
 
     Raises:
         ValueError: if one of them is below 1.
@@ -76,11 +76,10 @@ class LogVideo(Report):
 
 
 def frames_of(environment: Environment, parts: list[Trajectory], most: int) -> list[Image.Image]:
-    """Scenes of episodes side by side, a picture for each of at most ``most`` steps; an episode that is over stands
-    still.
+    """Scenes of episodes side by side, in at most ``most`` pictures; an episode that has ended stands still.
 
     Returns:
-        The pictures; none where the environment draws no scenes.
+        The pictures; none if the environment cannot draw scenes.
     """
     observations = torch.cat([part.observations for part in parts]).cpu()
     lengths = torch.cat([part.mask for part in parts]).sum(1).tolist()

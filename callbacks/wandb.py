@@ -17,7 +17,7 @@ from lightning_irl.errors import UserError
 from lightning_irl.files import folder_of, whole, why_unwritable
 
 PACKAGES = ("lightning-irl", "torch", "pytorch-lightning", "torchmetrics", "wandb", "zuko", "gymnasium")
-# What the table of runs shows of a key: its best value in the run, where there is one.
+# Keys for which the table of runs shows the best value.
 BEST = {
     "min": (
         "val/nll_model",
@@ -29,27 +29,27 @@ BEST = {
     ),
     "max": ("imitation/normalised_return", "imitation/normalised_return_mode", "imitation/return"),
 }
-RUN_FILE = "wandb-run.txt"  # in a run's folder, beside its checkpoints: the id of its W&B run
+RUN_FILE = "wandb-run.txt"  # in a run's folder, beside its checkpoints; holds the id of its W&B run
 
 
 class WandbLogger(loggers.WandbLogger):
-    """Lightning's W&B logger that goes offline by itself and says so, with the axes of its charts set.
+    """Lightning's W&B logger, which chooses offline mode by itself and says so, and sets the axes of charts.
 
-    Online when ``WANDB_MODE`` says so or an API key is known; offline otherwise: nothing leaves the machine until
-    ``wandb sync`` is called on the folder that is printed. The x-axis of every key is ``batch``, the batches trained so
-    far, and of ``imitation/`` the environment steps; the run's summary keeps the best value of likelihoods and returns;
-    its config holds package versions and the commit of the code in the current folder. With ``--ckpt_path`` the W&B run
-    of the checkpoint goes on.
+    It is online if ``WANDB_MODE`` says so or an API key is known, and offline otherwise: nothing leaves the machine
+    until you call ``wandb sync`` on the folder that is printed. The x-axis of every key is ``batch``, the batches
+    trained so far; for ``imitation/`` it is the environment steps. The run's summary keeps the best value of
+    likelihoods and returns; its config holds package versions and the commit of the code in the current folder. With
+    ``--ckpt_path`` the checkpoint's W&B run continues.
 
     Args:
         project: W&B project.
-        save_dir: folder of W&B's files; the run's folder by default on the command line.
-        tags: of the run.
-        **options: of Lightning's ``WandbLogger``, such as ``name``, ``group`` or ``log_model`` (checkpoints as
+        save_dir: folder of W&B's files; on the command line, by default the run's folder.
+        tags: tags of the run.
+        **options: options of Lightning's ``WandbLogger``, such as ``name``, ``group`` or ``log_model`` (checkpoints as
             artifacts); and of ``wandb.init``.
     """
 
-    made: ClassVar[Any] = None  # the W&B run that such a logger made last, in this process
+    made: ClassVar[Any] = None  # the W&B run that a logger of this class last started in this process
 
     def __init__(
         self, project: str = "lightning-irl", save_dir: str | None = None, tags: list[str] | None = None, **options: Any
@@ -99,16 +99,14 @@ class WandbLogger(loggers.WandbLogger):
                 aside.write_text(f"{self.experiment.id}\n")
 
     def go_on(self, checkpoint: str) -> None:
-        """Log into the W&B run that made a checkpoint, if its folder says which; call it before anything is logged."""
+        """Continue the W&B run of a checkpoint, if its folder names one; call this before anything is logged."""
         path = folder_of(Path(checkpoint)) / RUN_FILE
         if path.is_file() and self._id is None:
             self._id = self._wandb_init["id"] = path.read_text().strip()
 
 
 def finish_own_run() -> None:
-    """Finish the W&B run of an earlier fit in this process, which Lightning would go on with; one that a user made is
-    kept.
-    """
+    """Finish the W&B run of an earlier fit in this process, which Lightning would continue; keep a user's own run."""
     import wandb
 
     if wandb.run is not None and wandb.run is WandbLogger.made:
@@ -116,7 +114,7 @@ def finish_own_run() -> None:
 
 
 def is_logged_in() -> bool:
-    """Whether ``WANDB_MODE`` asks for online, or is unset and W&B finds credentials; nobody is prompted."""
+    """Whether ``WANDB_MODE`` is online, or is unset and W&B finds credentials; never prompts."""
     mode = os.environ.get("WANDB_MODE")
     if mode is not None:
         return mode == "online"
@@ -126,7 +124,7 @@ def is_logged_in() -> bool:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide what a run gives; of those that are installed."""
+    """Versions of Python and of the installed packages that affect a run's results."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -137,7 +135,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit of the code in the current folder, with a plus where it has been changed since; empty without git."""
+    """The commit of the code in the current folder, with a plus if files have changed since; empty without git."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
