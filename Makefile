@@ -5,27 +5,27 @@ BIN = $(VENV)/bin
 
 .PHONY: fit test test-quick check test-gpu test-lowest clean
 
-fit: $(VENV)/installed  ## train the digits through the density GAN on the data that ships with scikit-learn
+fit: $(VENV)/installed  ## train the density GAN on the digits that ship with scikit-learn, then test it
 	$(BIN)/lightning-irl fit --config gan/digits
 	$(BIN)/lightning-irl test --config gan/digits --ckpt_path last
 
 test: $(VENV)/installed check  ## style, types, doctests and tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not gpu and not slow"
 
-test-quick: $(VENV)/installed  ## the tests that answer within two minutes: without long ones and without the command line
+test-quick: $(VENV)/installed  ## tests that finish within two minutes: no long ones, none of the command line
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not gpu and not slow and not long" \
 		--ignore tests/integration
 
-check: $(VENV)/installed  ## what a contributor runs before a commit, without the tests
+check: $(VENV)/installed  ## style and types, before a commit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test-gpu: $(VENV)/installed  ## what needs a CUDA device, which skips without one; then every shipped config
+test-gpu: $(VENV)/installed  ## tests that need a CUDA device (skipped without one), then every shipped config
 	$(BIN)/python -m pytest -rs tests/device/test_gpu.py
-	$(BIN)/python -m pytest -rs tests/integration/test_every_config.py  # on the device where there is one, else on an emulated one
+	$(BIN)/python -m pytest -rs tests/integration/test_every_config.py  # on the device, or an emulated one
 
-test-lowest: $(VENV)-lowest/installed  ## the tests of the parts, with the lowest versions that are declared
+test-lowest: $(VENV)-lowest/installed  ## unit tests with the lowest declared versions
 	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -n auto --dist worksteal -m "not gpu and not slow" \
 		tests/spaces tests/partition tests/samplers tests/environments tests/views tests/integration/test_configs.py tests/test_packaging.py
 

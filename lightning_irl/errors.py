@@ -1,4 +1,4 @@
-"""Bad input: one exception whose text is the whole message, and the parser's noise cut to its cause."""
+"""Errors for bad input, and the parser's messages cut to their cause."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-LONGEST_VALUE = 80  # characters of a value that are worth repeating
+LONGEST_VALUE = 80  # characters; longer values are not repeated
 LONGEST_MESSAGE = 8  # lines
 
 
@@ -18,11 +18,11 @@ class UserError(Exception):
 
 
 class Terminated(BaseException):
-    """The process was told to go; its text says what is saved. No error, so that nothing takes it for one."""
+    """The process was told to stop; the text says what is saved. Handlers of Exception do not catch it."""
 
 
 def did_you_mean(given: str, allowed: Iterable[str], otherwise: str = "") -> str:
-    """A hint with the nearest of what is allowed.
+    """A hint with the nearest allowed names.
 
     Example:
         >>> did_you_mean("hiddn", ["hidden", "anchor"])
@@ -38,21 +38,21 @@ def did_you_mean(given: str, allowed: Iterable[str], otherwise: str = "") -> str
 
 
 def shorten(message: str) -> str:
-    """The first lines of a message."""
+    """The first lines of a message, each cut to 300 characters."""
     lines = message.strip().splitlines()
     kept = [textwrap.shorten(line, 300, placeholder=" ...") if len(line) > 300 else line for line in lines]
     return "\n".join(kept[:LONGEST_MESSAGE] + ["..."] * (len(kept) > LONGEST_MESSAGE))
 
 
 def explain(message: str, options: Iterable[str] = (), classes: Iterable[type] = ()) -> str:
-    """Cut what jsonargparse says about a config to its cause.
+    """Cut jsonargparse's message about a config to its cause.
 
-    It reports every alternative of every union on the way to the value that is wrong, each with the whole value.
+    jsonargparse reports every alternative of every union on the way to the wrong value, each with the whole value.
 
     Args:
-        message: jsonargparse's.
-        options: option strings that exist, to suggest one for an option that does not.
-        classes: base classes, to suggest a subclass for a class that does not exist.
+        message: from jsonargparse.
+        options: known option strings, to suggest one for an unknown option.
+        classes: base classes, to suggest a subclass for an unknown class.
 
     Example:
         >>> print(explain('''Parser key "trainer.max_epochs":
@@ -83,20 +83,20 @@ def explain(message: str, options: Iterable[str] = (), classes: Iterable[type] =
                 base.__name__ for base in classes if name in {kind.__name__ for kind in _subclasses(base)}
             ]
             return (
-                f"{where}: {name} is of the kind {owner_of}, which this field does not take; see --help for what "
-                "it does"
+                f"{where}: {name} is a subclass of {owner_of}, which this field does not accept; "
+                "see --help for what it accepts"
             )
-        hint = "give the name of a class that ships or module.Class of yours, with the module in the current folder"
+        hint = "give the name of a shipped class, or module.Class of your own with the module in the current folder"
         reason = "" if found else f" ({_one_line(text)})"
         return f"{where}: no class {name}{reason}; {did_you_mean(name.rsplit('.', 1)[-1], names, hint)}"
     if found := re.match(r"unrecognized arguments: (.*)", text):
-        return f"{found[1]} is no option; a config is given as --config NAME_OR_PATH, a field as --FIELD VALUE"
+        return f"{found[1]} is not an option; give a config as --config NAME_OR_PATH, a field as --FIELD VALUE"
     if text.startswith("the following arguments are required") and owner:
         return (
-            f"{where}: {owner.rsplit('.', 1)[-1]} needs {text.partition(': ')[2]}; give each, as --{where}.FIELD VALUE"
+            f"{where}: {owner.rsplit('.', 1)[-1]} needs {text.partition(': ')[2]}; give each as --{where}.FIELD VALUE"
         )
     if text.startswith("the following arguments are required"):
-        return f"{text}; give a config, as --config NAME: `lightning-irl configs` lists what ships"
+        return f"{text}; give a config as --config NAME: `lightning-irl configs` lists the configs that ship"
     text = re.sub(r"Expected an? <class '(?:\w+\.)*(\w+)'>", r"expected \1", text)
     text = re.sub(r"a subclass of <class '(?:\w+\.)*(\w+)'>", r"a subclass of \1", text)
     text = re.sub(r"Expected a typing\.Literal\[(.*)\]", r"expected one of \1", text)
@@ -105,7 +105,7 @@ def explain(message: str, options: Iterable[str] = (), classes: Iterable[type] =
 
 
 def _innermost(message: str) -> tuple[list[str], str, str, str]:
-    """Keys on the way, class that owns the last, value given, and the text of the innermost error."""
+    """Keys on the way, the class that owns the last key, the given value, and the innermost error's text."""
     keys: list[str] = []
     owner = given = ""
     text = message.strip()
@@ -141,7 +141,7 @@ def _dedent(rest: str, head: str) -> str:
 
 
 def _alternatives(text: str) -> tuple[list[str], str]:
-    """The errors of a union's alternatives, and the value."""
+    """The errors of a union's alternatives, and the given value."""
     body, _, value = text.partition("\nErrors:\n")[2].partition("\nGiven value type:")
     items = re.split(r"^  - ", body, flags=re.MULTILINE)[1:]
     blocks = [item.rstrip("\n").partition("\n") for item in items]
@@ -151,7 +151,7 @@ def _alternatives(text: str) -> tuple[list[str], str]:
 
 
 def _likeliest(alternatives: list[str]) -> str:
-    """The alternative that was meant: the one that got furthest; of plain types, all of them."""
+    """The error of the alternative that was meant, the one that got furthest; all of them if they are plain types."""
     deep = [item for item in alternatives if "Problem with given class_path" in item or "is not accepted" in item]
     if deep:
         return deep[0]
@@ -180,7 +180,7 @@ def _subclasses(base: type) -> set[type]:
 
 
 def _parameters(class_path: str) -> list[str]:
-    """Names that a class accepts, through ``**options`` up its bases."""
+    """Names of a class's arguments, including those that ``**options`` passes to its bases."""
     module, _, name = class_path.rpartition(".")
     names: list[str] = []
     for kind in getattr(importlib.import_module(module), name).__mro__:

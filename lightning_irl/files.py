@@ -1,4 +1,4 @@
-"""Files that are there in full or not at all, and the folders of runs that they go into."""
+"""Atomic writing of files, and the folders of runs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
-    """Where to write what is to be at a path, in a folder that is made: it comes there once all of it is on the disk.
+    """Write a file atomically: yields a temporary path, which is renamed to ``path`` once it is complete on disk.
 
-    A process that is killed at any moment, a full disk or an exception leave what was there as it was. SIGTERM and
-    Ctrl-C wait until the file is there.
+    Missing folders are made. If the process is killed, the disk is full or an exception is raised, a previous file
+    stays as it was. SIGTERM and Ctrl-C wait until the file is written.
 
     Example:
         >>> import tempfile
@@ -44,17 +44,17 @@ def whole(path: str | Path) -> Iterator[Path]:
 
 
 def run_folder(trainer: Trainer) -> Path:
-    """Folder in which this run keeps its files."""
+    """The folder in which this run keeps its files."""
     return Path(trainer.default_root_dir)
 
 
 def folder_of(checkpoint: Path) -> Path:
-    """The folder of the run that a checkpoint is of, wherever a metric's slash in its name has put it."""
+    """The folder of a checkpoint's run; a slash in a metric's name may have put the checkpoint into subfolders."""
     return next((folder for folder in checkpoint.parents if folder.name == "checkpoints"), checkpoint.parent).parent
 
 
 def why_unwritable(folder: Path) -> str:
-    """Make a folder and write into it; why that cannot be done, and nothing where it can."""
+    """Make a folder and try to write into it; return the reason if that fails, otherwise an empty string."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

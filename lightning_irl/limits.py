@@ -1,4 +1,4 @@
-"""Numbers that a constructor takes, held to their range; NaN is in none."""
+"""Range checks for numbers that constructors accept; NaN is in no range."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ def at_least(bound: float, where: str = "", **values: float | None) -> None:
     """Refuse numbers below a bound; None passes.
 
     Args:
-        bound: the least that is allowed.
-        where: what goes before their names.
-        **values: by name.
+        bound: the smallest allowed value.
+        where: prefix of the names in the message.
+        **values: numbers by name.
 
     Raises:
-        ValueError: naming the first that is below it.
+        ValueError: if a number is below the bound; the message names the first.
 
     Example:
         >>> at_least(1, steps=3, components=None)

@@ -22,7 +22,9 @@ def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.SiLU) -> nn.Seque
         5
     """
     if min(sizes) < 1:
-        raise ValueError(f"a network has layers of {', '.join(map(str, sizes[1:-1]))} units; each needs at least 1")
+        raise ValueError(
+            f"a network has hidden layers of {', '.join(map(str, sizes[1:-1]))} units; each must have at least 1"
+        )
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), activation()]
@@ -30,19 +32,18 @@ def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.SiLU) -> nn.Seque
 
 
 class UpsamplingNetwork(nn.Module):
-    """Vectors to images: a linear layer to the lowest resolution, then a convolution at each resolution, doubled in
-    between.
+    """Maps vectors to images: a linear layer to the lowest resolution, then a convolution at each doubled resolution.
 
-    Doubled by nearest neighbours: a convolution of the result has no checkerboard, which a transposed one can have
-    (Odena, Dumoulin and Olah 2016, "Deconvolution and checkerboard artifacts").
+    Upsampling is by nearest neighbours: a convolution after it makes no checkerboard artifacts, which a transposed one
+    can make (Odena, Dumoulin and Olah 2016, "Deconvolution and checkerboard artifacts").
 
     Args:
         inputs: size of a vector.
         shape: [C, H, W] of an image.
-        widths: channels at each resolution, the lowest first; an odd side is halved downwards.
+        widths: channels at each resolution, the lowest first; odd sides are halved and rounded down.
 
     Raises:
-        ValueError: if the shape is not that of an image, or too small to be halved that often.
+        ValueError: if the shape is not that of an image, or too small for so many halvings.
 
     Example:
         >>> import torch
@@ -61,7 +62,7 @@ class UpsamplingNetwork(nn.Module):
         self.convolutions = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in pairwise(channels))
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Images (B, C, H, W), unbounded, of vectors (B, inputs)."""
+        """Unbounded images (B, C, H, W) from vectors (B, inputs)."""
         images = self.first(vectors).view(-1, self.width, *self.sizes[0])
         for convolution, size in zip(self.convolutions, [*self.sizes[1:], None], strict=True):
             images = convolution(silu(images))
@@ -74,7 +75,7 @@ def resolutions(shape: Sequence[int], number: int) -> list[tuple[int, int]]:
     """Sides (H, W) of an image and of its halves, ``number`` of them, the largest first.
 
     Raises:
-        ValueError: if the shape is not that of an image, or too small to be halved that often.
+        ValueError: if the shape is not that of an image, or too small for so many halvings.
 
     Example:
         >>> resolutions([3, 5, 7], 3)

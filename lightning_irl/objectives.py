@@ -1,11 +1,10 @@
-"""The equations of Finn, Christiano, Abbeel and Levine (2016, arXiv 1611.03852) as pure functions of per-sample
-tensors.
+"""The equations of Finn, Christiano, Abbeel and Levine (2016, arXiv 1611.03852) as functions of per-sample tensors.
 
-Conventions, stated once:
+All functions are pure. Conventions, stated once:
 
 - ``cost`` is c/T, the cost over the view's temperature; ``log_q`` is the sampler's log density; everything is in nats.
 - ``demo_*`` are values at demonstrations (draws of p), ``sample_*`` at draws of the sampler q; shapes (N,) and (M,).
-- A logit is high on demonstrations: logit D = -cost - log_z - log_q.
+- Logits are high on demonstrations: logit D = -cost - log_z - log_q.
 - A mean over the mixture mu = 1/2 p + 1/2 q is half the mean over demonstrations plus half the mean over draws,
   whatever N and M are.
 - Every function works in the dtype of its arguments (float32 or float64) and returns a scalar unless said otherwise.
@@ -32,7 +31,7 @@ def discriminator_logits(cost: Tensor, log_q: Tensor, log_z: Tensor | float) -> 
 
     .. math:: \operatorname{logit} D(x) = -c(x) - \log Z - \log q(x)
 
-    Section 4 of the paper prints :math:`\sigma(E - \log q)`, a slip of sign.
+    Section 4 of the paper has :math:`\sigma(E - \log q)`, a sign error.
 
     Returns:
         Logits (B,), high where the model is likelier than the sampler.
@@ -62,7 +61,7 @@ def margin_discriminator_loss(demo_cost: Tensor, sample_cost: Tensor, margin: fl
     Args:
         demo_cost: costs of demonstrations (N,).
         sample_cost: costs of draws (M,).
-        margin: m, in nats; draws whose cost is above it are let alone.
+        margin: m, in nats; draws whose cost exceeds it contribute no gradient.
 
     Example:
         >>> margin_discriminator_loss(torch.tensor([1.0, 2.0]), torch.tensor([4.0, 9.0]), 5.0)
@@ -77,12 +76,12 @@ def saturating_generator_loss(sample_logits: Tensor) -> Tensor:
 
 
 def non_saturating_generator_loss(sample_logits: Tensor) -> Tensor:
-    r"""The other usual generator loss (section 2.1), :math:`-E_q[\log D]`."""
+    r"""The non-saturating generator loss (section 2.1), :math:`-E_q[\log D]`."""
     return -logsigmoid(sample_logits).mean()
 
 
 def generator_loss(sample_logits: Tensor) -> Tensor:
-    r"""The paper's generator loss, the sum of both usual ones (section 2.1).
+    r"""The paper's generator loss, the sum of the saturating and the non-saturating one (section 2.1).
 
     .. math:: L_G = E_q[\log(1 - D) - \log D] = -E_q[\operatorname{logit} D]
     """
@@ -94,7 +93,7 @@ def sampler_loss(cost: Tensor, log_q: Tensor) -> Tensor:
 
     .. math:: L_{sampler}(q) = E_q[c] + E_q[\log q] = KL(q \| p_\theta) - \log Z
 
-    Fact 3 (section 3.2): :func:`generator_loss` = log_z + this.
+    Fact 3 (section 3.2): :func:`generator_loss` equals log_z plus this loss.
     """
     return (cost + log_q).mean()
 
@@ -135,11 +134,11 @@ def maxent_cost_loss(demo_cost: Tensor, log_z: Tensor) -> Tensor:
 
 
 def uniform_cost_loss(demo_cost: Tensor, sample_cost: Tensor) -> Tensor:
-    r"""Kim and Bengio's (2016, arXiv 1606.03439) loss: every draw has the same weight; biased unless q is the model.
+    r"""Loss of Kim and Bengio (2016, arXiv 1606.03439): every draw has the same weight; biased unless q is the model.
 
     .. math:: L(\theta) = E_p[c_\theta] - E_q[c_\theta]
 
-    What remains of an EBM's gradient where q has no density (section 4).
+    What remains of an EBM's gradient if q has no density (section 4).
     """
     return demo_cost.mean() - sample_cost.mean()
 
@@ -151,24 +150,24 @@ def optimal_log_z(
     r"""The log_z that minimises the discriminator's loss (fact 1, section 3.2): the root of E_p[1 - D] = E_q[D].
 
     With a = -cost - log_q, a sample's term is :math:`\sigma(\log Z - a)` or its complement: a step from 0 to 1 at a,
-    and a remainder :math:`\pm\sigma(-|\log Z - a|)`. The steps are counted exactly, in integers, and what is left is
-    two sums of positive terms, P (rising in log_z) and Q (falling):
+    plus a remainder :math:`\pm\sigma(-|\log Z - a|)`. The steps are counted exactly, in integers, which leaves two
+    sums of positive terms, P (increasing in log_z) and Q (decreasing):
 
     .. math:: E_p[1 - D] - E_q[D] = P - Q, \qquad F = \log P - \log Q = 0.
 
-    F neither underflows when demonstrations and draws are far apart nor cancels where the two sides are both close to a
-    fraction such as 1/2, and its slope is between 1/2 and 2. Newton's steps start where the count of steps changes sign
-    in the sorted a, so that they do not have to pass hundreds of them; a step that would leave the bracket is replaced
-    by bisection.
+    F neither underflows if demonstrations and draws are far apart nor cancels if both sides are close to a fraction
+    such as 1/2, and its slope is between 1/2 and 2. Newton's method starts where the count of steps changes sign in the
+    sorted a, so that it does not have to cross hundreds of them; an iterate outside the bracket is replaced by
+    bisection.
 
     Args:
         demo_cost, demo_log_q: cost and log q of demonstrations (N,).
         sample_cost, sample_log_q: cost and log q of draws (M,).
-        num_steps: Newton steps, a fixed number, so that nothing is read back from the device; 6 reached machine
-            precision in each of 9,000 random cases with scales from 0.01 to 3000 nats.
+        num_steps: number of Newton steps, fixed so that nothing is read back from the device; 6 reached machine
+            precision in all of 9,000 random cases with scales from 0.01 to 3000 nats.
 
     Returns:
-        log_z, a scalar that is not differentiated.
+        log_z, a scalar without gradient.
 
     Example:
         >>> far = optimal_log_z(torch.tensor([-1000.0]), torch.zeros(1), torch.tensor([1000.0]), torch.zeros(1))

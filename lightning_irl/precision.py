@@ -1,4 +1,4 @@
-"""Densities at full precision, whatever autocast does to the networks around them."""
+"""Densities at full precision, even where autocast lowers that of the networks around them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 def at_full_precision(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method that runs outside autocast.
+    """Make a method run outside autocast.
 
-    In bfloat16 a network gives 8 bits: a flow's draw and its density then disagree by a nat on 64 pixels, and with them
-    every weight, every logit and log Z.
+    bfloat16 has 8 significant bits: on 64 pixels a flow's draw and its density then disagree by a nat, and so do all
+    weights, logits and log Z.
     """
 
     @wraps(method)
@@ -33,7 +33,7 @@ def at_full_precision(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def keep_full_precision(cls: type, names: Iterable[str]) -> None:
-    """Let those of the named methods that a class itself defines run :func:`at_full_precision`."""
+    """Run the named methods that a class itself defines :func:`at_full_precision`."""
     for name in names:
         if name in cls.__dict__:
             setattr(cls, name, at_full_precision(cls.__dict__[name]))

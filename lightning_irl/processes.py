@@ -1,9 +1,8 @@
-"""Values of every process as if one process held them all, so that a loss over shards of a minibatch is that of the
-whole.
+"""Gathers per-sample values over processes, so that a loss over shards of a minibatch equals that of the whole.
 
-An expectation is a mean over the samples of all processes, and a log of a mean is no mean of logs: what a loss is made
-of is first gathered, one number for each sample, and then every process computes the same loss by the same function.
-With one process nothing happens.
+An expectation is a mean over the samples of all processes, and the log of a mean is not the mean of logs. So the
+per-sample numbers that a loss needs are gathered first, and then every process computes the same loss with the same
+function. With one process nothing happens.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ _is_watching = False
 
 
 def is_distributed() -> bool:
-    """Whether there is more than one process, and none works :func:`alone`."""
+    """Whether there are several processes and this one does not work :func:`alone`."""
     return not _alone and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Work as if there were no other process: for what one process does while the others go on, or wait."""
+    """Work as if there were no other process: for work of one process while the others go on or wait."""
     global _alone
     before, _alone = _alone, True
     try:
@@ -39,17 +38,16 @@ def alone() -> Iterator[None]:
 
 
 class OtherProcessError(RuntimeError):
-    """Another process failed at what all were doing together; the text says which, and how."""
+    """Another process failed in a joint operation; the text says which process, and why."""
 
 
 @contextmanager
 def failing_together() -> Iterator[None]:
-    """Do what any process may fail at: where one raises, the others raise :class:`OtherProcessError` and none waits for
-    it.
+    """If one process raises in this block, the others raise :class:`OtherProcessError` instead of waiting for it.
 
-    In here every exchange begins with a word of each process that all is well. One that has failed gives its word and
-    leaves, the others hear it at their next exchange, or at the end: all have exchanged equally often, and may go on
-    together.
+    Every exchange in the block begins with a status of each process. A process that failed sends its status and leaves;
+    the others receive it at their next exchange or at the end of the block. All have then made equally many exchanges
+    and can go on together.
     """
     global _is_watching
     if _is_watching or not is_distributed():
@@ -70,7 +68,7 @@ def failing_together() -> Iterator[None]:
 
 
 def _hear(failure: str = "") -> None:
-    """Say whether this process failed, and how, and hear the others: of :func:`failing_together`."""
+    """Exchange the status of all processes for :func:`failing_together`; a failure is sent as its text."""
     if not _is_watching or not is_distributed():
         return
     hosts = _hosts(dist.group.WORLD)
@@ -83,17 +81,17 @@ def _hear(failure: str = "") -> None:
 
 
 def num_processes() -> int:
-    """How many processes work together, at least 1."""
+    """Number of processes that work together, at least 1."""
     return dist.get_world_size() if is_distributed() else 1
 
 
 def process_index() -> int:
-    """Which of them this one is, from 0."""
+    """Index of this process, from 0."""
     return dist.get_rank() if is_distributed() else 0
 
 
 def share(total: int) -> int:
-    """This process's part of a number of samples or chains; parts differ by one at most.
+    """This process's part of a number of samples or chains; parts differ by at most one.
 
     Example:
         >>> share(10)
@@ -104,25 +102,22 @@ def share(total: int) -> int:
 
 
 def gather(values: Tensor) -> Tensor:
-    r"""Values (N_r, ...) of every process, one after another (sum of N_r, ...), whatever the sizes.
+    r"""Values (N_r, ...) of all processes, concatenated (sum of N_r, ...); sizes may differ.
 
-    Differentiable, for a loss that every process computes alike from what it gathered, and gradients that are then
-    averaged over processes, as DistributedDataParallel and FSDP do: a process's own values get the loss's slope times
-    the number of processes.
+    Differentiable, for a loss that every process computes from the same gathered values, and for gradients that are
+    then averaged over processes, as in DistributedDataParallel and FSDP: a process's own values receive the loss's
+    gradient times the number of processes R.
 
     .. math:: \frac{1}{R} \sum_r R \, \frac{\partial L}{\partial v_r} \frac{\partial v_r}{\partial \theta}
         = \frac{\partial L}{\partial \theta}
 
-    Every process must call it as often as every other. The sizes are exchanged between hosts, so that no device is
-    waited for.
+    Every process must call it equally often. Sizes are exchanged between hosts, without waiting for a device.
     """
     return gather_each(values)[0]
 
 
 def gather_each(*values: Tensor) -> tuple[Tensor, ...]:
-    """:func:`gather` of several tensors (N_r, ...), which may differ in length but not in what follows it, by one
-    exchange.
-    """
+    """:func:`gather` of several tensors (N_r, ...) in one exchange; only their lengths may differ."""
     if not is_distributed():
         return values
     lengths = counts_later([len(value) for value in values])
@@ -135,9 +130,7 @@ def gather_each(*values: Tensor) -> tuple[Tensor, ...]:
 
 
 def counts_later(counts: list[int]) -> Callable[[], list[list[int]]]:
-    """Exchange numbers between hosts while this one goes on; what is returned waits for those of every process, in
-    order.
-    """
+    """Start an exchange of numbers between hosts; the returned function waits and gives every process's, in order."""
     if not is_distributed():
         return lambda: [counts]
     _hear()
@@ -153,14 +146,13 @@ def counts_later(counts: list[int]) -> Callable[[], list[list[int]]]:
 
 
 def mean(values: Tensor, counts: Callable[[], list[list[int]]]) -> Tensor:
-    """This process's part of the mean of every process's values, whose average over processes is that mean, as is its
-    gradient's.
+    """This process's part of the mean over all processes: its average over processes is that mean, as for gradients.
 
-    So a mean needs no exchange of values, and none of numbers that is waited for.
+    So a mean needs no exchange of values, and waits only for the numbers of samples.
 
     Args:
-        values: (N,), a fixed number for each that was counted.
-        counts: of :func:`counts_later`, called with how many go into them.
+        values: (N,), a fixed number of values for each counted sample.
+        counts: from :func:`counts_later`, called with the number of samples.
     """
     every = [row[0] for row in counts()]
     weight = every[process_index()] * len(every) / sum(every)
@@ -168,10 +160,10 @@ def mean(values: Tensor, counts: Callable[[], list[list[int]]]) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """Concatenates rows of all processes; padded on the way, since collectives want one size.
+    """Concatenates rows of all processes, padded for the exchange, since collectives need equal sizes.
 
-    That size is guessed from the last such exchange, so that the rows travel beside their numbers; again, where it was
-    too small.
+    The size is guessed from the last such exchange, so that rows and sizes are sent at the same time. If the guess was
+    too small, the rows are sent again.
     """
 
     longest: ClassVar[dict[Any, int]] = {}  # of the last exchange, the same in every process
@@ -194,7 +186,7 @@ class _Gather(torch.autograd.Function):
 
 
 def _exchange(values: Tensor, size: int) -> Callable[[], list[Tensor]]:
-    """Send rows, padded to so many, and go on; what is returned waits for every process's."""
+    """Start sending rows, padded to ``size``; the returned function waits for those of every process."""
     _hear()
     padded = values.new_zeros(size, *values.shape[1:])
     padded[: len(values)] = values
@@ -210,13 +202,13 @@ def _exchange(values: Tensor, size: int) -> Callable[[], list[Tensor]]:
 
 @torch.no_grad()
 def average(value: Tensor) -> Tensor:
-    """The mean of a tensor of the same shape over processes, such as a gradient; constant."""
+    """The mean over processes of a tensor of equal shapes, such as a gradient; without gradient."""
     return total(value).div_(num_processes()) if is_distributed() else value
 
 
 @torch.no_grad()
 def total(value: Tensor) -> Tensor:
-    """The sum over processes of a tensor of the same shape; constant."""
+    """The sum over processes of a tensor of equal shapes; without gradient."""
     if not is_distributed():
         return value
     _hear()
@@ -227,9 +219,9 @@ def total(value: Tensor) -> Tensor:
 
 @torch.no_grad()
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Make every parameter's gradient its mean over processes, by one exchange for each dtype; none counts as zero.
+    """Replace every gradient by its mean over processes, in one exchange for each dtype; a missing one counts as zero.
 
-    The same parameters in every process, in the same order.
+    All processes must pass the same parameters in the same order.
     """
     if not is_distributed():
         return
@@ -245,15 +237,15 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
 
 @lru_cache(maxsize=1)
 def _hosts(world: Any) -> Any:
-    """A group of the same processes for tensors on the host; the default one where it can."""
+    """A group of the same processes for tensors on the host: the default group if it is gloo's, else a new one."""
     return world if dist.get_backend(world) == "gloo" else dist.new_group(backend="gloo")
 
 
 def gather_objects(value: Any) -> list[Any]:
-    """A value of every process, in order, in the first process; elsewhere its own alone. Tensors are copied to the
-    host.
+    """The values of all processes, in order, in the first process; in the others their own alone.
 
-    What it holds is moved as bytes: for checkpoints, which the first process writes, and not for steps.
+    Tensors are copied to the host, and values are sent pickled: for checkpoints, which the first process writes, not
+    for training steps.
     """
     value = tree_map_only(Tensor, lambda tensor: tensor.cpu(), value)
     if not is_distributed():
@@ -265,11 +257,11 @@ def gather_objects(value: Any) -> list[Any]:
 
 
 def leave() -> None:
-    """End the exchange with the other processes, when a run has succeeded; no other process is waited for.
+    """Leave the process group after a successful run, without waiting for the other processes.
 
-    Threads of gloo that still hold tensors when the interpreter ends abort the process, on the others' account too:
-    torchrun would stop a first process that is still writing its reports. After a failure nothing is ended here: others
-    may wait in an exchange.
+    If threads of gloo still hold tensors when the interpreter exits, they abort the process, and torchrun would then
+    stop a first process that is still writing its reports. After a failure this is not called, since others may wait
+    in an exchange.
     """
     if is_distributed():
         _hosts.cache_clear()
@@ -277,19 +269,19 @@ def leave() -> None:
 
 
 def separate_streams() -> None:
-    """Give every process random numbers of its own, by torch's seed and its index; one process keeps what it has."""
+    """Seed every process differently, from torch's seed and its index; a single process keeps its seed."""
     if is_distributed():
         torch.manual_seed((torch.initial_seed() * 1_000_003 + process_index()) % 2**63)
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
-    """Where torch's random numbers of this process are, as plain tensors."""
+    """The states of this process's random generators in torch, as plain tensors."""
     state = {"cpu": torch.get_rng_state()}
     return state | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
 
 
 def set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
-    """Continue from what :func:`random_state` gave."""
+    """Restore the states that :func:`random_state` returned."""
     torch.set_rng_state(state["cpu"].cpu())
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)

@@ -1,8 +1,8 @@
-"""What a process does when it is told to go: SIGTERM, by which SLURM preempts, spot machines go and torchrun stops.
+"""Handling of SIGTERM, which SLURM sends on preemption, spot machines on shutdown and torchrun to stop its processes.
 
-Python runs a handler between two of its own instructions, so never while the process waits in an exchange with others
-or for a device, and an exception that a handler raises is lost where C code called Python. So a thread hears the signal
-too, and ends the process if the handler did not.
+Python runs a handler between two of its own instructions, so never while the process waits in a collective or for a
+device, and an exception that a handler raises is lost where C code called Python. A thread therefore receives the
+signal too, and ends the process if the handler did not.
 """
 
 from __future__ import annotations
@@ -20,18 +20,16 @@ from types import FrameType
 from lightning_irl.errors import Terminated
 
 EXIT_CODE = 128 + signal.SIGTERM
-GRACE = 8.0  # seconds until a process that cannot leave by itself is ended
-WRITING = 25.0  # the same while a file is written; torchrun kills after 30
-_depth = 0  # of held() in held()
+GRACE = 8.0  # seconds after which a process that has not ended by itself is ended
+WRITING = 25.0  # seconds, the same while a file is written; torchrun kills after 30
+_depth = 0  # nesting of held()
 
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C wait until what is begun here has ended; then their handlers run, in the order in which
-    they came.
-    """
+    """Delay SIGTERM and Ctrl-C until the block ends; then run their handlers in the order of arrival."""
     global _depth
-    if threading.current_thread() is not threading.main_thread():  # where no handler runs
+    if threading.current_thread() is not threading.main_thread():  # handlers run in the main thread only
         yield
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -51,12 +49,12 @@ def held() -> Iterator[None]:
 
 
 class Watch:
-    """Ends this process at SIGTERM, within seconds, with exit code 143, wherever it is.
+    """Ends this process within seconds of SIGTERM, with exit code 143, whatever it is doing.
 
     Attributes:
-        asked: whether the signal has come.
-        describe: what to say then: where the run was, and what of it is saved.
-        pass_on: tells processes that this one started.
+        asked: whether the signal has arrived.
+        describe: returns the message: where the run was, and what is saved.
+        pass_on: passes the signal on to processes that this one started.
     """
 
     def __init__(self) -> None:
@@ -67,18 +65,16 @@ class Watch:
         self._forgets = False
 
     def listen(self) -> None:
-        """Raise :class:`~lightning_irl.errors.Terminated` in the main thread at SIGTERM, once; nowhere but in the main
-        thread.
-        """
+        """Raise :class:`~lightning_irl.errors.Terminated` once at SIGTERM; does nothing outside the main thread."""
         if threading.current_thread() is not threading.main_thread():
             return
         signal.signal(signal.SIGTERM, self._leave)
-        if not self._forgets:  # workers of a loader are ended by SIGTERM, and are not the run
+        if not self._forgets:  # SIGTERM ends a loader's workers too, which must not report the run's end
             os.register_at_fork(after_in_child=self._forget)
             self._forgets = True
 
     def guard(self) -> None:
-        """Listen, and end the process from a thread if it has not left :data:`GRACE` seconds after the signal."""
+        """Listen, and end the process from a thread if it still runs :data:`GRACE` seconds after the signal."""
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -86,19 +82,19 @@ class Watch:
         threading.Thread(target=self._wait, args=(reading,), name="lightning-irl SIGTERM", daemon=True).start()
 
     def end(self, is_said: bool) -> None:
-        """End the process after SIGTERM, without what would wait for other processes or abort on their account.
+        """End the process after SIGTERM, skipping cleanup that would wait for other processes or abort with them.
 
         Args:
-            is_said: whether the user has read :attr:`describe`.
+            is_said: whether :attr:`describe` has already been shown.
         """
         if not is_said:
             self._say()
         with contextlib.suppress(BaseException):
-            atexit._run_exitfuncs()  # W&B sends what it has
+            atexit._run_exitfuncs()  # W&B uploads what is pending
         self._exit()
 
     def _leave(self, number: int, frame: FrameType | None) -> None:
-        if self._is_leaving:  # once is enough; leaving must not be interrupted
+        if self._is_leaving:  # a second signal must not interrupt the exit
             return
         self.asked = self._is_leaving = True
         self.pass_on()

@@ -1,3 +1,1 @@
-"""The command line: verbs over Lightning's own, checks of what is given, the folders of runs, and what a terminal
-shows.
-"""
+"""The command line: verbs beside Lightning's own, checks of the input, run folders and terminal output."""

@@ -1,4 +1,4 @@
-"""Checkpoints that are there in full or not at all."""
+"""Atomic checkpoints: a file is either complete or absent."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from lightning_irl.signals import held
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint aside, in the same folder, and renames it once all of it is on the disk.
+    """Writes a checkpoint to a temporary file in the same folder and renames it once it is complete on disk.
 
-    A process that is killed at any moment, a full disk or a folder that cannot be written leave what was saved before
-    as it was.
+    If the process is killed, the disk is full or the folder is not writable, the previous checkpoint stays as it was.
 
     Attributes:
-        newest: the last that this process has written, where it is still there; None before.
+        newest: the last checkpoint that this process wrote, if it still exists; None before the first.
     """
 
     newest: Path | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Save at ``path``, replacing what is there.
+        """Save to ``path``, replacing an existing file.
 
         Raises:
-            UserError: if it cannot be written, with the reason.
+            UserError: if it cannot be written; the message gives the reason.
         """
-        if "://" in str(path):  # a remote file system has its own ways
+        if "://" in str(path):  # remote file systems are left to Lightning
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         target = Path(path)
@@ -40,16 +39,16 @@ class WholeCheckpointIO(TorchCheckpointIO):
                 with whole(target) as aside, aside.open("wb") as file:
                     torch.save(checkpoint, file)
                 self.newest = target
-        except (OSError, RuntimeError) as error:  # torch's writer turns the former into the latter
+        except (OSError, RuntimeError) as error:  # torch's writer turns an OSError into a RuntimeError
             cause = error if isinstance(error, OSError) else error.__context__
             reason = getattr(cause, "strerror", None) or str(error).partition("\n")[0]
             raise UserError(
                 f"checkpoint {target} cannot be written ({reason}); what was saved before is kept. "
-                "Make room, or give another --trainer.default_root_dir, and go on with --ckpt_path CHECKPOINT"
+                "Make room, or give another --trainer.default_root_dir, and resume with --ckpt_path CHECKPOINT"
             ) from error
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Remove what was saved at ``path``."""
+        """Remove the checkpoint at ``path``."""
         super().remove_checkpoint(path)
         if self.newest == Path(path):
             self.newest = None

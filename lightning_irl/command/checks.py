@@ -1,5 +1,6 @@
-"""What the command line looks at before a run has a folder; what Python users need too is in
-:mod:`lightning_irl.views.checks`.
+"""Checks of the command line before a run's folder is made.
+
+Checks that Python users need too are in :mod:`lightning_irl.views.checks`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from lightning_irl.views.view import read_checkpoint
 
 
 def check_trainer_config(config: Namespace) -> None:
-    """Refuse what Lightning refuses with several optimizers, and say what to use."""
+    """Refuse Trainer options that do not work with several optimizers, and name the view's own."""
     for field, default, ours in (
         ("gradient_clip_val", None, "model.clip_norm"),
         ("gradient_clip_algorithm", None, "model.clip_norm"),
@@ -29,10 +30,10 @@ def check_trainer_config(config: Namespace) -> None:
 
 
 def load_checkpoint(path: str) -> dict[str, Any]:
-    """A view's checkpoint as data.
+    """Read a view's checkpoint as plain data.
 
     Raises:
-        UserError: if there is none, or it is truncated or something else.
+        UserError: if there is no such file, it is truncated, or it is not a checkpoint.
     """
     try:
         return read_checkpoint(path)
@@ -41,10 +42,10 @@ def load_checkpoint(path: str) -> dict[str, Any]:
 
 
 def check_checkpoint(path: Path, view: View, is_resumed: bool) -> None:
-    """Compare a checkpoint with the view that is to take it, before the run has a folder.
+    """Check that a view can load a checkpoint, before the run's folder is made.
 
     Raises:
-        UserError: naming what differs.
+        UserError: if it cannot; the message names what differs.
     """
     checkpoint, whose = load_checkpoint(str(path)), f"checkpoint {path}"
     check_weights(checkpoint["state_dict"], view, whose)
@@ -53,8 +54,9 @@ def check_checkpoint(path: Path, view: View, is_resumed: bool) -> None:
 
 
 def check_optimizers(view: View) -> None:
-    """Make the optimizers once, so that a learning rate which is not allowed is told before the run has a folder; not
-    of a view that makes them in its own way, perhaps not without a trainer.
+    """Build the optimizers once, so that an invalid learning rate is reported before the run's folder is made.
+
+    Views with their own ``configure_optimizers``, which may need a trainer, are skipped.
     """
     if not has_usual_optimizers(view):
         return

@@ -1,4 +1,4 @@
-"""The command line: Lightning's own verbs over our views and data, and the verbs that are not training."""
+"""The command line: Lightning's verbs for our views and data, and the verbs that do not train."""
 
 from __future__ import annotations
 
@@ -17,23 +17,22 @@ USAGE = """usage: lightning-irl VERB [--config NAME_OR_PATH ...] [--FIELD VALUE 
 
   fit | validate | test | predict   run a config; --help after the verb lists its fields
   verify     check the paper's equations on a config's own cost, sampler and data
-             [--ckpt_path P] [--json]; exit code 0: they hold, 1: one does not, 2: no density, so nothing to check
+             [--ckpt_path P] [--json]; exit code 0: they hold, 1: one does not, 2: no density, nothing to check
   configs    list the configs that ship
-  workspace  make a W&B workspace with panels for what we log: --entity E [--project P] [--name N]; online
+  workspace  make a W&B workspace with panels for all logged keys: --entity E [--project P] [--name N]; online
 
   lightning-irl fit --config gan/eight_gaussians --trainer.max_epochs 2
   lightning-irl fit --config gan/eight_gaussians --ckpt_path last    resumes the newest run of this config
                                                  --ckpt_path last_or_new    the same, or starts the first
   lightning-irl test --config runs/RUN/config.yaml --ckpt_path runs/RUN/checkpoints/NAME.ckpt
 
-Everything of a run is in runs/VIEW/CONFIG/TIME_STAMP. Bad input ends with exit code 2 (verify: 3), a loss or gradient
-that is not finite with 1. LIGHTNING_IRL_TRACEBACK=1 shows the traceback of bad input too, and of reports that are left
-out.
+A run keeps all its files in runs/VIEW/CONFIG/TIME_STAMP. Exit code 2 (verify: 3) means bad input, 1 a loss or gradient
+that is not finite. LIGHTNING_IRL_TRACEBACK=1 also shows the traceback of bad input and of reports that were skipped.
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a verb; ``sys.argv[1:]`` becomes the arguments in full, for strategies that start processes from it.
+    """Run a verb; ``sys.argv[1:]`` is set to the full arguments, since some strategies start processes from it.
 
     Returns:
         The exit code: 0 for success, 1 for a failure, 2 for bad input; ``verify`` has its own.
@@ -44,18 +43,17 @@ def main(arguments: list[str] | None = None) -> int:
         return 0 if arguments else 2
     verb, rest = arguments[0], arguments[1:]
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(
-            0, str(Path.cwd())
-        )  # as with python -m: a user's own module is found where the command is given
+        # as with python -m: a user's own module is found in the current folder
+        sys.path.insert(0, str(Path.cwd()))
     try:
         if verb in (*TRAINING_VERBS, "verify"):
             rest, paths = resolve_configs(rest)
-            from lightning_irl.command import verbs  # torch and Lightning, after what can be refused without
+            from lightning_irl.command import verbs  # imports torch and Lightning: bad names are refused before
 
             return verbs.run_verify(rest, paths) if verb == "verify" else verbs.run_training(verb, rest, paths)
         if verb == "configs":
             if rest:
-                raise UserError(f"configs takes no options, {rest[0]} is given; it lists what ships")
+                raise UserError(f"configs takes no options, but {rest[0]} was given; it lists the configs that ship")
             return run_configs()
         if verb == "workspace":
             return run_workspace(rest)
@@ -74,9 +72,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def exit_code(error: Exception, verb: str) -> int | None:
-    """Of an error whose message is all that a user needs; None of any other."""
+    """Exit code of an error whose message is all that a user needs; None for any other error."""
     bad_input = 3 if verb == "verify" else 2
-    # EarlyStopping's, whose monitor is known to be wrong once something is logged
+    # EarlyStopping finds out that its monitor is wrong only once something is logged
     if isinstance(error, UserError) or str(error).startswith("Early stopping conditioned on metric"):
         return bad_input
     expected = (
@@ -87,7 +85,7 @@ def exit_code(error: Exception, verb: str) -> int | None:
 
 
 def run_configs() -> int:
-    """List the configs that ship, and the base of those that start from another one."""
+    """List the configs that ship, with the base of each that has one."""
     from rich.console import Console
     from rich.table import Table
 

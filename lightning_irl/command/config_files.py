@@ -1,5 +1,6 @@
-"""A config's file, looked at before the parser reads it: what YAML would let pass, or name by no line; and which config
-it starts from.
+"""Checks of a config file before the parser reads it, and the base that it starts from.
+
+They find what YAML accepts in silence, such as a field given twice, and name the line of every error.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ BASE = "base"  # the field of a config's file that names the config it starts fr
 
 
 class Base(NamedTuple):
-    """What a config's file says that it starts from.
+    """The config that a config file starts from.
 
     Attributes:
-        name: a name or a path, as it is written there.
-        line: of the file, from 1.
+        name: a name or a path, as written in the file.
+        line: its line in the file, from 1.
     """
 
     name: str
@@ -27,36 +28,36 @@ class Base(NamedTuple):
 
 
 def check_config(path: Path) -> Base | None:
-    """Look at a file that is given as a config.
+    """Check a config file.
 
     Returns:
         The config that it starts from, if it names one.
 
     Raises:
-        UserError: if it is no text, no YAML, no mapping of fields, or gives a field twice, of which YAML takes the
-            last; or if its base is not one name.
+        UserError: if it is not text, not YAML or not a mapping of fields, if it gives a field twice (YAML would take
+            the last), or if its base is not a single name.
     """
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except UnicodeDecodeError:
         raise UserError(
-            f"config {path} is not text in UTF-8; give a YAML file, such as the config.yaml of a run"
+            f"config {path} is not UTF-8 text; give a YAML file, such as the config.yaml of a run"
         ) from None
     except yaml.MarkedYAMLError as error:
         mark, problem = error.problem_mark, error.problem or ""
         where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
         start = error.context_mark
         problem += (
-            f", in what begins in line {start.line + 1}"
+            f", in what begins on line {start.line + 1}"
             if start is not None and start.line != getattr(mark, "line", None)
             else ""
         )
-        tab = ": a tab; YAML is indented by spaces" if "'\\t'" in problem else f": {problem}"
+        tab = ": a tab; YAML is indented with spaces" if "'\\t'" in problem else f": {problem}"
         raise UserError(f"config {path}{where}{tab}") from None
     except yaml.YAMLError as error:
-        raise UserError(f"config {path} is no YAML: {error}") from None
+        raise UserError(f"config {path} is not YAML: {error}") from None
     if not isinstance(root, yaml.MappingNode):
-        what = "is empty" if root is None else "is no mapping"
+        what = "is empty" if root is None else "is not a mapping"
         raise UserError(f"config {path} {what}; its fields are model, data, trainer and so on, each with a colon")
     _check_twice(root, path)
     for key, value in root.value:
@@ -69,9 +70,7 @@ def check_config(path: Path) -> Base | None:
 
 
 def without_base(text: str) -> str:
-    """A config's text as the parser takes it: the line that names its base is left empty, so that lines keep their
-    numbers.
-    """
+    """A config's text for the parser: the line that names the base is blanked, so that line numbers stay."""
     if f"{BASE}:" not in text:
         return text
     root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -89,8 +88,8 @@ def _check_twice(node: yaml.Node, path: Path) -> None:
             line = key.start_mark.line + 1
             if key.value in lines and key.value != "<<":
                 raise UserError(
-                    f"config {path} gives {key.value} twice, in line {lines[key.value]} and in line {line}; remove "
-                    "one of them"
+                    f"config {path} gives {key.value} twice, on line {lines[key.value]} and on line {line}; "
+                    "remove one of them"
                 )
             if isinstance(key, yaml.ScalarNode):
                 lines[key.value] = line

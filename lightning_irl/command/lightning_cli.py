@@ -1,4 +1,4 @@
-"""LightningCLI over our views and data: links, checks before anything runs, and one folder for a run."""
+"""LightningCLI for our views and data: links, checks before anything runs, and one folder for each run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from lightning_irl.views.checks import check_pair, check_strategy
 from lightning_irl.views.devices import chosen_accelerator, default_devices
 from lightning_irl.views.trainer_limits import check_trainer
 
-# Whose subclasses configs can name without their modules: importing them here is what makes them known.
+# Configs can name subclasses of these without their modules, since they are imported here.
 NAMED = (
     View,
     CostLoss,
@@ -73,7 +73,7 @@ NAMED = (
     MuonAdam,
     DecayToZero,
 )
-# What every run reports; each is configured under its key.
+# Reports of every run; each is configured under its key.
 REPORTS = {
     "equivalence": LogEquivalence,
     "imitation": LogImitation,
@@ -85,15 +85,15 @@ REPORTS = {
 
 
 def given_on_command_line(option: str) -> bool:
-    """Whether an option is named there, and not in a config alone."""
+    """Whether an option is on the command line, and not only in a config."""
     return any(argument.partition("=")[0] == option for argument in sys.argv)
 
 
 class Parser(LightningArgumentParser):
-    """Raises what is wrong with a config, cut to its cause, instead of printing the usage and exiting.
+    """Raises an error cut to its cause, instead of printing the usage and exiting.
 
-    A field that takes a string takes the string that is given: where it can be a class too (``source: str |
-    Demonstrations``), jsonargparse would take the content of a text file of that name in its place.
+    A field that accepts a string gets the string as given. Where the field also accepts a class (``source: str |
+    Demonstrations``), jsonargparse would replace the string by the content of a text file of that name.
     """
 
     def add_class_arguments(self, *args: Any, **kwargs: Any) -> list[str]:
@@ -107,7 +107,7 @@ class Parser(LightningArgumentParser):
         return super().parse_string(without_base(content), *args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if not self.exit_on_error:  # a parser within a union, whose errors are collected
+        if not self.exit_on_error:  # a parser within a union: its errors are collected
             super().error(message, ex)
         parser = getattr(ex, "subcommand_parser", None) or self
         raise UserError(explain(message, parser._option_string_actions, NAMED)) from ex
@@ -117,7 +117,7 @@ class CLI(LightningCLI):
     """LightningCLI with our links, defaults and run folder.
 
     Args:
-        config_name: what the config is called in the run's folder.
+        config_name: the config's name in the run's folder.
         **kwargs: of ``LightningCLI``.
     """
 
@@ -138,22 +138,22 @@ class CLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Carry the event from the data to the view, and add ``--init_from``, ``--cost_from`` and ``--threads``."""
+        """Link the data's event to the view, and add ``--init_from``, ``--cost_from`` and ``--threads``."""
         parser.link_arguments("data.event", "model.init_args.event", apply_on="instantiate")
         parser.add_argument(
-            "--init_from", type=str | None, default=None, help="checkpoint of any view whose pair to continue"
+            "--init_from", type=str | None, default=None, help="checkpoint of any view, whose pair to continue"
         )
         parser.add_argument(
             "--cost_from",
             type=str | None,
             default=None,
-            help="checkpoint of any view whose cost to take, without its sampler",
+            help="checkpoint of any view, whose cost to take without its sampler",
         )
         parser.add_argument(
             "--threads",
             type=PositiveInt | None,
             default=None,
-            help="CPU threads of torch; one is fastest for small models (default: torch's own choice)",
+            help="CPU threads for torch; one is fastest for small models (default: torch's own choice)",
         )
         for key, callback in REPORTS.items():
             parser.add_lightning_class_args(callback, key)
@@ -161,14 +161,14 @@ class CLI(LightningCLI):
         parser.set_defaults({f"trainer.{key}": value for key, value in defaults.items()})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        # Without Lightning's warning that arguments were given beside sys.argv.
+        # Skips Lightning's warning about arguments given beside sys.argv.
         try:
             self.config = parser.parse_args(give_bases(sys.argv[1:] if args is None else args))
         except OmegaConfBaseException as error:
             raise UserError(f"interpolation: {error}") from error
         seed = self.fields.get("seed_everything")
         if not isinstance(seed, bool) and seed is not None and not 0 <= seed < 2**32:
-            raise UserError(f"seed_everything is {seed}; it must be from 0 to {2**32 - 1}")
+            raise UserError(f"seed_everything is {seed}; it must be between 0 and {2**32 - 1}")
 
     @property
     def fields(self) -> Namespace:
@@ -183,9 +183,7 @@ class CLI(LightningCLI):
         return name.lower()
 
     def _parse_ckpt_path(self) -> None:
-        """Find the checkpoint. Unlike Lightning's, it does not replace the config's model by the checkpoint's: they
-        must agree.
-        """
+        """Find the checkpoint. Unlike Lightning, keep the config's model: the two must agree."""
         given = self.fields.get("ckpt_path")
         if given in ("last", "last_or_new"):
             folder = Path(self.fields.trainer.default_root_dir or runs.RUNS / self.view_name / self.config_name)
@@ -193,7 +191,7 @@ class CLI(LightningCLI):
             if found is None and given == "last":
                 raise UserError(f"--ckpt_path last: no checkpoint under {folder}; fit first, or give a path")
             given = self.fields.ckpt_path = None if found is None else str(found)
-            sys.argv.append(f"--ckpt_path={given or 'null'}")  # processes of ddp must not look for themselves
+            sys.argv.append(f"--ckpt_path={given or 'null'}")  # other processes of ddp must not search for themselves
         if given:
             checks.load_checkpoint(given)
 
@@ -209,7 +207,7 @@ class CLI(LightningCLI):
         self.parser.add_instantiator(self._recording(lambda kind, *a, **k: kind(*a, **k)), object, subclasses=True)
 
     def _recording(self, build: Any) -> Any:
-        """Keep the first exception of a constructor, which a union would bury."""
+        """Keep the first exception that a constructor raises: within a union it would be lost."""
 
         def recorded(class_type: Any, *args: Any, applied_instantiation_links: Any = None, **kwargs: Any) -> Any:
             if "_InstantiatorFn" in type(build).__name__:
@@ -242,7 +240,7 @@ class CLI(LightningCLI):
         self.trainer = self.instantiate_trainer()
 
     def check_model(self) -> None:
-        """Look at the pair, and at the checkpoint that it is to take."""
+        """Check the pair, and the checkpoint that it loads."""
         check_pair(self.model)
         if path := self.fields.get("ckpt_path"):
             is_resumed = self.fields is not self.config and self.config.subcommand == "fit"
@@ -250,7 +248,7 @@ class CLI(LightningCLI):
             for option in ("--init_from", "--cost_from"):  # a saved config names what its run started from
                 if given_on_command_line(option):
                     rank_zero_warn(
-                        f"{option} has no effect beside --ckpt_path, which has the whole view; remove one of them"
+                        f"{option} has no effect beside --ckpt_path, which loads the whole view; remove one of them"
                     )
             return
         pair, cost = self._start("init_from"), self._start("cost_from")
@@ -265,7 +263,7 @@ class CLI(LightningCLI):
             raise UserError(shorten(str(error))) from error
 
     def _start(self, key: str) -> str | None:
-        """The checkpoint under ``init_from`` or ``cost_from``, where one is given."""
+        """The checkpoint given as ``init_from`` or ``cost_from``, if any."""
         path: str | None = self.fields[key]
         return None if path == MISSING else path
 
@@ -283,7 +281,7 @@ class TrainingCLI(CLI):
                 runs.discard(self.folder)  # only if nothing is in it
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
-        # Of Lightning's four, the one that is run: a parser for each costs more than everything else here.
+        # Only the verb that runs: building a parser for each of Lightning's four costs more than all else here.
         return {self.verb: super().subcommands()[self.verb]}
 
     def before_instantiate_classes(self) -> None:
@@ -295,9 +293,8 @@ class TrainingCLI(CLI):
             self._refuse_missing_start()
         elif self.verb == "fit" and given_on_command_line("--seed_everything"):
             rank_zero_warn(
-                "--seed_everything has no effect on a run that goes on: its random numbers are those of the "
-                "checkpoint. For other ones "
-                "start a new run from its pair, with --init_from"
+                "--seed_everything has no effect on a resumed run: its random numbers are those of the checkpoint. "
+                "For other ones start a new run from its pair, with --init_from"
             )
         self._choose_folder()
         specs = trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]
@@ -306,7 +303,7 @@ class TrainingCLI(CLI):
                 spec.init_args.save_dir = trainer.default_root_dir
 
     def _refuse_missing_start(self) -> None:
-        """Where the config leaves its start to the command line (``init_from: ???``), the command line must have it."""
+        """Refuse a config that leaves its start to the command line (``init_from: ???``) if that gives none."""
         for key in ("init_from", "cost_from"):
             if self.fields[key] == MISSING:
                 raise UserError(
@@ -330,7 +327,7 @@ class TrainingCLI(CLI):
         sys.argv.append(f"--trainer.default_root_dir={self.folder}")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """A trainer that keeps everything of a run in one folder."""
+        """A trainer that keeps all files of a run in one folder."""
         config = self._get(self.config_init, "trainer")
         root = config.default_root_dir or str(runs.RUNS)
         if config.logger is not False:
@@ -345,7 +342,7 @@ class TrainingCLI(CLI):
                     logger.go_on(checkpoint)
         try:
             trainer = super().instantiate_trainer(**kwargs)
-        except (TypeError, ValueError) as error:  # Lightning's words for a value that it does not take
+        except (TypeError, ValueError) as error:  # Lightning refused a value
             raise UserError(f"trainer: {shorten(str(error))}") from error
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = WholeCheckpointIO()
@@ -355,15 +352,13 @@ class TrainingCLI(CLI):
         return trainer
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        """Add the progress bar, checkpoints at the end of every epoch and, after the reports that it prints, the
-        summary.
-        """
+        """Add the progress bar, a checkpoint after every epoch and the summary, which comes after the reports."""
         given = config["callbacks"] if isinstance(config["callbacks"], list) else [config["callbacks"]]
         callbacks = list(callbacks)
         wants_checkpoints = config["enable_checkpointing"] is not False and not config["barebones"]
         if wants_checkpoints and not any(isinstance(item, Checkpoint) for item in given):
-            # Lightning's own follows validation: none without one, an old one where it is rare, and one from within an
-            # epoch, from which a run cannot go on exactly, where it is frequent.
+            # Lightning's default saves after validation: never without one, rarely if validation is rare, and in the
+            # middle of an epoch, from which a run cannot resume exactly, if validation is frequent.
             callbacks.append(ModelCheckpoint(save_on_train_epoch_end=True))
         if config["enable_progress_bar"] is not False and not any(isinstance(item, ProgressBar) for item in given):
             callbacks.append(RichProgressBar())
@@ -374,7 +369,7 @@ class TrainingCLI(CLI):
         return super()._instantiate_trainer(config, callbacks)
 
     def before_fit(self) -> None:
-        """Refuse what cannot be trained."""
+        """Refuse combinations that cannot be trained."""
         check_strategy(self.trainer)
         checks.check_optimizers(self.model)
         steps = getattr(self.datamodule, "steps_per_epoch", None)
@@ -384,7 +379,7 @@ class TrainingCLI(CLI):
 
     def _warn_untrained(self) -> None:
         if not (self.fields.get("ckpt_path") or self._start("init_from")):
-            print("lightning-irl: no --ckpt_path, so this is a view that has not been trained", file=sys.stderr)
+            print("lightning-irl: no --ckpt_path, so this view has not been trained", file=sys.stderr)
 
     before_validate = before_test = before_predict = _warn_untrained
 

@@ -1,4 +1,4 @@
-"""Configs by name: those that ship, their paths, and the configs that they start from."""
+"""Configs by name: the configs that ship, their paths and their bases."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from lightning_irl.command.config_files import BASE, check_config
 from lightning_irl.errors import UserError, did_you_mean
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-OVERLAYS = ("logger", "trainer")  # folders of configs that go on top of another one
+OVERLAYS = ("logger", "trainer")  # folders of configs that go on top of another config
 OPTIONS = ("--config", "-c")
-SWEEPS = "sweeps"  # the folder of what `wandb sweep` takes, which are no configs of ours
+SWEEPS = "sweeps"  # folder of files for `wandb sweep`, which are not configs of ours
 
 
 def resolve_configs(arguments: list[str]) -> tuple[list[str], list[Path]]:
@@ -21,7 +21,7 @@ def resolve_configs(arguments: list[str]) -> tuple[list[str], list[Path]]:
         The arguments, and the configs' paths in their order.
 
     Raises:
-        UserError: naming the nearest configs, if there is neither such a file nor such a name; or if a config's base
+        UserError: if there is no such file or name (the message names the nearest configs), or if a config's base
             cannot be found.
     """
     resolved, paths = list(arguments), []
@@ -41,7 +41,7 @@ def resolve_configs(arguments: list[str]) -> tuple[list[str], list[Path]]:
 
 
 def give_bases(arguments: list[str]) -> list[str]:
-    """Put before each config those that it starts from, as configs of their own: later ones change earlier ones.
+    """Put each config's bases before it, as configs of their own: later configs override earlier ones.
 
     Args:
         arguments: as of :func:`resolve_configs`; a parser's own arguments.
@@ -58,10 +58,10 @@ def give_bases(arguments: list[str]) -> list[str]:
 
 
 def with_bases(path: Path) -> list[Path]:
-    """A config's path after those of the configs that it starts from, the first of all in front.
+    """Paths of a config's bases, the outermost first, and of the config itself.
 
     Raises:
-        UserError: naming file and line, if there is no such config or they start from each other in a circle.
+        UserError: if there is no such base, or bases form a circle; the message names file and line.
     """
     chain = [path]
     while (base := check_config(chain[0])) is not None:
@@ -69,7 +69,7 @@ def with_bases(path: Path) -> list[Path]:
         beside = chain[0].parent / base.name
         found = next((file for file in (beside, CONFIGS / f"{base.name}.yaml") if file.is_file()), None)
         if found is None:
-            hint = did_you_mean(base.name, shipped_configs(), "`lightning-irl configs` lists what ships")
+            hint = did_you_mean(base.name, shipped_configs(), "`lightning-irl configs` lists the configs that ship")
             raise UserError(f"{where}: no {BASE} {base.name}, neither a file beside it nor a name; {hint}")
         if found.resolve() in [file.resolve() for file in chain]:
             names = " -> ".join(file.name for file in (*reversed(chain), found))
@@ -79,7 +79,7 @@ def with_bases(path: Path) -> list[Path]:
 
 
 def bases() -> dict[str, str]:
-    """Of the configs that ship, those that start from another one, each with its base."""
+    """The base of each config that ships and has one."""
     texts = {name: (CONFIGS / f"{name}.yaml").read_text() for name in shipped_configs()}
     found = {name: re.search(rf"^{BASE}: *(\S+)", text, re.MULTILINE) for name, text in texts.items()}
     return {name: match[1] for name, match in found.items() if match}
@@ -91,14 +91,14 @@ def config_path(name: str) -> Path:
         if path.is_file():
             check_config(path)
             return path
-    hint = did_you_mean(name, shipped_configs(), "`lightning-irl configs` lists what ships")
+    hint = did_you_mean(name, shipped_configs(), "`lightning-irl configs` lists the configs that ship")
     if Path(name).is_dir():
         raise UserError(f"config {name} is a folder; give a file in it, such as {name}/config.yaml")
     raise UserError(f"no config {name}, neither a file nor a name; {hint}")
 
 
 def shipped_configs() -> dict[str, str]:
-    """Names of the configs that ship, with the first comment line of each."""
+    """Names of the configs that ship, each with its first comment line."""
     found = {}
     for path in sorted(CONFIGS.rglob("*.yaml")):
         if path.parent.name == SWEEPS:

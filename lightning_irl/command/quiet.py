@@ -1,4 +1,4 @@
-"""Lightning's adverts, kept out of the way; its warnings stay."""
+"""Hides Lightning's adverts, and those of its warnings that tell the user nothing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SOURCES = (
 IN_MEMORY = r".*does not have many workers which may be a bottleneck.*"
 NOT_THE_USERS = (
     r"Found \d+ module\(s\) in eval mode.*",  # samplers draw in eval mode, and a frozen reference stays there
-    # a sampler's schedule counts batches; its first step comes later
+    # a sampler's schedule counts batches, and its optimizer's first step may come later
     r"Detected call of `lr_scheduler.step\(\)` before.*",
     r".*isinstance\(treespec, LeafSpec\)` is deprecated.*",  # Lightning's own use of torch
-    r"The dirpath has changed from .*",  # every run has its own folder, also one that resumes another
+    r"The dirpath has changed from .*",  # every run has its own folder, also a resumed one
     r"Experiment logs directory .* exists and is not empty.*",  # it is this run's, and new
 )
 
@@ -39,7 +39,7 @@ class Hush(logging.Filter):
 
 @contextmanager
 def quiet(chatter: bool = True) -> Iterator[None]:
-    """Hide adverts and, with ``chatter=False``, what is only news to who trains."""
+    """Hide adverts and, with ``chatter=False``, messages that matter only while training."""
     hush = Hush(ADVERTS if chatter else ADVERTS + CHATTER)
     loggers = [logging.getLogger(name) for name in SOURCES]
     for logger in loggers:
@@ -55,5 +55,5 @@ def quiet(chatter: bool = True) -> Iterator[None]:
 
 
 def hush_workers() -> None:
-    """Hide the advice to use more workers, which slow down data that is already in memory; until :func:`quiet` ends."""
+    """Hide the advice to use more workers until :func:`quiet` ends: they slow down data in memory."""
     warnings.filterwarnings("ignore", message=IN_MEMORY)

@@ -1,10 +1,10 @@
-"""The folder of a run: ``runs/<view>/<config>/<time stamp>``, with everything that the run leaves behind.
+"""The folder of a run, ``runs/<view>/<config>/<time stamp>``, with all files that the run writes.
 
 ==================  ==========================================================================================
-``config.yaml``     every field as it was; ``--config`` takes it, for any verb
-``metrics.csv``     what was logged
-``checkpoints/``    ``--ckpt_path`` and ``--init_from`` take these
-``test-<stamp>/``   what ``test`` of one of these checkpoints leaves; likewise ``validate-`` and ``predict-``, the
+``config.yaml``     every field of the run; ``--config`` accepts it, for any verb
+``metrics.csv``     the logged scalars
+``checkpoints/``    for ``--ckpt_path`` and ``--init_from``
+``test-<stamp>/``   files of ``test`` on one of these checkpoints; likewise ``validate-`` and ``predict-``, the
                     latter with ``predictions.npz``: an array for each score, one entry for each sample
 ==================  ==========================================================================================
 """
@@ -32,9 +32,7 @@ RUNS = Path("runs")
 
 
 def config_name(path: Path) -> str:
-    """What a config is called in the names of folders: its file's name; for a saved one, that of the config that was
-    run.
-    """
+    """A config's name in folder names: its file's name, or for a saved config the name of the config that ran."""
     if path.name != "config.yaml" or not path.read_text().startswith("# lightning-irl"):
         return path.stem
     folder = path.resolve().parent
@@ -42,13 +40,13 @@ def config_name(path: Path) -> str:
 
 
 def new_folder(verb: str, view: str, config: str, checkpoint: Path | None) -> Path:
-    """Make this run's own folder; no other run can have it.
+    """Make a folder that belongs to this run alone.
 
     Args:
         verb: fit, validate, test or predict.
         view: the view's name, lower case.
         config: the config's name.
-        checkpoint: what is tested or scored: that goes beside it, into the folder of the run that made it.
+        checkpoint: the checkpoint to test or score; the folder is then made in that of the run that saved it.
 
     Raises:
         UserError: if the folder cannot be made.
@@ -64,18 +62,16 @@ def new_folder(verb: str, view: str, config: str, checkpoint: Path | None) -> Pa
             (parent / name).mkdir()
         except (FileExistsError, FileNotFoundError):
             if all(folder.is_dir() for folder in (parent, *parent.parents) if folder.exists()):
-                continue  # another run of the same second came first, or left and took the empty parent along
+                continue  # another run started in this second, or ended and removed the empty parent
             raise _unwritable(parent / name, "a file is in the way") from None
         except OSError as error:
             raise _unwritable(parent / name, error.strerror) from None
         return parent / name
-    raise UserError(f"a thousand runs in {parent} started in this second")
+    raise UserError(f"a thousand runs have started in {parent} in this second; start again")
 
 
 def discard(folder: Path) -> None:
-    """Remove the folder of a run that never began, with the parents that it leaves empty; anything
-    with content stays.
-    """
+    """Remove the empty folder of a run that never began, and parents that are empty then."""
     for empty in (folder, *folder.parents):
         try:
             empty.rmdir()
@@ -84,15 +80,15 @@ def discard(folder: Path) -> None:
 
 
 def given_folder(folder: Path) -> Path:
-    """Make the folder that the user named.
+    """Make the folder that the user gave.
 
     Raises:
-        UserError: if it cannot be written, or holds a run already.
+        UserError: if it is not writable, or already holds a run.
     """
     for kept in ("config.yaml", "metrics.csv"):
         if (folder / kept).exists():
             raise UserError(
-                f"run folder {folder} holds a run already ({kept}), which is not overwritten: "
+                f"run folder {folder} already holds a run ({kept}), which is not overwritten: "
                 "give another --trainer.default_root_dir, or none for a new folder each time"
             )
     if reason := why_unwritable(folder):
@@ -108,9 +104,7 @@ def _unwritable(folder: Path, reason: str | None) -> UserError:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint under a folder, however deep a metric's slash in its name has put it; None if there is
-    none.
-    """
+    """The newest checkpoint anywhere under a folder (a slash in a metric's name makes subfolders), or None."""
     found = [path for path in folder.rglob("*.ckpt") if path.is_file()]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
@@ -118,15 +112,15 @@ def last_checkpoint(folder: Path) -> Path | None:
 class RunConfig(SaveConfigCallback):
     """Writes the resolved config beside the checkpoints and into the loggers' hyper-parameters.
 
-    What belongs to this one run is left out: its folder, and the checkpoint it resumed from, which is named in a
-    comment.
+    What belongs to this run alone is left out: its folder, and the checkpoint that it resumed from, which a comment
+    names.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "overwrite": True, "save_to_log_dir": False})
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Let every process know the first one's folder."""
+        """Send the first process's folder to the others."""
         trainer._default_root_dir = trainer.strategy.broadcast(trainer.default_root_dir)  # type: ignore[attr-defined]
         super().setup(trainer, pl_module, stage)
 
@@ -149,9 +143,9 @@ class RunConfig(SaveConfigCallback):
 
 
 def save_predictions(outputs: list[Any], trainer: Trainer) -> Path:
-    """Write the scores of all batches to ``predictions.npz``; with several processes, a file each.
+    """Write the scores of all batches to ``predictions.npz``; with several processes, one file for each.
 
-    An array for each score, and in place of ``samples`` one for each field of a named tuple.
+    The file has an array for each score; ``samples`` that are a named tuple become an array for each field.
     """
     rank = f"-rank{trainer.global_rank}" if trainer.world_size > 1 else ""
     path = run_folder(trainer) / f"predictions{rank}.npz"

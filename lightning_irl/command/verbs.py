@@ -1,5 +1,6 @@
-"""The verbs that take a view: Lightning's four, and ``verify``. Importing this takes seconds;
-:mod:`lightning_irl.command.cli` answers without.
+"""The verbs that need a view: Lightning's four, and ``verify``.
+
+Importing this module takes seconds, so :mod:`lightning_irl.command.cli` does it only for these verbs.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from lightning_irl.views.contracts import batches, check_data
 from lightning_irl.views.finite import NonFiniteError
 from lightning_irl.views.states_alone import check_states_alone
 
-# What ends a verb with its message alone, and the exit code.
+# Errors that end a verb with their message alone, and the exit codes.
 EXPECTED: dict[type[Exception], int] = {NonFiniteError: 1, MisconfigurationException: 2}
 
 
 def run_training(verb: str, arguments: list[str], paths: list[Path]) -> int:
-    """fit, validate, test or predict, of configs at these paths."""
+    """Run fit, validate, test or predict with the configs at these paths."""
     bases = [path for path in paths if path.parent.name not in OVERLAYS or path.parent.parent != CONFIGS]
-    # In place, because strategies that start processes repeat the command from sys.argv.
+    # In place: strategies that start processes repeat the command from sys.argv.
     sys.argv[1:] = [verb, *arguments]
     with quiet():
         TrainingCLI(verb, config_name(bases[0]) if bases else "run")
@@ -41,7 +42,7 @@ def run_training(verb: str, arguments: list[str], paths: list[Path]) -> int:
 
 
 def run_verify(arguments: list[str], paths: list[Path]) -> int:
-    """Check the three facts on the parts of configs at these paths."""
+    """Check the paper's three facts on the pair and data of the configs at these paths."""
     sys.argv[1:] = ["verify", *arguments]
     wants_json = "--json" in arguments
     with quiet(chatter=False), contextlib.redirect_stdout(sys.stderr) if wants_json else contextlib.nullcontext():
@@ -65,14 +66,14 @@ def run_verify(arguments: list[str], paths: list[Path]) -> int:
 
 
 def finite(values: dict[str, Any]) -> dict[str, Any]:
-    """The same in what JSON knows: null for a number that is not finite, with the reason."""
+    """The same values for JSON: null for a number that is not finite, with the reason."""
     bad = [name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)]
     reasons = [str(values["reason"])] * bool(values["reason"]) + [f"{name} is {values[name]}" for name in bad]
     return {**values, **dict.fromkeys(bad), "reason": "; ".join(reasons)}
 
 
 def verification_table(result: Verification) -> Table:
-    """What ``verify`` shows."""
+    """The table that ``verify`` prints."""
     rows = [
         ("log_z_optimum", "log_z solves E_p[1-D] = E_q[D] and equals its mixture estimate", "nats", True),
         ("gradient", "gradient of L_D is that of L_cost", "relative", True),

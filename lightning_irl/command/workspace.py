@@ -1,4 +1,4 @@
-"""A W&B workspace with a section for each kind of key, made by W&B's own package: ``lightning-irl workspace``."""
+"""``lightning-irl workspace``: a W&B workspace with a section for each kind of key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lightning_irl.errors import UserError
 
 METHODS = ("importance", "annealed", "bridge", "annealed_reverse", "annealed_broad", "quadrature")  # that certify log Z
 BATCH, STEPS = "batch", "environment_steps"
-# Of each section its lines, a title with the keys that share a panel, and its images.
+# For each section: its line plots (title, and the keys that share the panel) and its images.
 SECTIONS: dict[str, tuple[dict[str, list[str]], list[str]]] = {
     "Likelihood": (
         {
@@ -26,7 +26,7 @@ SECTIONS: dict[str, tuple[dict[str, list[str]], list[str]]] = {
             "its standard error, nats": [f"partition/stderr_{method}" for method in METHODS],
             "1: certified, with good diagnostics": [f"partition/reliable_{method}" for method in METHODS],
             "effective share of the draws": ["partition/ess"],
-            "k_hat: above 0.5 the error is not to be trusted": ["partition/k_hat"],
+            "k_hat: above 0.5 the error is unreliable": ["partition/k_hat"],
         },
         ["partition/history"],
     ),
@@ -64,11 +64,12 @@ SECTIONS: dict[str, tuple[dict[str, list[str]], list[str]]] = {
 
 
 def workspace(entity: str, project: str, name: str) -> Any:
-    """The workspace, not yet saved: a section for each of :data:`SECTIONS`, lines over batches (imitation over
-    environment steps).
+    """The workspace, not yet saved, with a section for each of :data:`SECTIONS`.
+
+    Lines are over batches, those of imitation over environment steps.
 
     Raises:
-        UserError: if W&B's package for workspaces is not installed.
+        UserError: if the package wandb-workspaces is not installed.
     """
     try:
         panels: Any = import_module("wandb_workspaces.reports.v2")
@@ -88,21 +89,21 @@ def run_workspace(arguments: list[str]) -> int:
     """Make a workspace online and print its address.
 
     Raises:
-        UserError: if nobody is logged in to W&B, or W&B refuses.
+        UserError: if no user is logged in to W&B, or W&B refuses.
     """
     parser = argparse.ArgumentParser(prog="lightning-irl workspace", description=__doc__)
     parser.add_argument("--entity", required=True, help="W&B user or team")
-    parser.add_argument("--project", default="lightning-irl", help="that of the overlay logger/wandb by default")
-    parser.add_argument("--name", default="lightning-irl", help="of the workspace's view")
+    parser.add_argument("--project", default="lightning-irl", help="W&B project (default: as in logger/wandb)")
+    parser.add_argument("--name", default="lightning-irl", help="name of the workspace")
     options = parser.parse_args(arguments)
     made = workspace(options.entity, options.project, options.name)
     from lightning_irl.callbacks.wandb import is_logged_in
 
     if not is_logged_in():
-        raise UserError("a workspace is made online: log in by `wandb login`, or set WANDB_API_KEY")
+        raise UserError("a workspace is made online: log in with `wandb login`, or set WANDB_API_KEY")
     try:
         made.save()
-    except Exception as error:  # of W&B's client and server, of many kinds
+    except Exception as error:  # W&B's client and server raise many kinds
         raise UserError(f"W&B did not make the workspace in {options.entity}/{options.project}: {error}") from error
     print(made.url)
     return 0

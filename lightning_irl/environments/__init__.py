@@ -1,4 +1,4 @@
-"""What a policy acts in: batched torch environments with known answers, and gymnasium's."""
+"""Environments for policies: batched ones in torch with known answers, and gymnasium's."""
 
 from lightning_irl.environments.base import Environment, Step
 from lightning_irl.environments.cartpole import CartPole

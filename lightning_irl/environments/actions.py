@@ -1,6 +1,4 @@
-"""What actions are allowed: the demonstrations' event and the environment, brought to agree before anything is built
-from the event.
-"""
+"""Reconciles the actions of demonstrations and environment, before anything is built from the event."""
 
 from __future__ import annotations
 
@@ -10,17 +8,17 @@ from typing import NamedTuple
 from lightning_irl.environments.base import Environment
 from lightning_irl.spaces.event import Event
 
-ROUNDING = 1e-5  # of a bound's size, within which two are the same one
+ROUNDING = 1e-5  # relative difference up to which two bounds count as equal
 
 
 class Agreement(NamedTuple):
     """An event that fits an environment.
 
     Attributes:
-        event: with the environment's number of actions where that was guessed, and its bounds where the data knows of
-            none.
+        event: the data's, with the environment's number of actions where that was guessed, and its bounds where the
+            data has none.
         mended: what was taken from the environment, a line each.
-        doubts: what is likely a mistake, a line each.
+        doubts: likely mistakes, a line each.
     """
 
     event: Event
@@ -29,10 +27,10 @@ class Agreement(NamedTuple):
 
 
 def agree(environment: Environment, event: Event) -> Agreement:
-    """Bring demonstrations and environment to agree on actions.
+    """Make demonstrations and environment agree on actions.
 
     Raises:
-        ValueError: if they cannot: naming what differs, both values and what to do.
+        ValueError: if they contradict each other; the message gives both values and what to do.
     """
     event = dict(event)
     mended: list[str] = []
@@ -42,15 +40,13 @@ def agree(environment: Environment, event: Event) -> Agreement:
     if "num_actions" in guessed and ours and ours != theirs:
         if theirs > ours:
             raise ValueError(
-                f"the demonstrations hold action {theirs - 1}, environment {title} has {ours} actions, 0 to "
-                f"{ours - 1}: they are "
-                "not from this environment"
+                f"the demonstrations hold action {theirs - 1}, environment {title} has {ours} actions, "
+                f"0 to {ours - 1}: they are not from this environment"
             )
         event["num_actions"] = ours
         mended.append(
             f"the data does not say how many actions there are; {theirs} were guessed from those demonstrated, "
-            f"environment {title} "
-            f"has {ours}, which are taken"
+            f"but environment {title} has {ours}, which is used"
         )
     environment.check(event)
     if event["num_actions"] or not environment.action_low:
@@ -59,15 +55,14 @@ def agree(environment: Environment, event: Event) -> Agreement:
     applies = f"environment {title} applies actions {between(low, high)}"
     if not event["action_low"] and "action_bounds" not in guessed:
         doubts.append(
-            f"the data's actions have no bounds, {applies}: what lies beyond is recorded, and never applied. Give "
-            "action_low and "
-            "action_high, and ClippedGaussianPolicy"
+            f"the data's actions have no bounds, {applies}: actions beyond them are recorded but never applied. "
+            "Set the data's action_low and action_high, and use ClippedGaussianPolicy"
         )
         return Agreement(event, mended, doubts)
     if not event["action_low"]:
         event |= {"action_low": low, "action_high": high, "base_measure": "clipped"}
         mended.append(
-            f"the data has no bounds of actions, {applies}: these are taken, with the base measure clipped, so that "
+            f"the data has no action bounds, {applies}: these are used, with the base measure clipped, so that "
             "actions are recorded as they are applied"
         )
         return Agreement(event, mended, doubts)
@@ -77,21 +72,19 @@ def agree(environment: Environment, event: Event) -> Agreement:
     given = f"the data has actions {between(event['action_low'], event['action_high'])}, {applies}"
     if max(excess) > 0:
         raise ValueError(
-            f"{given}: what lies beyond would be recorded and never applied. Set the data's action_low to "
-            f"{_short(low)} and "
-            f"action_high to {_short(high)}, or act in the environment that the demonstrations are of"
+            f"{given}: actions beyond these would be recorded but never applied. Set the data's action_low to "
+            f"{_short(low)} and action_high to {_short(high)}, or use the environment of the demonstrations"
         )
     if min(excess) < 0:
         doubts.append(
             f"{given}: the policy keeps to the data's. If the demonstrations' actions were rescaled, store them as "
-            "they were applied; "
-            "else set the data's action_low and action_high to the environment's"
+            "they were applied; otherwise set the data's action_low and action_high to the environment's"
         )
     return Agreement(event, mended, doubts)
 
 
 def between(low: Sequence[float], high: Sequence[float]) -> str:
-    """Bounds in words, once where all coordinates have the same."""
+    """Bounds in words; equal bounds of all coordinates are written once."""
     return f"between {_short(low)} and {_short(high)}"
 
 
@@ -102,7 +95,7 @@ def _short(values: Sequence[float]) -> str:
 
 
 def _beyond(theirs: float, ours: float) -> int:
-    """Whether a lower bound lies beyond ours (1), is ours up to rounding (0), or inside it (-1)."""
+    """1 if a lower bound lies beyond ours, 0 if it equals ours up to rounding, -1 if it lies inside."""
     if theirs == ours or abs(theirs - ours) <= ROUNDING * max(1.0, abs(ours)) < float("inf"):
         return 0
     return 1 if theirs < ours else -1

@@ -1,6 +1,6 @@
-"""Whether demonstrations are of the environment that a policy acts in: what the two say, compared by meaning.
+"""Checks that demonstrations come from the environment that a policy acts in.
 
-Each comparison is silent where they agree. What cannot be is refused; what is likely a mistake is a line with both
+A check that passes says nothing. A contradiction is refused; a likely mistake is reported in one line, with both
 numbers and what to do.
 """
 
@@ -18,21 +18,21 @@ from lightning_irl.environments.base import Environment
 from lightning_irl.errors import UserError
 from lightning_irl.spaces.trajectory import Trajectory
 
-STARTS = 128  # resets of the environment that are compared with the demonstrations' first observations
-ROUNDING = 1e-3  # of a coordinate's range, within which two numbers are the same one
-SINGLE = 1e-6  # of the largest spread of a coordinate: what single precision leaves of the others
+STARTS = 128  # resets of the environment, compared with the demonstrations' first observations
+ROUNDING = 1e-3  # share of a coordinate's range up to which two numbers count as equal
+SINGLE = 1e-6  # of the largest spread of any coordinate: the resolution of single precision for the others
 MOST_OUTSIDE = 0.05  # share of observations beyond the environment's bounds: some environments declare them too narrow
-NARROW = 1e-3  # share of a coordinate's range, below which demonstrations say next to nothing of the rest
-TAKEN_FOR_CONSTANT = 1e-3  # standard deviation below which the data module may give a scale of 1, and says so itself
-WIDEST = 1e3  # range that an environment means; wider ones stand for "whatever"
-CHANCE = 1e-3  # of a warning about starts that are drawn alike
+NARROW = 1e-3  # share of a coordinate's range below which demonstrations tell almost nothing about the rest
+TAKEN_FOR_CONSTANT = 1e-3  # standard deviation below which the data module may use a scale of 1, and says so itself
+WIDEST = 1e3  # the widest range that is taken at its word; wider ones stand for "anything"
+CHANCE = 1e-3  # probability of a false warning about starts with the same distribution
 
 
 def refuse(environment: Environment, parts: list[Trajectory]) -> None:
-    """Look for what cannot be.
+    """Refuse demonstrations that contradict the environment.
 
     Args:
-        environment: that a policy acts in.
+        environment: the one that a policy acts in.
         parts: demonstrations of training, validation and test.
 
     Raises:
@@ -45,27 +45,26 @@ def refuse(environment: Environment, parts: list[Trajectory]) -> None:
     shortest = min(int(part.mask.sum(1).min()) for part in parts)
     raise UserError(
         f"{ended} of {number} demonstrations end before the horizon, but environment {environment.title} ends no "
-        "episode: they were "
-        f"cut short, and would be told by their length. Cut all to one length, {shortest} at most, and set horizon to "
-        "it and "
-        "absorbing=false on the data" + environment.how_to_end
+        "episode: they were cut short, and their length alone would distinguish them. "
+        f"Cut all to one length, {shortest} at most, and set horizon to it and absorbing=false on the data"
+        + environment.how_to_end
     )
 
 
 def doubts(environment: Environment, train: Trajectory, recorded_in: str | None) -> list[str]:
-    """Look for what is likely a mistake.
+    """Look for likely mistakes.
 
     Args:
-        environment: that a policy acts in.
+        environment: the one that a policy acts in.
         train: training demonstrations (N).
-        recorded_in: what the demonstrations call their environment, such as its id; None where they do not say.
+        recorded_in: the demonstrations' name for their environment, such as its id; None if they have none.
 
     Returns:
-        A line each.
+        A line for each.
     """
     try:
         starts = environment.starts(STARTS).flatten(1).double().cpu()
-    except Exception:  # it will fail in the first round, and then be heard of
+    except Exception:  # it will fail again in the first round, which reports it
         starts = torch.zeros(0, math.prod(environment.observation_shape), dtype=torch.float64)
     found = [
         of_another_name(environment, recorded_in),
@@ -77,19 +76,18 @@ def doubts(environment: Environment, train: Trajectory, recorded_in: str | None)
 
 
 def of_another_name(environment: Environment, recorded_in: str | None) -> str | None:
-    """Whether the demonstrations are said to be of another environment, or of another version."""
+    """Whether the demonstrations name another environment, or another version of it."""
     known = environment.gymnasium_id
     if not known or not recorded_in:
         return None
     theirs, ours = (text.rsplit(":", 1)[-1] for text in (recorded_in, known))
     stems = [re.sub(r"-v\d+$", "", text) for text in (theirs, ours)]
-    if theirs in (ours, stems[1], type(environment).__name__):  # the second says no version
+    if theirs in (ours, stems[1], type(environment).__name__):  # the second is an id without version
         return None
     what = "another version may move, observe or end otherwise" if stems[0] == stems[1] else "another environment"
     return (
-        f"the demonstrations are of {recorded_in}, the environment is {known}: {what}. Act in the environment that "
-        "they are of, or "
-        "record them anew"
+        f"the demonstrations are of {recorded_in}, the environment is {known}: {what}. "
+        "Use the demonstrations' environment, or record them again in this one"
     )
 
 
@@ -105,7 +103,7 @@ def beyond_bounds(environment: Environment, train: Trajectory, starts: Tensor) -
     size = torch.where(torch.isfinite(low), low.abs(), 0.0) + torch.where(torch.isfinite(high), high.abs(), 0.0)
     low, high = low - ROUNDING * size, high + ROUNDING * size
     if ((starts < low) | (starts > high)).any():
-        return None  # it does not keep to them itself
+        return None  # the environment violates its own bounds
     is_outside = (seen < low) | (seen > high)
     share = float(is_outside.any(1).double().mean())
     if share <= MOST_OUTSIDE:
@@ -114,16 +112,15 @@ def beyond_bounds(environment: Environment, train: Trajectory, starts: Tensor) -
     mine = environment.observation_low, environment.observation_high
     lowest, highest = (edge[worst if len(edge) > 1 else 0] for edge in mine)
     return (
-        f"{share:.0%} of the demonstrations' observations lie outside what environment {environment.title} observes: "
-        "coordinate "
-        f"{worst} between {_range(seen[:, worst])}, the environment's between {lowest:.4g} and {highest:.4g}. Store "
-        "them as the "
-        "environment gives them, not normalised and in its units (cost and policy standardise by the data themselves)"
+        f"{share:.0%} of the demonstrations' observations lie outside the bounds of environment {environment.title}: "
+        f"coordinate {worst} is between {_range(seen[:, worst])}, the environment's between {lowest:.4g} and "
+        f"{highest:.4g}. Store observations as the environment gives them, in its units and not normalised "
+        "(cost and policy standardise by the data themselves)"
     )
 
 
 def narrow(environment: Environment, train: Trajectory) -> str | None:
-    """Whether demonstrations leave most of what a coordinate can be unseen, while networks see it at their scale."""
+    """Whether demonstrations cover so little of a coordinate's range that standardised inputs become very large."""
     if not environment.observation_low or train.observations.ndim > 3:  # pixels have one scale for all
         return None
     spread = train.observations[:, :-1][train.mask].flatten(1).double().std(0, correction=0).cpu()
@@ -138,19 +135,14 @@ def narrow(environment: Environment, train: Trajectory) -> str | None:
     worst = int(torch.where(is_narrow, width / spread, 0.0).argmax())
     return (
         f"coordinate {worst} of the observations has a standard deviation of {float(spread[worst]):.2g} in the "
-        "demonstrations, and "
-        f"environment {environment.title} lets it go over {float(width[worst]):.4g}: standardised by the "
-        "demonstrations, networks see up to "
-        f"{float(width[worst] / spread[worst]):.0f} there. If the policy is to move it, set normalise=false on the "
-        "data, or store it in a "
-        "smaller unit"
+        f"demonstrations, but a range of {float(width[worst]):.4g} in environment {environment.title}: standardised "
+        f"by the demonstrations, networks see up to {float(width[worst] / spread[worst]):.0f} there. "
+        "If the policy is to move it, set normalise=false on the data, or store it in a smaller unit"
     )
 
 
 def other_starts(environment: Environment, train: Trajectory, starts: Tensor) -> str | None:
-    """Whether the demonstrations' first observations are not those of the environment's resets,
-    seen from either side.
-    """
+    """Whether the demonstrations' first observations and the environment's resets differ, checked both ways."""
     first = train.observations[:, 0].flatten(1).double().cpu()
     spread = train.observations[:, :-1][train.mask].flatten(1).double().std(0, correction=0).cpu()
     for these, those, words in (
@@ -161,33 +153,31 @@ def other_starts(environment: Environment, train: Trajectory, starts: Tensor) ->
         if found is not None:
             return (
                 f"{found.number} of {len(these)} {words.format(name=environment.title)}: coordinate "
-                f"{found.coordinate} of the first "
-                f"observation is between {_range(first[:, found.coordinate])} in the demonstrations, between "
-                f"{_range(starts[:, found.coordinate])} in the environment. Start alike: whole episodes, in the "
-                "environment's units, "
-                "from the same resets; a policy's density leaves out how an episode starts"
+                f"{found.coordinate} of the first observation is between {_range(first[:, found.coordinate])} in the "
+                f"demonstrations, between {_range(starts[:, found.coordinate])} in the environment. Both must start "
+                "alike: whole episodes, in the environment's units, from the same resets; a policy's density leaves "
+                "out how an episode starts"
             )
     return None
 
 
 class Outside(NamedTuple):
-    """How many points lie outside the range of others, in the coordinate where most do."""
+    """How many points lie outside the range of other points, in the coordinate where most do."""
 
     number: int
     coordinate: int
 
 
 def outside(these: Tensor, those: Tensor, spread: Tensor) -> Outside | None:
-    """The coordinate in which at least half of these points (N, d) lie beyond all of those (K, d), if that is no
-    chance.
+    """The coordinate in which at least half of these points (N, d) lie beyond all of those (K, d), if not by chance.
 
-    Were all N + K drawn alike, m given of them were the largest with probability N! (N + K - m)! / ((N - m)! (N + K)!);
-    it is counted for both sides of each coordinate.
+    If all N + K points had the same distribution, the m largest would all be among these N with probability
+    N! (N + K - m)! / ((N - m)! (N + K)!); both sides of each coordinate are tested.
 
     Args:
         these: points that may lie outside.
-        those: points whose range they are held against, widened by a tenth and by what is rounding.
-        spread: standard deviation of each coordinate (d,), against which rounding is measured.
+        those: points whose range they are compared with, widened by a tenth and by rounding.
+        spread: standard deviation of each coordinate (d,), which sets the size of rounding.
     """
     if not len(these) or not len(those):
         return None
@@ -204,7 +194,7 @@ def outside(these: Tensor, those: Tensor, spread: Tensor) -> Outside | None:
 
 
 def like_a_time_limit(train: Trajectory) -> str | None:
-    """Whether episodes that are taken for ended have one length, and last observations that look like any other's."""
+    """Whether episodes marked as ended share one length, and their last observations look like any other."""
     lengths = train.mask.sum(1)
     ended = lengths[train.terminal].tolist()
     if not ended:
@@ -220,11 +210,10 @@ def like_a_time_limit(train: Trajectory) -> str | None:
     if is_new.sum(0).max() >= number / 2:  # an end shows in some coordinate
         return None
     return (
-        f"{number} of the {len(ended)} training demonstrations that are taken for ended by the environment end after "
-        f"exactly {length} "
-        "steps, in states like any other, as a recorder's time limit ends them: a policy would learn to end there. If "
-        "it was one, set "
-        f"the data's horizon to {length}" + (" and trust_terminal=false" if length == train.num_steps else "")
+        f"{number} of the {len(ended)} training demonstrations that count as ended by the environment end after "
+        f"exactly {length} steps, in states like any other, as under a recorder's time limit: a policy would learn to "
+        f"end there. If it was a time limit, set the data's horizon to {length}"
+        + (" and trust_terminal=false" if length == train.num_steps else "")
     )
 
 

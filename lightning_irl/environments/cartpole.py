@@ -20,17 +20,17 @@ UNIT = GRAVITY * MASS / LEVER
 
 
 class CartPole(Environment):
-    r"""Balance a pole on a cart by pushing left (0) or right (1), by gymnasium's CartPole-v1 (Euler steps) to rounding.
+    r"""Balance a pole on a cart by pushing left (0) or right (1): gymnasium's CartPole-v1 (Euler steps) to rounding.
 
     .. math::
         p = \frac{F + m l \dot\theta^2 \sin\theta}{M + m}, \quad
         \ddot\theta = \frac{g \sin\theta - p \cos\theta}{l\,(4/3 - m \cos^2\theta / (M + m))}, \quad
         \ddot x = p - \frac{m l}{M + m}\, \ddot\theta \cos\theta
 
-    with g = 9.8, M = 1, m = 0.1, half the pole l = 0.5 m, F = -10 or 10 N, steps of 0.02 s. Observations, which are
-    also the states (B, 4), are position (m), velocity (m/s), angle (rad) and angular velocity (rad/s). The episode ends
-    when the cart leaves 2.4 m or the pole 12 degrees; the reward is 1 a step. There is no limit of 500 steps: the
-    horizon is the event's.
+    with g = 9.8, M = 1, m = 0.1, half the pole's length l = 0.5 m, F = -10 or 10 N, steps of 0.02 s. States and
+    observations (B, 4) are the same: position (m), velocity (m/s), angle (rad) and angular velocity (rad/s). An episode
+    ends when the cart is more than 2.4 m from the centre or the pole more than 12 degrees from upright; the reward is 1
+    per step. There is no limit of 500 steps: the event sets the horizon.
 
     Example:
         >>> CartPole().step(torch.zeros(1, 4), torch.ones(1, dtype=torch.long)).observation
@@ -55,7 +55,7 @@ class CartPole(Environment):
     def step(self, state: Tensor, action: Tensor) -> Step:
         position, velocity, angle, turn = state.unbind(-1)
         cosine, sine = angle.cos(), angle.sin()
-        # push in units of LEVER / MASS, swing in units of UNIT: most factors then ride along with a sum
+        # push in units of LEVER / MASS, swing in units of UNIT: most factors then are the alpha of a sum
         push = torch.add(turn * turn * sine, action.to(state.dtype) - 0.5, alpha=2 * FORCE / LEVER)
         swing = torch.addcmul(sine, cosine, push, value=-1 / UNIT) / (4 / 3 * MASS / POLE - cosine * cosine)
         pull = torch.addcmul(push, swing, cosine, value=-UNIT)

@@ -1,4 +1,4 @@
-"""Any environment of gymnasium, or of what has gymnasium's vector interface, a whole round of episodes at a time."""
+"""Environments of gymnasium, or with its vector interface, a whole round of episodes at a time."""
 
 from __future__ import annotations
 
@@ -22,47 +22,47 @@ from lightning_irl.environments.wrappers import running_normalisations
 from lightning_irl.errors import UserError
 
 VECTORIZATIONS = ("sync", "async", "vector_entry_point")
-MOST_SECONDS = 1.0  # of looking at starts
-KEPT_ROUNDS = 2  # sizes of rounds whose vector environments are kept: training's and evaluation's
+MOST_SECONDS = 1.0  # spent on resets in starts()
+KEPT_ROUNDS = 2  # vector environments kept, one for each size of round: training's and evaluation's
 WORKER_DIED = EOFError, BrokenPipeError, ConnectionResetError
 
 
 class GymnasiumEnvironment(Environment):
     """Any environment of gymnasium, by its id, or from a factory of vector environments.
 
-    Observations are floats: of a ``Box`` as they are (images of dtype uint8 divided by 255, so in [0, 1]), of a
-    ``Discrete`` space the one-hot vector of the state, as a tabular environment's. Actions are ``Discrete``, or a
-    ``Box`` of floats, to which they are clipped. The observations of one state must be all that a policy should see:
-    normalisation belongs to the policy.
+    Observations are floats: values of a ``Box`` as they are (images of dtype uint8 divided by 255, so in [0, 1]), a
+    one-hot vector of the state for a ``Discrete`` space, as in a tabular environment. Actions are ``Discrete``, or a
+    ``Box`` of floats, to which they are clipped. Observations must depend on the state alone: normalisation belongs to
+    the policy.
 
     Every ``reset(num)`` starts num episodes at once, with seeds drawn from torch's global random state, so that
-    ``torch.manual_seed`` reproduces them, whatever ran before. The vector environment is kept for the next round of as
-    many episodes (two sizes are). An episode that ended stays where it is until the next reset and costs nothing;
-    gymnasium's time limit is lifted, since the horizon is the event's. An episode's state lives in gymnasium: it goes
-    forward only, and has no gradient.
+    ``torch.manual_seed`` reproduces them, whatever ran before. The vector environment is kept for the next round of the
+    same size (two sizes are kept). An ended episode stays where it is until the next reset and costs nothing;
+    gymnasium's time limit is lifted, since the event sets the horizon. An episode's state lives in gymnasium: it only
+    goes forward, and has no gradient.
 
     Args:
-        id: of gymnasium, such as ``Hopper-v5``; ``module:Id-v0`` imports the module that registers it.
+        id: gymnasium's, such as ``Hopper-v5``; ``module:Id-v0`` imports the module that registers it.
         factory: instead of an id, a function of num that makes a ``gymnasium.vector.VectorEnv`` of num environments, or
-            its dotted path. Lift its time limit there. One integer seeds its resets. Its episodes that ended go on as
-            its autoreset mode (``metadata["autoreset_mode"]``) has it, unobserved; the last observation of one that is
-            reset in the same step is taken from ``info``, under ``final_obs`` or ``final_observation``. EnvPool's will
-            do: ``lambda num: envpool.make(ID, env_type="gymnasium", num_envs=num, seed=SEED, max_episode_steps=HORIZON
-            + 1)``. They take their seed there alone, so a reset goes on from where they are.
-        vectorization: of an id: ``sync`` (one process), ``async`` (one process for each episode: for slow
+            its dotted path. Lift its time limit there. One integer seeds its resets. Ended episodes go on, unobserved,
+            according to its autoreset mode (``metadata["autoreset_mode"]``); if one is reset in the same step, its last
+            observation is taken from ``final_obs`` or ``final_observation`` in ``info``. EnvPool works too: ``lambda
+            num: envpool.make(ID, env_type="gymnasium", num_envs=num, seed=SEED, max_episode_steps=HORIZON + 1)``. It
+            is seeded there only, so a reset continues its random numbers.
+        vectorization: for an id: ``sync`` (one process), ``async`` (one process for each episode: for slow
             environments), or ``vector_entry_point`` (the environment's own, where it has one).
-        absorbing: whether it can end an episode; gymnasium does not tell. Such episodes have a mask, and the event must
-            say so too.
+        absorbing: whether it can end an episode, which gymnasium does not declare. Such episodes have a mask, and the
+            event must be absorbing too.
         max_envs: most episodes at once; a larger round is refused before it fills the memory.
-        kwargs: of the environment of an id, such as ``{"ctrl_cost_weight": 0.0}``.
+        kwargs: for the environment of an id, such as ``{"ctrl_cost_weight": 0.0}``.
 
     Raises:
-        ValueError: if there is no such environment (with the nearest names), it needs a package that is not installed
-            (with what to install), its spaces are others than said above, observations are normalised by running
-            statistics, or an argument is not allowed.
-        RuntimeError: in a rollout, if an environment fails, returns what is not finite, does not tell an episode's last
-            observation, is truncated before the horizon, or ends although ``absorbing`` is False, naming environment,
-            episode and step (the first is 0); or if a round is too large.
+        ValueError: if there is no such environment (the message gives the nearest names), it needs a package that is
+            not installed (the message says which), its spaces are not among those above, observations are normalised
+            by running statistics, or an argument is not allowed.
+        RuntimeError: in a rollout, if an environment fails, returns a non-finite value, does not give an episode's last
+            observation, is truncated before the horizon, or ends although ``absorbing`` is False (the message names
+            environment, episode and step, from 0); or if a round is too large.
 
     Example:
         >>> environment = GymnasiumEnvironment("CartPole-v1", absorbing=True)
@@ -88,7 +88,7 @@ class GymnasiumEnvironment(Environment):
         if max_envs < 1:
             raise ValueError(f"max_envs is {max_envs}; it must be at least 1")
         if factory is not None and kwargs:
-            raise ValueError("kwargs are of an id; give them to the environment in the factory")
+            raise ValueError("kwargs go with an id; with a factory, give them to the environment there")
         self.id, self.factory, self.vectorization = id, factory, vectorization
         self.absorbing, self.max_envs, self.kwargs = absorbing, max_envs, dict(kwargs or {})
         called = factory if isinstance(factory, str) else getattr(factory, "__name__", "of the factory")
@@ -105,7 +105,7 @@ class GymnasiumEnvironment(Environment):
         return "; or, if it does end them, set absorbing=true on the environment too"
 
     def starts(self, num: int) -> Tensor:
-        """Of one environment made for it, reset again and again; fewer than num where that takes more than a second."""
+        """First observations of one new environment; fewer than num if the resets take more than a second."""
         probe, begun = copy.copy(self), monotonic()
         seen: list[Tensor] = []
         probe.vectorization = "sync" if self.vectorization == "async" else self.vectorization
@@ -119,7 +119,7 @@ class GymnasiumEnvironment(Environment):
         return torch.cat(seen)
 
     def _read_spaces(self) -> None:
-        """Find out what is observed and done, from one environment that is closed again."""
+        """Read observation and action space from one environment, which is then closed."""
         from gymnasium import spaces
 
         is_single = self.id is not None and self.vectorization != "vector_entry_point"
@@ -141,8 +141,8 @@ class GymnasiumEnvironment(Environment):
             self.observation_low, self.observation_high = (0.0,), (1.0,)
         else:
             raise ValueError(
-                f"environment {self.name} observes a {type(observation).__name__} space; allowed: Box, Discrete. "
-                "Give a factory that wraps it, with gymnasium.wrappers.FlattenObservation for instance"
+                f"environment {self.name} has observations in a {type(observation).__name__} space; allowed: Box, "
+                "Discrete. Give a factory that wraps it, for instance in gymnasium.wrappers.FlattenObservation"
             )
         if isinstance(action, spaces.Discrete):
             self.num_actions = int(action.n)
@@ -155,7 +155,7 @@ class GymnasiumEnvironment(Environment):
             kind = f"{type(action).__name__} space of {action.dtype}"
             raise ValueError(
                 f"environment {self.name} takes actions of a {kind}; allowed: Discrete, and Box of floats. "
-                "Give a factory that wraps it, with gymnasium.wrappers.TransformAction for instance"
+                "Give a factory that wraps it, for instance in gymnasium.wrappers.TransformAction"
             )
         self._observation_space, self._action_space = observation, action
 
@@ -163,13 +163,13 @@ class GymnasiumEnvironment(Environment):
         for wrapper, what in running_normalisations(one):
             if what == "observation":
                 raise ValueError(
-                    f"environment {self.name} has the wrapper {wrapper}, which goes on changing how a state is "
-                    "observed: the same state is another observation each round, and never that of the demonstrations. "
+                    f"environment {self.name} has the wrapper {wrapper}, whose statistics keep changing: "
+                    "one state gives another observation each round, and never that of the demonstrations. "
                     "Leave it out (cost and policy standardise by the data), or hold its statistics constant: "
                     "update_running_mean = False"
                 )
             warnings.warn(
-                f"environment {self.name} has the wrapper {wrapper}: returns are of rewards whose scale goes on "
+                f"environment {self.name} has the wrapper {wrapper}: returns are sums of rewards whose scale keeps "
                 "changing; leave it out, nothing learns from rewards",
                 stacklevel=2,
             )
@@ -180,7 +180,7 @@ class GymnasiumEnvironment(Environment):
         return make_by_id(str(self.id), self.vectorization, self.kwargs, num)
 
     def _round(self, num: int) -> _Round:
-        """The vector environment of num, which is now the one used last."""
+        """The vector environment of num episodes, marked as the last used."""
         if num > self.max_envs:
             raise RolloutError(
                 f"{num} episodes at once of environment {self.name} are more than max_envs={self.max_envs}; "
@@ -197,7 +197,7 @@ class GymnasiumEnvironment(Environment):
     def reset(
         self, num: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
     ) -> tuple[GymnasiumState, Tensor]:
-        """Start episodes, by seeds from torch's global random state of the device."""
+        """Start episodes, with seeds from torch's global random state of the device."""
         seeds = torch.randint(NO_LIMIT, (num,), device=device).tolist()
         current = self._round(num)
         is_one_each = self.id is not None and self.vectorization != "vector_entry_point"
@@ -213,8 +213,8 @@ class GymnasiumEnvironment(Environment):
         current, number, time, over, truncated, dtype = state
         if (current.number, current.time) != (number, time):
             raise RolloutError(
-                f"environment {self.name} is asked to go on from step {time} of a round that has moved on or is "
-                "closed; its state lives in gymnasium: step each state once, and reset first"
+                f"environment {self.name} cannot go on from step {time}: its round has moved on or is closed, and its "
+                "state lives in gymnasium; reset first, and step each state once"
             )
         self._refuse_early_end(over, truncated, time)
         array = self._to_array(action, ~over, time)
@@ -242,7 +242,7 @@ class GymnasiumEnvironment(Environment):
         )
 
     def _call(self, current: _Round, time: int, function: Callable[[], Any]) -> Any:
-        """Call gymnasium; where it fails, close what failed, and name environment, episode and step."""
+        """Call gymnasium; if it fails, close the round and name environment, episode and step."""
         try:
             return function()
         except Exception as error:
@@ -254,31 +254,31 @@ class GymnasiumEnvironment(Environment):
             if dead:
                 raise RuntimeError(
                     f"environment {self.name} failed at step {time}: the process of episode "
-                    f"{', '.join(map(str, dead))} died; killed for want of memory, or crashed: vectorization=sync "
-                    "shows where"
+                    f"{', '.join(map(str, dead))} died; it ran out of memory or crashed: "
+                    "vectorization=sync shows where"
                 ) from error
             raise RuntimeError(f"environment {self.name} failed at step {time}: {say(error)}") from error
 
     @property
     def _can_alias(self) -> bool:
-        """Whether two equal observations can only be one buffer: not where there are few of them, as in a grid."""
+        """Whether equal observations imply one buffer: not if they are few, as in a grid."""
         dtype = self._observation_space.dtype
         return len(self._observation_space.shape) > 0 and (dtype == np.uint8 or np.issubdtype(dtype, np.floating))
 
     def _refuse_early_end(self, over: np.ndarray, truncated: np.ndarray, time: int) -> None:
-        """Before a further step: the last one of the horizon may truncate, or end, an episode."""
+        """Checked before the next step, since the horizon's last step may truncate or end an episode."""
         if truncated.any():
             lift = "lift it in the factory" if self.factory is not None else "its own, since gymnasium's is lifted"
             raise RolloutError(
                 f"environment {self.name} truncated episode {truncated.argmax()} after {time} steps, before the "
-                f"horizon, by a time limit ({lift}); horizons are fixed: lift the limit, or set the data's horizon to "
-                f"{time}"
+                f"horizon, by a time limit ({lift}); horizons are fixed: "
+                f"lift the limit, or set the data's horizon to {time}"
             )
         if over.any() and not self.absorbing:
             raise RolloutError(
                 f"environment {self.name} ended episode {over.argmax()} after {time} steps, before the horizon, "
-                "though it was said never to: set absorbing=true on the environment and on the data, or turn off its "
-                "ending"
+                "although absorbing is false: set absorbing=true on the environment and on the data, "
+                "or turn off its termination"
             )
 
     def _refuse_non_finite(self, array: np.ndarray, what: str, is_live: np.ndarray, time: int | None) -> None:
@@ -289,11 +289,11 @@ class GymnasiumEnvironment(Environment):
             place = "" if time is None else f" at step {time}"
             raise RolloutError(
                 f"environment {self.name} gave a non-finite {what} in episode {is_bad.argmax()}{place}; "
-                "its simulation blew up: look at its actions, or at its step size"
+                "its simulation diverged: check the actions and its step size"
             )
 
     def _to_tensor(self, observation: np.ndarray, dtype: torch.dtype, device: torch.device | str) -> Tensor:
-        """Observations (num, *obs), never sharing memory with gymnasium's."""
+        """Observations (num, *obs), which never share memory with gymnasium's."""
         from gymnasium import spaces
 
         space, tensor = self._observation_space, torch.tensor(observation, device=device)
@@ -303,7 +303,7 @@ class GymnasiumEnvironment(Environment):
         return tensor / 255 if space.dtype == np.uint8 else tensor
 
     def _to_array(self, action: Tensor, is_live: np.ndarray, time: int) -> np.ndarray:
-        """Actions as gymnasium takes them, clipped to the bounds."""
+        """Actions in gymnasium's format, clipped to the bounds."""
         space, array = self._action_space, action.detach().cpu().numpy()
         if self.num_actions:
             return (array + space.start).astype(space.dtype)
@@ -316,27 +316,27 @@ class GymnasiumEnvironment(Environment):
         return array.reshape(-1, *space.shape).clip(space.low, space.high).astype(space.dtype)
 
     def close(self) -> None:
-        """Close the vector environments, and end their processes. The next reset makes new ones."""
+        """Close the vector environments and end their processes; the next reset makes new ones."""
         while self._rounds:
             self._rounds.popitem()[1].close()
 
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # nothing can be reported from here, at the interpreter's end least of all
+        with contextlib.suppress(Exception):  # nothing can be reported from here, least of all at interpreter exit
             self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_rounds": {}}  # a copy, here or in another process, makes its own
+        return {**self.__dict__, "_rounds": {}}  # a copy, here or in another process, makes its own environments
 
 
 class GymnasiumState(NamedTuple):
-    """Where a round of episodes is; the episodes themselves are gymnasium's.
+    """Position in a round of episodes; gymnasium holds the episodes themselves.
 
     Attributes:
         current: the vector environment.
-        number: of the round in it.
-        time: steps done.
+        number: of the round in this vector environment.
+        time: steps taken.
         over: (B,) bool, whether the episode has ended.
-        truncated: (B,) bool, whether the last step was its last by a time limit.
+        truncated: (B,) bool, whether a time limit truncated the episode in the last step.
         dtype: of observations and rewards.
     """
 
@@ -350,7 +350,7 @@ class GymnasiumState(NamedTuple):
 
 @dataclass
 class _Round:
-    """A vector environment and where it is."""
+    """A vector environment and its position."""
 
     vector: Any
     number: int = 0
@@ -362,14 +362,14 @@ class _Round:
         self.mode = declared_mode(self.vector)
 
     def find_dead(self) -> list[int]:
-        """Episodes whose process has ended."""
-        sleep(0.1)  # between the end of its pipe and its own
+        """Indices of episodes whose process has ended."""
+        sleep(0.1)  # a process closes its pipe slightly before it ends
         processes = getattr(self.vector, "processes", [])
         return [index for index, process in enumerate(processes) if not process.is_alive()]
 
     def close(self, is_broken: bool = False) -> None:
-        """Close it; if it is broken, without waiting for what its processes may still say."""
-        self.number = -1  # no state is of it any more
+        """Close it; if it is broken, without waiting for answers of its processes."""
+        self.number = -1  # invalidates all states of it
         if not is_broken:
             self.vector.close()
             return
@@ -378,15 +378,15 @@ class _Round:
             process.join()
         with contextlib.suppress(Exception):  # what broke it is being raised already
             self.vector.close()
-        self.vector.closed = True  # or else its __del__ tries again
+        self.vector.closed = True  # otherwise its __del__ tries again
 
 
 class RolloutError(RuntimeError, UserError):
-    """What a rollout asks for and an environment cannot do; the text is the whole message."""
+    """An environment cannot do what a rollout needs; the text is the whole message."""
 
 
 def _bounds(space: Any) -> tuple[Sequence[float], Sequence[float]]:
-    """Of observations as they are served, one for all where they are all alike."""
+    """Bounds of observations as they are returned; a single one if all are equal, none if all are infinite."""
     shade = 255 if space.dtype == np.uint8 else 1
     low, high = (np.ravel(edge).astype(float) / shade for edge in (space.low, space.high))
     if np.isinf(low).all() and np.isinf(high).all():

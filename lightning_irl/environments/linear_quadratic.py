@@ -1,4 +1,4 @@
-"""Linear dynamics with Gaussian noise and a quadratic cost: the continuous world whose answers are known."""
+"""Linear dynamics with Gaussian noise and a quadratic cost: a continuous environment with known answers."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ Vector = Tensor | Sequence[float]
 
 
 class LinearQuadratic(Environment):
-    r"""A linear system, pushed by an unbounded action and by Gaussian noise.
+    r"""A linear system driven by an unbounded action and Gaussian noise.
 
     .. math:: s' = A s + B a + w, \quad w \sim N(0, W), \quad s_0 \sim N(m, M),
         \qquad r(s, a) = -\tfrac12 s^\top Q s - \tfrac12 a^\top R a
 
-    Observations (B, n) are the states; the reward is of the state before the step. Differentiable in the action.
-    Constants are kept in float64. By default a mass on a line with position and velocity, pushed for a tenth of a
-    second at a time.
+    Observations (B, n) are the states; the reward depends on the state before the step. Differentiable in the action.
+    Constants are kept in float64. The default is a mass on a line with position and velocity, in time steps of 0.1 s.
 
     Args:
         state_matrix: A, (n, n); nested lists or a tensor.
         action_matrix: B, (n, d).
-        noise_covariance: W, (n, n), positive semidefinite; by default none.
+        noise_covariance: W, (n, n), positive semidefinite; by default zero.
         initial_mean: m, (n,); by default zero.
-        initial_covariance: M, (n, n), positive semidefinite; by default the unit matrix.
-        state_cost: Q, (n, n), symmetric; by default the unit matrix.
-        action_cost: R, (d, d), symmetric; by default the unit matrix.
+        initial_covariance: M, (n, n), positive semidefinite; by default the identity.
+        state_cost: Q, (n, n), symmetric; by default the identity.
+        action_cost: R, (d, d), symmetric; by default the identity.
 
     Raises:
         ValueError: if shapes do not fit, a cost is not symmetric, or a covariance not positive semidefinite.
@@ -112,8 +111,8 @@ class LinearQuadratic(Environment):
 
 
 def _root(name: str, covariance: Tensor) -> Tensor:
-    """A matrix whose product with its own transpose is the covariance, which may be singular."""
+    """L with L L^T equal to the covariance, which may be singular."""
     values, vectors = torch.linalg.eigh(covariance)
     if float(values.min()) < -1e-12 * max(float(values.max()), 1.0):
-        raise ValueError(f"{name} has the eigenvalue {float(values.min()):.3g}; a covariance has none below 0")
+        raise ValueError(f"{name} has the eigenvalue {float(values.min()):.3g}; a covariance has no eigenvalue below 0")
     return vectors * values.clamp(min=0).sqrt()

@@ -1,4 +1,4 @@
-"""Vector environments of gymnasium, made by id or by a user's factory, whose episodes stay where they end."""
+"""Makes gymnasium's vector environments, by id or by a user's factory; ended episodes stand still."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NO_LIMIT = 2**31 - 1  # steps
 
 
 def make_one(id: str, kwargs: dict[str, Any]) -> Any:
-    """One environment of an id, without time limit and without gymnasium's checks, which ours replace.
+    """One environment by id, without its time limit and without gymnasium's checks, which ours replace.
 
     Raises:
-        ValueError: if there is none of this id, it needs what is not installed, or cannot be made with these arguments.
+        ValueError: if there is no such id, a package that it needs is missing, or the arguments do not fit.
     """
     import gymnasium
 
@@ -28,12 +28,12 @@ def make_one(id: str, kwargs: dict[str, Any]) -> Any:
         return gymnasium.make(id, **options)
     except gymnasium.error.NamespaceNotFound as error:
         raise ValueError(
-            f"gymnasium has no environment {id}: {error} One of another package is found as module:Id-v0"
+            f"gymnasium has no environment {id}: {error} Environments of other packages are given as module:Id-v0"
         ) from error
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
-        nearest = did_you_mean(id.rsplit(":", 1)[-1], gymnasium.registry, "none is named alike.")
+        nearest = did_you_mean(id.rsplit(":", 1)[-1], gymnasium.registry, "no name is similar.")
         raise ValueError(
-            f"gymnasium has no environment {id}; {nearest} One of another package is found as module:Id-v0"
+            f"gymnasium has no environment {id}; {nearest} Environments of other packages are given as module:Id-v0"
         ) from error
     except (ModuleNotFoundError, gymnasium.error.DependencyNotInstalled) as error:
         spec = gymnasium.registry.get(id)
@@ -41,16 +41,16 @@ def make_one(id: str, kwargs: dict[str, Any]) -> Any:
         is_mujoco = "mujoco" in (told[1] if told else str(spec and spec.entry_point))
         package = "lightning-irl[mujoco]" if is_mujoco else told[0] if told else ""
         advice = f'pip install "{package}"' if package else str(error)
-        raise ValueError(f"environment {id} needs what is not installed: {advice}") from error
+        raise ValueError(f"environment {id} needs a package that is not installed: {advice}") from error
     except (TypeError, gymnasium.error.Error) as error:
         raise ValueError(f"environment {id} cannot be made with {kwargs}: {error}") from error
 
 
 def make_by_id(id: str, vectorization: str, kwargs: dict[str, Any], num: int) -> Any:
-    """A vector environment of num episodes of an id.
+    """A vector environment of num episodes, by id.
 
     Raises:
-        ValueError: as :func:`make_one`; or if it has no vector environment of its own, which is asked for.
+        ValueError: as :func:`make_one`, or if ``vector_entry_point`` is chosen and the environment has none.
     """
     import gymnasium
 
@@ -70,7 +70,7 @@ def make_by_factory(name: str, factory: str | Callable[[int], Any], num: int) ->
     """A vector environment of num episodes by a user's factory, called ``name`` in messages.
 
     Raises:
-        ValueError: if there is no such factory, or it makes something else.
+        ValueError: if there is no such factory, or it does not make a vector environment of num episodes.
     """
     vector = _resolve(factory)(num)
     if _is_envpool(vector):
@@ -82,23 +82,23 @@ def make_by_factory(name: str, factory: str | Callable[[int], Any], num: int) ->
             "it must make a gymnasium.vector.VectorEnv"
         )
     if vector.num_envs != num:
-        raise ValueError(f"factory {name} was asked for {num} environments and made {vector.num_envs}")
+        raise ValueError(
+            f"factory {name} made {vector.num_envs} environments; it must make {num}, the number it is given"
+        )
     return vector
 
 
 class EpisodeError(Exception):
-    """An episode failed; the text says which one, at which step and how."""
+    """An episode failed; the text names the episode, the step and the error."""
 
 
 def say(error: Exception) -> str:
-    """An error's kind and text."""
+    """An error's type and text."""
     return f"{type(error).__name__}: {error}"
 
 
 class _EnvPool:
-    """EnvPool's environments (1.0 to 1.2) under the names of gymnasium's vector environments; an episode is reset in
-    the step after its end.
-    """
+    """EnvPool's environments (1.0 to 1.2) with gymnasium's vector interface; they reset in the step after the end."""
 
     metadata = {"autoreset_mode": "NEXT_STEP"}  # noqa: RUF012
 
@@ -122,10 +122,10 @@ def _is_envpool(vector: Any) -> bool:
 
 
 class _Episode:
-    """An environment that stays where it is once its episode has ended, until it is reset by a seed.
+    """An environment that stands still once its episode has ended, until it is reset with a seed.
 
-    Vector environments of gymnasium reset an environment in the step after its end, without a seed: here that is the
-    moment to stand still. A step of one that stands still costs nothing, and never ends.
+    gymnasium's vector environments reset an environment in the step after its end, without a seed: from then on it
+    stands still. Its steps cost nothing and never end an episode.
     """
 
     def __init__(self, environment: Any, index: int) -> None:
@@ -162,7 +162,7 @@ def _make_episode(id: str, kwargs: dict[str, Any], index: int) -> _Episode:
 
 
 def _resolve(factory: str | Callable[[int], Any]) -> Callable[[int], Any]:
-    """A factory, from its dotted path where it is one."""
+    """A factory, imported if it is given as a dotted path."""
     if callable(factory):
         return factory
     module, _, name = str(factory).rpartition(".")
@@ -171,5 +171,7 @@ def _resolve(factory: str | Callable[[int], Any]) -> Callable[[int], Any]:
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"factory is {factory!r}; there is no such function to import: {error}") from error
     if not callable(found):
-        raise ValueError(f"factory {factory} is a {type(found).__name__}; it must be a function of a number")
+        raise ValueError(
+            f"factory {factory} is a {type(found).__name__}; it must be a function of the number of environments"
+        )
     return found

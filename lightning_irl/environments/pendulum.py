@@ -18,14 +18,14 @@ MAX_TORQUE, MAX_VELOCITY = 2.0, 8.0
 
 
 class Pendulum(Environment):
-    r"""Swing up and hold a pendulum, by gymnasium's Pendulum-v1 to rounding.
+    r"""Swing up and balance a pendulum: gymnasium's Pendulum-v1 to rounding.
 
     .. math:: v' = v + (\tfrac{3 g}{2 l} \sin\theta + \tfrac{3}{m l^2} u)\,dt, \quad \theta' = \theta + v' dt
 
     with g = 10, m = l = 1, dt = 0.05 s, u clipped to [-2, 2] Nm, v to [-8, 8] rad/s. Observations are
-    :math:`(\cos\theta, \sin\theta, v)`, the reward :math:`-(\theta^2 + 0.1 v^2 + 0.001 u^2)` with the angle in
-    :math:`[-\pi, \pi]`, both of the state before the step. Differentiable in the action. A state is the tuple of angle
-    (rad) and velocity (rad/s), both (B,).
+    :math:`(\cos\theta, \sin\theta, v)`; the reward is :math:`-(\theta^2 + 0.1 v^2 + 0.001 u^2)`, with the angle in
+    :math:`[-\pi, \pi]` and both from the state before the step. Differentiable in the action. A state is the tuple of
+    angle (rad) and velocity (rad/s), both (B,).
 
     Example:
         >>> upright = torch.zeros(1), torch.zeros(1)
@@ -46,7 +46,7 @@ class Pendulum(Environment):
     def reset(
         self, num: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
     ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """Angle uniform over the circle, velocity over [-1, 1] rad/s."""
+        """Angles uniform over the circle, velocities uniform over [-1, 1] rad/s."""
         unit = 2 * torch.rand(2, num, dtype=dtype, device=device) - 1
         state = math.pi * unit[0], unit[1]
         return state, self.observe(*state)
@@ -84,6 +84,6 @@ class Pendulum(Environment):
 
 
 def _reward(angle: Tensor, velocity: Tensor, torque: Tensor) -> Tensor:
-    """Of an angle in [-pi, pi]; in few calls, since these and not the numbers are what 200 steps of a batch cost."""
+    """Reward for an angle in [-pi, pi]; in few calls, since calls, not arithmetic, dominate 200 steps of a batch."""
     cost = torch.addcmul(angle * angle, velocity, velocity, value=0.1)
     return -torch.addcmul(cost, torque, torque, value=0.001)

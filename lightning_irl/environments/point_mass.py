@@ -10,54 +10,53 @@ from torch import Tensor
 
 from lightning_irl.environments.base import Environment, Step
 
-# metres between the centres of mass and wall in contact, the unit in which the maze's coordinates are integers
+# distance in metres of mass and wall in contact; in this unit the maze's coordinates are integers
 SIZE = 0.05
 TARGET, START = (6.0, 10.0), (6.0, 0.0)
 LOW, HIGH = -1.0, 11.0  # of the mass, in both coordinates
 BARRIER_HEIGHT, BARRIERS = 6.0, {"left": (4.0, 12.0), "right": (-2.0, 8.0), "both": (4.0, 8.0)}
 SUBSTEPS, SECONDS = 5, 0.01  # seconds of a substep
 MASS, DAMPING = 1000 * 4 / 3 * math.pi * 0.03**3, 1.0  # kg, N s/m
-KEPT = MASS / (MASS + SECONDS * DAMPING)  # of the velocity, each substep
-SHIFT = SECONDS**2 / (MASS + SECONDS * DAMPING) / SIZE  # by a force of 1 N, each substep
+KEPT = MASS / (MASS + SECONDS * DAMPING)  # factor on the velocity, each substep
+SHIFT = SECONDS**2 / (MASS + SECONDS * DAMPING) / SIZE  # displacement by a force of 1 N, each substep
 CONTROL_COST = 0.001
 
 
 class PointMassMaze(Environment):
-    r"""Push a mass around a barrier to a target: rewards are moved to a changed world (Fu et al. 2018).
+    r"""Push a mass around a barrier to a target: a test of rewards in a changed environment (Fu et al. 2018).
 
     .. code-block:: text
 
         0.55 +-----------------+   The mass can be from -0.05 to 0.55 in both coordinates (m), 0.05 away from the
-             |        x        |   barrier's line at height 0.3. It starts at (0.3, 0) and is to reach x at (0.3, 0.5).
+             |        x        |   barrier's line at height 0.3. It starts at (0.3, 0); its target x is at (0.3, 0.5).
              |     ============|   The line goes from 0.2 to the right wall (gap "left"), from the left wall to 0.4
-             |                 |   (gap "right"), or from 0.2 to 0.4 (gap "both"). The way around is as long on both
-       -0.05 +--------o--------+   sides; what has learnt to go left only is worth nothing when the gap is right.
+             |                 |   (gap "right"), or from 0.2 to 0.4 (gap "both"). The way around is equally long on
+       -0.05 +--------o--------+   both sides; a policy that only goes left is worthless when the gap is right.
 
-    One step is 5 of 0.01 s of :math:`m \dot v = u - d v` (implicit in v), m = 0.113 kg, d = 1 N s/m, u clipped to [-1,
-    1] N: at most 1.42 m/s, so that the 0.014 m of a substep cannot pass a barrier 0.1 m thick. Contacts are
-    frictionless and inelastic: a mass that would be inside a wall is put on its surface, and its velocity is what it
-    moved. The reward is :math:`-|x - x^*| - 0.001 |u|^2` of the state before the step. Differentiable in the action,
-    along walls too.
+    One step is 5 substeps of 0.01 s of :math:`m \dot v = u - d v` (implicit in v), m = 0.113 kg, d = 1 N s/m, u clipped
+    to [-1, 1] N: at most 1.42 m/s, so that the 0.014 m of a substep cannot pass a barrier 0.1 m thick. Contacts are
+    frictionless and inelastic: a mass that would enter a wall is put on its surface, and its velocity follows from
+    its actual displacement. The reward is :math:`-|x - x^*| - 0.001 |u|^2` of the state before the step.
+    Differentiable in the action, also along walls.
 
     As in the original (github.com/justinjfu/inverse_rl, in MuJoCo; its PointMazeRight has the barrier on the right, so
-    the gap left): geometry, mass, damping, forces, time step, start, reward; and 100 steps, where the event says so.
-    Different: contacts are rigid, where MuJoCo's are soft and keep 3 mm more distance (MuJoCo 4.0; free motion is the
-    same to rounding); the reward sees the clipped force; observations (B, 4) are position (m) and velocity (m/s), so
-    that the process is a Markov one. The original's are the position alone (and a constant zero):
-    ``observes_velocity=False`` gives these (B, 2). What is not seen then is forgotten within 0.11 s, two steps. Returns
+    the gap left): geometry, mass, damping, forces, time step, start, reward, and 100 steps if the event's horizon is
+    100. Different: contacts are rigid, where MuJoCo's are soft and keep 3 mm more distance (MuJoCo 4.0; free motion is
+    the same to rounding); the reward uses the clipped force; observations (B, 4) are position (m) and velocity (m/s),
+    so that the process is Markov. The original observes the position alone (and a constant zero):
+    ``observes_velocity=False`` gives that (B, 2); the velocity, then hidden, decays within 0.11 s, two steps. Returns
     over 100 steps are near -4.7 at best (a steered mass), -45 for random forces, and -25 to -32 for going straight
     ahead or to where the gap was.
 
     Args:
-        gap: side on which the barrier can be passed: ``left`` (the paper's training), ``right`` (its test) or ``both``.
+        gap: side on which the barrier is open: ``left`` (the paper's training), ``right`` (its test) or ``both``.
         observes_velocity: whether observations hold the velocity.
 
     Raises:
-        ValueError: if ``gap`` is none of these.
+        ValueError: if ``gap`` is not one of these.
 
     Source: Fu, Luo and Levine 2018, Learning robust rewards with adversarial inverse reinforcement learning (arXiv
-        1710.11248),
-    section 7.1.
+        1710.11248), section 7.1.
 
     Example:
         >>> environment = PointMassMaze(gap="right")
@@ -86,7 +85,7 @@ class PointMassMaze(Environment):
         free = [math.inf] * (self.observation_shape[0] - 2)
         self.observation_low, self.observation_high = [LOW * SIZE] * 2 + [-x for x in free], [HIGH * SIZE] * 2 + free
         target = torch.tensor(TARGET)[:, None]
-        constants = {  # integers, and so as exact in float64 as in float32
+        constants = {  # integers, so that they are exact in float32 too
             "barrier": torch.tensor([BARRIERS[gap], (BARRIER_HEIGHT, BARRIER_HEIGHT)]).T[..., None] - target,
             "walls": torch.tensor([LOW, HIGH])[:, None, None] - target,
             "origin": torch.cat([target, torch.zeros(2, 1)]),
@@ -98,7 +97,7 @@ class PointMassMaze(Environment):
     def reset(
         self, num: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
     ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """At (0.3, 0) m, each coordinate of the velocity uniform over [-0.01, 0.01] m/s."""
+        """Start at (0.3, 0) m, each coordinate of the velocity uniform over [-0.01, 0.01] m/s."""
         velocity = 0.02 * torch.rand(2, num, dtype=dtype, device=device) - 0.01
         position = torch.empty_like(velocity)
         position[0], position[1] = START[0] - TARGET[0], START[1] - TARGET[1]
@@ -127,8 +126,7 @@ class PointMassMaze(Environment):
             position = before + torch.add(push, motion, alpha=KEPT)
             nearest = torch.clamp(position, first, last)  # of the barrier's line
             away = position - nearest
-            # out to 1 from it, where it is nearer; the upper bound is for a state on the line itself, which is out of
-            # reach
+            # out to distance 1 where nearer; the upper bound is for a state on the line itself, which cannot be reached
             scale = torch.hypot(*away.unbind()).reciprocal().clamp(1, 1e6)
             position = torch.addcmul(nearest, away, scale).clamp(low, high)
             motion = position - before

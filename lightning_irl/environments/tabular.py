@@ -1,4 +1,4 @@
-"""Worlds of finitely many states and actions, whose probabilities are known."""
+"""Environments with finitely many states and actions and known probabilities."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ SUM_TOLERANCE = 1e-6
 
 
 class TabularMDP(Environment):
-    r"""Draws the next state from a table of probabilities p(s' | s, a).
+    r"""A Markov decision process given by a table of probabilities p(s' | s, a).
 
-    Observations are one-hot vectors of the state (B, S), which are also the states. Probabilities are kept in float64
-    and sum to 1 to its rounding. Episodes never end before the horizon, which is the event's.
+    States and observations are the same one-hot vectors (B, S). Probabilities are kept in float64 and sum to 1 to its
+    rounding. Episodes never end before the horizon, which the event sets.
 
     Args:
         transitions: p(s' | s, a), (S, A, S); nested lists or a tensor.
         initial: p(s_0), (S,).
-        rewards: true reward (S,), (S, A) or (S, A, S); of the state that is left, the action, the state that is
-            reached.
+        rewards: true reward (S,), (S, A) or (S, A, S), by the state before the step, the action and the next state.
 
     Attributes:
         transitions: (S, A, S), float64.
         initial: (S,), float64.
         rewards: (S,), (S, A) or (S, A, S), float64.
-        possible: s, a, s' of every step that has a probability (K, 3), long.
-        is_deterministic: whether start and next states are certain: then ``log_z`` and ``soft_value`` are equal.
+        possible: (s, a, s') of every step with positive probability (K, 3), long.
+        is_deterministic: whether start and next states are certain; if so, ``log_z`` and ``soft_value`` are equal.
 
     Raises:
         ValueError: if shapes do not fit, or probabilities are negative or do not sum to 1 within 1e-6.
@@ -63,19 +62,19 @@ class TabularMDP(Environment):
             raise ValueError(f"transitions have shape {list(table.shape)}; it must be (S, A, S)")
         self.num_states, self.num_actions = int(table.shape[0]), int(table.shape[1])
         if self.num_actions < 2:
-            raise ValueError("transitions have 1 action; there is nothing to choose with fewer than 2")
+            raise ValueError("transitions have 1 action; a policy needs at least 2 to choose from")
         if start.shape != table.shape[:1]:
             raise ValueError(f"initial has shape {list(start.shape)}; it must be ({self.num_states},)")
         if not 1 <= paid.ndim <= 3 or paid.shape != table.shape[: paid.ndim]:
             raise ValueError(
-                f"rewards have shape {list(paid.shape)}; it must be the first one, two or three of {list(table.shape)}"
+                f"rewards have shape {list(paid.shape)}; it must be the first 1, 2 or 3 sizes of {list(table.shape)}"
             )
         self.observation_shape, self.observation_low, self.observation_high = (self.num_states,), (0.0,), (1.0,)
         for name, value in (("transitions", table), ("initial", start)):
             value = _normalised(name, value)
             cumulative = value.cumsum(-1)
             self.register_buffer(name, value, persistent=False)
-            # ends in exactly 1, so that no draw falls beyond the last state that has a probability
+            # ends in exactly 1, so that no draw falls beyond the last state with positive probability
             self.register_buffer(
                 {"transitions": "cumulative", "initial": "cumulative_initial"}[name],
                 cumulative / cumulative[..., -1:],
@@ -117,21 +116,20 @@ class TabularMDP(Environment):
 
 
 class GridWorld(TabularMDP):
-    """Go right (0), down (1), left (2) or up (3) on a grid; into a wall, stay.
+    """Go right (0), down (1), left (2) or up (3) on a grid; a move into a wall stays in place.
 
     States are cells row by row from the top left, number ``row * width + column``.
 
     Args:
         height: rows.
         width: columns.
-        slip: probability that one of the four directions, chosen at random, takes the place of the action; 0 is
-            deterministic.
+        slip: probability that a random one of the four directions replaces the action; 0 is deterministic.
         goals: reward of being in a cell, each as [row, column, reward]; by default 1 at the bottom right.
-        step_reward: of every other cell.
-        start: cell [row, column] of the start; by default any, at random.
+        step_reward: reward of every other cell.
+        start: cell [row, column] of the start; by default uniform over all cells.
 
     Raises:
-        ValueError: if a cell is not on the grid, or ``slip`` is no probability.
+        ValueError: if a cell is not on the grid, or ``slip`` is not a probability.
 
     Example:
         >>> GridWorld(2, 3, slip=0.2).transitions[0, 0]  # right from the top left: up and left stay
@@ -166,7 +164,7 @@ class GridWorld(TabularMDP):
 
 
 class CliffWorld(TabularMDP):
-    """Reach the goal along a cliff into which the wind blows; the world on which imitation shows its tabular IRL.
+    """Reach the goal along a cliff, with wind towards it: the example of tabular IRL in the library imitation.
 
     .. code-block:: text
 
@@ -175,9 +173,9 @@ class CliffWorld(TabularMDP):
         . . . . . . .
         . . . . . . .
 
-    Episodes start at S. Every step in a cell pays its reward: C -10, G 10, all others -1. Actions are diagonal: up left
-    (0), up right (1), down left (2), down right (3), held at the walls in each coordinate; with the wind's probability
-    one row further up. Episodes go on in G, where up right stays.
+    Episodes start at S. Every step in a cell gives the cell's reward: C -10, G 10, all others -1. Actions are diagonal:
+    up left (0), up right (1), down left (2), down right (3), clamped to the grid in each coordinate; with the wind's
+    probability the move ends one row further up. Episodes go on in G, where up right stays.
 
     Args:
         height: rows, at least 2.
@@ -188,9 +186,9 @@ class CliffWorld(TabularMDP):
         step_reward: of each step elsewhere.
 
     Raises:
-        ValueError: if the grid is too small, or ``wind`` is no probability.
+        ValueError: if the grid is too small, or ``wind`` is not a probability.
 
-    Source: the CliffWorld of seals 0.2 (github.com/HumanCompatibleAI/seals), rewritten.
+    Source: CliffWorld of seals 0.2 (github.com/HumanCompatibleAI/seals), rewritten.
 
     Example:
         >>> CliffWorld(4, 7).transitions[7, 1].nonzero().flatten()  # up right of the second row: cliff either way
@@ -208,7 +206,9 @@ class CliffWorld(TabularMDP):
     ) -> None:
         _check_grid(height, width, wind, "wind")
         if height < 2 or width < 3:
-            raise ValueError(f"the cliff needs 2 rows and 3 columns, this grid has {height} and {width}")
+            raise ValueError(
+                f"the grid has {height} rows and {width} columns; a cliff needs at least 2 rows and 3 columns"
+            )
         size = height * width
         transitions = torch.zeros(size, 4, size, dtype=torch.float64)
         for cell in range(size):
@@ -226,19 +226,19 @@ class CliffWorld(TabularMDP):
 
 
 class RandomMDP(TabularMDP):
-    """Random transitions from each state to a few others, a random start, and a normal reward of each state.
+    """Random transitions from each state to a few others, a random start, and a normally distributed reward per state.
 
-    The number of next states of a state and action is uniform from 1 to ``branching``, which they are is uniform, their
-    probabilities are uniform on the simplex; so is the start over ``num_starts`` states. Drawn from numpy's
-    ``default_rng(seed)`` in the order of the RandomTransitionEnv of seals 0.2.1: the same world as its of that seed,
-    but for its rounding to float32.
+    Each state and action has a uniform number of next states, from 1 to ``branching``; which states these are is
+    uniform too, and their probabilities are uniform on the simplex. The start is drawn likewise over ``num_starts``
+    states. Random numbers come from numpy's ``default_rng(seed)`` in the order of RandomTransitionEnv in seals 0.2.1:
+    the same seed gives the same MDP, up to its rounding to float32.
 
     Args:
         num_states: S.
         num_actions: A.
-        branching: most next states of a state and action; 1 is deterministic.
-        num_starts: states that can be the first; by default as many as ``branching``.
-        seed: of a generator of its own; the global random state is not touched.
+        branching: most next states for a state and action; 1 is deterministic.
+        num_starts: number of possible first states; by default ``branching``.
+        seed: of a separate generator; the global random state stays untouched.
 
     Raises:
         ValueError: if ``branching`` or ``num_starts`` is not between 1 and ``num_states``.
@@ -275,12 +275,12 @@ class RandomMDP(TabularMDP):
 
 
 def _normalised(name: str, probabilities: Tensor) -> Tensor:
-    """Probabilities whose last dimension sums to 1 as well as float64 can."""
+    """Probabilities normalised to sum to 1 over the last dimension, to float64 rounding."""
     total = probabilities.sum(-1, keepdim=True)
     if not bool((probabilities >= 0).all()):  # also where they are NaN
         raise ValueError(f"{name} holds {float(probabilities.min()):.3g}; probabilities are at least 0")
     if (worst := float((total - 1).abs().max())) > SUM_TOLERANCE:
-        raise ValueError(f"{name} sums to 1 only within {worst:.3g}; it must within {SUM_TOLERANCE:g}")
+        raise ValueError(f"{name} sums to 1 only within {worst:.3g}; the tolerance is {SUM_TOLERANCE:g}")
     return probabilities / total
 
 
@@ -292,7 +292,7 @@ def _check_grid(height: int, width: int, probability: float, name: str) -> None:
 
 
 def _cell(row: int, column: int, height: int, width: int) -> int:
-    """Number of the cell, walls holding."""
+    """Number of the cell, clamped to the grid."""
     return min(max(row, 0), height - 1) * width + min(max(column, 0), width - 1)
 
 

@@ -1,4 +1,4 @@
-"""What stands between an environment and its observations, where that goes on changing."""
+"""Finds wrappers that normalise observations or rewards by running statistics."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def running_normalisations(environment: Any) -> list[tuple[str, str]]:
-    """Wrappers that normalise by statistics which go on changing: of each its name, and what it normalises.
+    """Wrappers that normalise by running statistics, each with what it normalises.
 
-    Looks through an environment's wrappers, and those of the environments in a vector environment.
+    Searches an environment's wrappers, and those of the environments in a vector environment.
 
     Returns:
         Pairs of a class name and ``observation`` or ``reward``.
@@ -24,7 +24,7 @@ def running_normalisations(environment: Any) -> list[tuple[str, str]]:
             own = vars(current) if hasattr(current, "__dict__") else {}
             for inner in own.get("envs") or ():
                 walk(inner)
-            if makers := own.get("env_fns"):  # of processes: one like theirs is made here
+            if makers := own.get("env_fns"):  # run in other processes: one like theirs is made here
                 _look_at_made(makers[0], walk)
             current = own.get("env", own.get("venv", own.get("environment")))
 
@@ -43,7 +43,7 @@ def _look_at_made(make: Callable[[], Any], look: Callable[[Any], None]) -> None:
 def _normalises(wrapper: Any) -> list[tuple[str, str]]:
     own, name = vars(wrapper) if hasattr(wrapper, "__dict__") else {}, type(wrapper).__name__
     is_still = getattr(type(wrapper), "update_running_mean", None) is not None and not wrapper.update_running_mean
-    if is_still or own.get("training") is False:  # gymnasium's word, and Stable-Baselines 3's
+    if is_still or own.get("training") is False:  # gymnasium's attribute, and Stable-Baselines3's
         return []
     kinds = {
         "observation": own.get("norm_obs", True) and ("obs_rms" in own or name == "NormalizeObservation"),

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules beside those of torch."""
+"""Optimizers and learning-rate schedules in addition to torch's."""
 
 from lightning_irl.optim.optimizers import MuonAdam
 from lightning_irl.optim.schedules import DecayToZero

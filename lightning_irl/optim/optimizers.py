@@ -11,24 +11,24 @@ from torch.optim import Optimizer
 
 
 class MuonAdam(Optimizer):
-    """Muon for the matrices between hidden layers, Adam for all else: first and last layers, biases, convolutions.
+    """Muon for the matrices between hidden layers, Adam for the rest: first and last layers, biases, convolutions.
 
-    Muon gives an update of a matrix equal singular values, so that directions in which the gradient is small are
-    learned as well; an energy has many (the shape of a mode, next to the depth of all modes). Both are PyTorch's own.
+    Muon's update of a matrix has equal singular values, so that directions with small gradients are learned too. An
+    energy has many of them (the shape of a mode, compared with the depth of all modes). Both are PyTorch's own.
 
     Args:
-        params: what to train.
+        params: parameters to train.
         lr: learning rate of Adam.
-        muon_lr: learning rate of Muon: the spectral norm of an update of a square matrix.
+        muon_lr: learning rate of Muon, the spectral norm of a square matrix's update.
         betas: of Adam.
         momentum: of Muon.
-        weight_decay: of the matrices, decoupled.
-        least_side: a matrix with a side less than this is Adam's.
+        weight_decay: decoupled, of the matrices only.
+        least_side: smallest side of a matrix that Muon trains.
 
     Raises:
         ValueError: if a learning rate is negative or there are no parameters.
 
-    Source: Jordan and others 2024, Muon: an optimizer for hidden layers in neural networks.
+    Source: Jordan et al. 2024, Muon: an optimizer for hidden layers in neural networks.
 
     Example:
         >>> from torch import nn
@@ -59,7 +59,7 @@ class MuonAdam(Optimizer):
         super().__init__([group for part in self.parts for group in part.param_groups], {"lr": lr})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Parameters that come later, such as a learned log_z, are Adam's whatever their shape."""
+        """Give parameters that are added later, such as a learned log_z, to Adam, whatever their shape."""
         if len(self.param_groups) == len(self.parts):
             part = torch.optim.Adam([param_group], lr=self.defaults["lr"])
             self.parts.append(part)
@@ -68,15 +68,13 @@ class MuonAdam(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One update of every parameter that has a gradient; returns the closure's loss, if there is a closure."""
+        """Update every parameter that has a gradient; return the closure's loss, if there is a closure."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         for part, group in zip(self.parts, self.param_groups, strict=True):
-            part.param_groups, part.state = (
-                [group],
-                self.state,
-            )  # what schedulers and checkpoints see is the outer one's
+            # schedulers and checkpoints see the groups and state of the outer optimizer
+            part.param_groups, part.state = [group], self.state
             part.step()
         return loss

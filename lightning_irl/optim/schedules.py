@@ -9,20 +9,20 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 NO_LENGTH = (
-    "DecayToZero has no total, and the run has no length to take it from: give total, or set trainer.max_epochs, with "
-    "a data module that has steps_per_epoch and no trainer.max_steps"
+    "DecayToZero has no total, and the run has no length to take it from: give total, or set trainer.max_epochs "
+    "without trainer.max_steps, with a data module that has steps_per_epoch"
 )
 
 
 class DecayToZero(LambdaLR):
-    """A linear warm-up, then a decay to zero; zero from there on.
+    """A linear warm-up, then a decay to zero; zero from then on.
 
     Args:
         optimizer: whose learning rates to scale.
-        total: batches until zero; by default those of the run, which the view knows (:meth:`take_length`): of its warm
-            start, or of what follows it. A run that is resumed keeps the total of its checkpoint.
-        warmup: batches of the warm-up, counted in ``total``. A run that is not longer than its warm-up ends within it.
-        shape: of the decay: ``cosine`` or ``linear``.
+        total: batches until zero; by default the length of the run's warm start, or of the rest of the run, which the
+            view sets (:meth:`take_length`). A resumed run keeps the total of its checkpoint.
+        warmup: batches of the warm-up, included in ``total``. A run no longer than its warm-up ends within it.
+        shape: of the decay, ``cosine`` or ``linear``.
 
     Raises:
         ValueError: if a given total is not longer than the warm-up, or the schedule is stepped without a total.
@@ -48,12 +48,12 @@ class DecayToZero(LambdaLR):
         super().__init__(optimizer, self.factor)
 
     def take_length(self, batches: int) -> None:
-        """Reach zero after so many batches, unless a total was given."""
+        """Reach zero after this many batches, unless a total was given."""
         if self.total is None:
             self.total = batches
 
     def factor(self, batch: int) -> float:
-        """What the learning rate is multiplied by at a batch."""
+        """The factor on the learning rate at a batch."""
         if batch < self.warmup:
             return (batch + 1) / self.warmup
         if batch == 0:

@@ -47,7 +47,7 @@ def test_bases_come_before_their_config_and_its_overlays():
         ("base: [a, b]\n", r"mine.yaml, line 1: base takes one name"),
         ("base:\n", r"mine.yaml, line 1: base takes one name"),
         ("base: >\n  other.yaml\n", r"mine.yaml, line 1: base takes one name"),
-        ("base: broken.yaml\n", r"broken.yaml gives threads twice, in line 1 and in line 2"),
+        ("base: broken.yaml\n", r"broken.yaml gives threads twice, on line 1 and on line 2"),
     ],
 )
 def test_a_base_that_cannot_be_used_is_named_with_its_line(text, message):

@@ -185,9 +185,9 @@ def test_actions_that_are_said_to_have_no_bounds_are_warned_of() -> None:
     event = make_trajectory_event(5, [3], action_shape=[1])
     found = agree(Pendulum(), event)
     assert found.event == event
-    assert "recorded, and never applied" in found.doubts[0]
+    assert "recorded but never applied" in found.doubts[0]
     data = pendulum(base_measure="lebesgue")
-    with pytest.warns(UserWarning, match="recorded, and never applied"):
+    with pytest.warns(UserWarning, match="recorded but never applied"):
         trainer().fit(view(data, Pendulum(), GaussianPolicy), data)
 
 
@@ -211,7 +211,8 @@ def test_a_guessed_number_of_actions_is_the_environments() -> None:
     assert built.event["num_actions"] == built.cost.event["num_actions"] == 4
     assert "guessed" not in built.event
     assert (
-        "3 were guessed from those demonstrated, environment FrozenLake-v1 has 4" in built.sampler.agreement.mended[0]
+        "3 were guessed from those demonstrated, but environment FrozenLake-v1 has 4"
+        in built.sampler.agreement.mended[0]
     )  # type: ignore[union-attr]
     data = lake()
     trainer().fit(built, data)
@@ -249,5 +250,5 @@ def test_pixels_of_another_scale_are_refused(kind: str) -> None:
     agree(environment, TrajectoryDataModule(Demonstrations([p.astype("uint8") for p in pixels], actions)).event)
     agree(environment, TrajectoryDataModule(Demonstrations([p / 255 for p in pixels], actions)).event)
     data = TrajectoryDataModule(Demonstrations([p.astype(kind) for p in pixels], actions))
-    with pytest.raises(ValueError, match=r"have a mean of 12\d.*served in \[0, 1\].*uint8"):
+    with pytest.raises(ValueError, match=r"have a mean of 12\d.*scaled to \[0, 1\].*uint8"):
         agree(environment, data.event)

@@ -97,7 +97,7 @@ def test_normalised_observations_are_warned_of_with_both_ranges() -> None:
     mean, std = every.mean(0), every.std(0)
     data = TrajectoryDataModule(changed("pendulum", lambda seen: (seen - mean) / std), num_demonstrations=10)
     [line] = lines(Pendulum(), data)
-    assert "coordinate 1 between -3.8" in line
+    assert "coordinate 1 is between -3.8" in line
     assert "the environment's between -1 and 1" in line
     assert "not normalised" in line
 
@@ -241,7 +241,7 @@ def test_a_coordinate_that_demonstrations_hardly_move_is_held_against_its_range(
     data = TrajectoryDataModule(changed("pendulum", locked), action_low=[-2], action_high=[2])
     (line,) = [one for one in lines(Pendulum(), data) if "standard deviation" in one]
     assert "coordinate 2 of the observations" in line
-    assert "over 16" in line
+    assert "a range of 16 in" in line
     assert "normalise=false" in line
 
 

@@ -158,7 +158,7 @@ NORMALISES = {
 @pytest.mark.parametrize("case", NORMALISES)
 def test_running_statistics_of_observations_are_refused(case):
     with pytest.raises(
-        ValueError, match=r"has the wrapper (NormalizeObservation|VecNormalize), which goes on changing"
+        ValueError, match=r"has the wrapper (NormalizeObservation|VecNormalize), whose statistics keep changing"
     ):
         GymnasiumEnvironment(factory=NORMALISES[case])
 
@@ -170,5 +170,7 @@ def test_statistics_that_are_held_constant_are_no_matter():
 
 
 def test_running_statistics_of_rewards_are_said():
-    with pytest.warns(UserWarning, match="has the wrapper NormalizeReward: returns are of rewards whose scale goes on"):
+    with pytest.warns(
+        UserWarning, match="has the wrapper NormalizeReward: returns are sums of rewards whose scale keeps"
+    ):
         GymnasiumEnvironment(factory=lambda num: SyncVectorEnv([wrapped(gymnasium.wrappers.NormalizeReward)] * num))

@@ -321,16 +321,16 @@ def test_a_state_is_stepped_once():
     environment = GymnasiumEnvironment("Obedient-v0")
     start, _ = environment.reset(2)
     following = environment.step(start, orders(2)).state
-    with pytest.raises(RuntimeError, match="Obedient-v0 is asked to go on from step 0 of a round that has moved on"):
+    with pytest.raises(RuntimeError, match="Obedient-v0 cannot go on from step 0: its round has moved on"):
         environment.step(start, orders(2))
     other, _ = environment.reset(2)
     for late in (start, following):
-        with pytest.raises(RuntimeError, match=f"from step {late.time} of a round that has moved on"):
+        with pytest.raises(RuntimeError, match=f"from step {late.time}: its round has moved on"):
             environment.step(late, orders(2))
     environment.step(other, orders(2))
     last, _ = environment.reset(2)
     environment.close()
-    with pytest.raises(RuntimeError, match="from step 0 of a round that has moved on or is closed"):
+    with pytest.raises(RuntimeError, match="from step 0: its round has moved on or is closed"):
         environment.step(last, orders(2))
 
 
@@ -549,11 +549,11 @@ IDS = {
     "Pendulun-v1": r"gymnasium has no environment Pendulun-v1; did you mean Pendulum-v1",
     "Pendulum-v0": r"no environment Pendulum-v0; did you mean Pendulum-v1",
     "Pendulum-v99": r"no environment Pendulum-v99; did you mean Pendulum-v1",
-    "Qxyzzyq-v0": r"no environment Qxyzzyq-v0; none is named alike. One of another package",
-    "Unheard-v0": r"no environment Unheard-v0; did you mean .* One of another package is found as module:Id",
+    "Qxyzzyq-v0": r"no environment Qxyzzyq-v0; no name is similar. Environments of other packages",
+    "Unheard-v0": r"no environment Unheard-v0; did you mean .* Environments of other packages are given as module:Id",
     "NoSpace/Unheard-v0": r"Namespace NoSpace not found.*module:Id-v0",
-    "no_such_module:Some-v0": r"no_such_module:Some-v0 needs what is not installed: No module named .no_such_module",
-    "Blackjack-v1": r"Blackjack-v1 observes a Tuple space; allowed: Box, Discrete.*FlattenObservation",
+    "no_such_module:Some-v0": r"Some-v0 needs a package that is not installed: No module named .no_such_module",
+    "Blackjack-v1": r"Blackjack-v1 has observations in a Tuple space; allowed: Box, Discrete.*FlattenObservation",
 }
 
 
@@ -583,7 +583,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, name, error, mes
         raise error
 
     monkeypatch.setattr(gymnasium, "make", make)
-    with pytest.raises(ValueError, match=f"environment {name} needs what is not installed: {message}"):
+    with pytest.raises(ValueError, match=f"environment {name} needs a package that is not installed: {message}"):
         GymnasiumEnvironment(name)
 
 
@@ -600,14 +600,17 @@ BAD = {
     "mode": ({"id": "Pendulum-v1", "vectorization": "threads"}, "'threads'; allowed: sync, async, vector_entry_point"),
     "max_envs": ({"id": "Pendulum-v1", "max_envs": 0}, "max_envs is 0; it must be at least 1"),
     "kwargs": ({"id": "Pendulum-v1", "kwargs": {"gravitas": 1}}, r"Pendulum-v1 cannot be made with .*gravitas"),
-    "factory kwargs": ({"factory": made_by(), "kwargs": {"g": 1}}, "give them to the environment in the factory"),
+    "factory kwargs": (
+        {"factory": made_by(), "kwargs": {"g": 1}},
+        "with a factory, give them to the environment there",
+    ),
     "no entry point": ({"id": "Pendulum-v1", "vectorization": "vector_entry_point"}, "has no vector_entry_point"),
     "no module": ({"factory": "no_such_module.make"}, "factory is 'no_such_module.make'; there is no such function"),
     "no function": ({"factory": "gymnasium.mak"}, "factory is 'gymnasium.mak'; there is no such function"),
     "no path": ({"factory": "make"}, "factory is 'make'; there is no such function"),
     "no callable": ({"factory": "gymnasium.registry"}, "gymnasium.registry is a dict; it must be a function"),
     "no vector": ({"factory": lambda num: Short()}, "made a Short, which has no reset, step, num_envs"),
-    "wrong number": ({"factory": lambda num: made_by()(7)}, "was asked for 1 environments and made 7"),
+    "wrong number": ({"factory": lambda num: made_by()(7)}, "made 7 environments; it must make 1"),
     "dict actions": (
         {"id": "Obedient-v0", "kwargs": {"action_space": spaces.Dict({"a": spaces.Discrete(2)})}},
         r"takes actions of a Dict space.*allowed: Discrete, and Box of floats",
@@ -618,7 +621,7 @@ BAD = {
     ),
     "dict observations": (
         {"id": "Obedient-v0", "kwargs": {"observation_space": spaces.Dict({"a": spaces.Discrete(2)})}},
-        "observes a Dict space; allowed: Box, Discrete. Give a factory that wraps it",
+        "has observations in a Dict space; allowed: Box, Discrete. Give a factory that wraps it",
     ),
 }
 

@@ -167,7 +167,7 @@ def test_a_random_world_is_its_seeds_own():
     [
         (lambda: TabularMDP([[0.5, 0.5]], [1.0], [0.0]), r"transitions have shape \[1, 2\]; it must be \(S, A, S\)"),
         (lambda: TabularMDP(torch.ones(2, 3, 4), [1, 0], [0, 0]), r"transitions have shape \[2, 3, 4\]"),
-        (lambda: TabularMDP([[[1.0]]], [1.0], [0.0]), "nothing to choose with fewer than 2"),
+        (lambda: TabularMDP([[[1.0]]], [1.0], [0.0]), "needs at least 2 to choose from"),
         (lambda: TabularMDP(TABLE, [1.0], [0.0] * 3), r"initial has shape \[1\]; it must be \(3,\)"),
         (lambda: TabularMDP(TABLE, [1.0, 0, 0], [0.0] * 2), r"rewards have shape \[2\]; .* of \[3, 2, 3\]"),
         (lambda: TabularMDP(TABLE, [1.0, 0, 0], 0.0), r"rewards have shape \[\]"),
@@ -180,7 +180,7 @@ def test_a_random_world_is_its_seeds_own():
         (lambda: GridWorld(2, 2, start=[2, 0]), r"cell \[2, 0\] is not \[row, column\] on a grid of 2 rows"),
         (lambda: GridWorld(2, 2, goals=[[0, -1, 1.0]]), r"cell \[0, -1\] is not"),
         (lambda: GridWorld(2, 2, goals=[[0, 1.0]]), r"cell \[0\] is not \[row, column\]"),
-        (lambda: CliffWorld(1, 7), "2 rows and 3 columns, this grid has 1 and 7"),
+        (lambda: CliffWorld(1, 7), "the grid has 1 rows and 7 columns"),
         (lambda: CliffWorld(wind=-0.1), "wind is -0.1"),
         (lambda: RandomMDP(4, 2, branching=5), "branching is 5; it must lie between 1 and the 4 states"),
         (lambda: RandomMDP(4, 2, branching=1, num_starts=0), "num_starts is 0"),

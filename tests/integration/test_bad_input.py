@@ -108,7 +108,7 @@ def test_unknown_verb(capsys):
         (["--model.generator_loss=both"], ["generator_loss", "saturating", "both"]),
         (["--trainer.precision=7"], ["trainer.precision", "bf16-mixed", "7"]),
         (["--trainer.devices=none"], ["trainer: `devices`"]),
-        (["gan/digits"], ["gan/digits is no option", "--config"]),
+        (["gan/digits"], ["gan/digits is not an option", "--config"]),
         (["--threads=0"], ["threads", "0"]),
         (["--data.name=moons"], ["'moons' is not known", "two_moons"]),
         (["--model.cost_optimizer=Adam", "--model.cost_optimizer.lr=-1"], ["Invalid learning rate: -1"]),
@@ -144,7 +144,7 @@ def test_unknown_verb(capsys):
             ["save_dir of W&B is /proc/mine", "cannot be written"],
         ),
         # a class of another kind
-        (["--model.cost=GaussianSampler"], ["GaussianSampler is of the kind Sampler"]),
+        (["--model.cost=GaussianSampler"], ["GaussianSampler is a subclass of Sampler"]),
         # parts that do not fit
         (["--model.cost=ConvCost"], ["ConvCost takes images", "[2]", "MLPCost"]),
         (
@@ -187,11 +187,11 @@ def test_yaml_that_is_none(refused):
     ("content", "words"),
     [
         (b"", "is empty; its fields are model, data"),
-        (b"- model\n- data\n", "is no mapping; its fields are model, data"),
+        (b"- model\n- data\n", "is not a mapping; its fields are model, data"),
         (b"trainer:\n\tmax_epochs: 3\n", "line 2, column 1: a tab"),
-        (b"trainer:\n  max_epochs: 3\n  max_epochs: 30\n", "gives max_epochs twice, in line 2 and in line 3"),
-        ("# Prüfung\n".encode("latin-1"), "is not text in UTF-8"),
-        (b"\x93NUMPY\x01\x00", "is not text in UTF-8"),
+        (b"trainer:\n  max_epochs: 3\n  max_epochs: 30\n", "gives max_epochs twice, on line 2 and on line 3"),
+        ("# Prüfung\n".encode("latin-1"), "is not UTF-8 text"),
+        (b"\x93NUMPY\x01\x00", "is not UTF-8 text"),
     ],
     ids=["empty", "list", "tab", "twice", "Latin-1", "array"],
 )
@@ -209,7 +209,7 @@ def test_a_name_twice_in_different_parts_of_a_config_is_none_given_twice():
 
 def test_verbs_that_take_no_config(capsys):
     assert main(["configs", "--all"]) == 2
-    assert "configs takes no options, --all" in capsys.readouterr().err
+    assert "configs takes no options, but --all was given" in capsys.readouterr().err
 
 
 def test_a_metric_that_is_never_logged_is_named_with_those_that_are(capfd):

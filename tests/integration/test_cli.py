@@ -109,7 +109,7 @@ def test_last_resumes_the_newest_run_in_a_new_folder():
     again = ["--trainer.max_epochs=2", "--ckpt_path", "last"]
     with pytest.warns(UserWarning, match="no effect") as said:
         assert main(["fit", "--config", "tiny.yaml", "--seed_everything=99", "--init_from=else.ckpt", *again]) == 0
-    words = "--seed_everything has no effect on a run that goes on", "--init_from has no effect beside --ckpt_path"
+    words = "--seed_everything has no effect on a resumed run", "--init_from has no effect beside --ckpt_path"
     assert all(any(one in str(line.message) for line in said) for one in words)
     (second,) = set(folders()) - {first}
     resumed = torch.load(checkpoint_of(second), weights_only=True)
@@ -282,7 +282,7 @@ def test_a_folder_given_by_name_is_the_run_folder_and_is_not_overwritten(capsys)
     assert checkpoint_of(Path("here")).is_file()
     assert not Path("runs").exists()
     assert main(arguments) == 2
-    assert "holds a run already" in capsys.readouterr().err
+    assert "already holds a run" in capsys.readouterr().err
     assert main(["fit", "--config", "here/config.yaml"]) == 0  # its folder is not part of a saved config
     assert [folder.parent for folder in folders() if folder != Path("here")] == [Path("runs/gan/here")]
 
