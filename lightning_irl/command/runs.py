@@ -99,7 +99,7 @@ def given_folder(folder: Path) -> Path:
 def _unwritable(folder: Path, reason: str | None) -> UserError:
     return UserError(
         f"run folder {folder} cannot be written ({reason}): "
-        "start elsewhere, or give a folder of yours as --trainer.default_root_dir"
+        "start elsewhere, or give a writable folder as --trainer.default_root_dir"
     )
 
 

@@ -1,4 +1,4 @@
-"""Finds an episode's last observation where a vector environment resets by itself."""
+"""Finds the last observation of an episode in vector environments that reset automatically."""
 
 from __future__ import annotations
 
