@@ -87,6 +87,23 @@ class Pair:
         """log(p_theta/q) (B,) of samples (B, *shape), in nats: the logit of the paper's discriminator."""
         return objectives.discriminator_logits(self.energy(samples), self.log_q(samples), log_z)
 
+    def require_density(self, user: str, instead: str = "") -> None:
+        """Refuse a sampler without a density.
+
+        Args:
+            user: what needs log q.
+            instead: an option that does without it.
+
+        Raises:
+            ValueError: naming the sampler, the user and what to use.
+        """
+        if not self.sampler.has_density:
+            options = f"{instead}, or " if instead else ""
+            raise ValueError(
+                f"sampler {type(self.sampler).__name__} has no density; {user} needs one: use {options}a sampler with "
+                "a density, such as FlowSampler"
+            )
+
     def draw(self, num: int) -> tuple[Samples, Tensor | None]:
         """``num`` draws of the sampler at this level, without gradient, and their log q (None without a density)."""
         drawn, log_q = self.sampler.sample(num)

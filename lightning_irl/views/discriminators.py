@@ -106,11 +106,7 @@ class DensityDiscriminator(Discriminator):
         self.is_started = False  # whether a first batch has initialised a learned log_z
 
     def check(self, pair: Pair) -> None:
-        if not pair.sampler.has_density:
-            raise ValueError(
-                f"sampler {type(pair.sampler).__name__} has no density; the GAN view needs one for its discriminator: "
-                "use discriminator=plain or a sampler with a density, such as FlowSampler"
-            )
+        pair.require_density("discriminator=density", "discriminator=plain")
 
     def departures(self) -> list[str]:
         if not self.learns_log_z:

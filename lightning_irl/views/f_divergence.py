@@ -101,11 +101,7 @@ class FDivergence(CostLoss):
         self.scored_by = {f"divergence={divergence}": "use EBM with negative_phase=importance"}
 
     def check(self, pair: Pair) -> None:
-        if not pair.sampler.has_density:
-            raise ValueError(
-                f"sampler {type(pair.sampler).__name__} has no density, and an f-divergence is of the ratio to it: "
-                "use a sampler with a density, such as FlowSampler"
-            )
+        pair.require_density(f"divergence={self.divergence}")
 
     def departures(self) -> list[str]:
         if self.divergence in ("forward_kl", "jensen_shannon"):

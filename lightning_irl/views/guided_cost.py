@@ -58,11 +58,8 @@ class GuidedCost(CostLoss):
             raise ValueError(f"p_hat {type(self.p_hat).__name__} has no density; use a sampler that has one")
 
     def check(self, pair: Pair) -> None:
-        if not pair.sampler.has_density and self.negative_phase != "uniform":
-            raise ValueError(
-                f"sampler {type(pair.sampler).__name__} has no density; negative_phase={self.negative_phase} needs "
-                "one: use negative_phase=uniform, or a sampler with a density, such as FlowSampler"
-            )
+        if self.negative_phase != "uniform":
+            pair.require_density(f"negative_phase={self.negative_phase}", "negative_phase=uniform (EBM: or mcmc)")
 
     def departures(self) -> list[str]:
         if self.negative_phase != "uniform":

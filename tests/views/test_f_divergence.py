@@ -110,7 +110,7 @@ def test_the_bound_is_the_divergence_where_the_model_is_the_data(divergence):
 def test_it_is_known_by_name_refused_where_it_cannot_be_and_verified_like_any_other():
     with pytest.raises(ValueError, match="divergence is 'total'; allowed: forward_kl"):
         of("total")
-    with pytest.raises(ValueError, match="GeneratorSampler has no density, and an f-divergence"):
+    with pytest.raises(ValueError, match="GeneratorSampler has no density; divergence=pearson needs one"):
         of("pearson", sampler=GeneratorSampler)
     view = of("squared_hellinger", sampler=partial(GaussianMixtureSampler, components=2), rounds=PooledRounds(16, 1))
     assert view.has_model

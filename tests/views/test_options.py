@@ -105,7 +105,7 @@ def test_the_rules_name_options_that_there_are():
         ),
         (IRL, {"negative_phase": "mixture"}, "negative_phase='mixture' does nothing here: objective is discriminator"),
         (IRL, {"p_hat": "fitted"}, "p_hat='fitted' does nothing here: objective is discriminator"),
-        (IRL, GUIDED | {"p_hat": GaussianMixtureSampler}, "p_hat=GaussianMixtureSampler does nothing here: it is of"),
+        (IRL, GUIDED | {"p_hat": GaussianMixtureSampler}, "p_hat=GaussianMixtureSampler does nothing here: only"),
         (IRL, GUIDED | {"log_z_by": "learned"}, "log_z_by='learned' does nothing here: objective is guided_cost"),
         (IRL, GUIDED | {"discriminator": "plain"}, "discriminator='plain' does nothing here: objective is guided_cost"),
         (
@@ -114,7 +114,7 @@ def test_the_rules_name_options_that_there_are():
             "discriminator='margin', margin=1.0 do nothing here: objective is guided_cost",
         ),
         (IRL, GUIDED | {"generator_loss": "saturating"}, "generator_loss='saturating' does nothing here"),
-        (EBM, {"p_hat": "fitted"}, "p_hat='fitted' does nothing here: it is of negative_phase=mixture alone"),
+        (EBM, {"p_hat": "fitted"}, "p_hat='fitted' does nothing here: only negative_phase=mixture"),
         (EBM, {"negative_phase": "mcmc", "p_hat": "fitted"}, "p_hat='fitted' does nothing here"),
         (EBM, {"chains": partial(Chains, steps=3)}, r"chains=partial\(Chains, steps=3\) does nothing here"),
         (
