@@ -85,15 +85,17 @@ def check_data(view: View, data: Any) -> None:
 def check_event(mine: Event, theirs: Event, name: str) -> None:
     """Compare the event of a view with that of the data.
 
-    Location, scale, bounds and horizon may differ, so that a view can be tested on other data.
+    Location, scale, bounds and horizon may differ, so that a view can be tested on other data, and what the data
+    module only guessed.
 
     Raises:
         UserError: naming the first field that differs, or the box that the data leaves.
     """
     ours = space_of(mine)
     fields = ALIKE_TRAJECTORIES if ours.has_steps else ALIKE
+    guessed = theirs.get("guessed", ())  # from the data; the view has them from its environment
     for field in fields:
-        if mine.get(field) != theirs.get(field):
+        if field not in guessed and mine.get(field) != theirs.get(field):
             raise UserError(
                 f"the view is of samples of {field} {mine.get(field)}, data module {name} serves {field} "
                 f"{theirs.get(field)}: build the view from the data's own event, such as GAN(event=data.event, ...)"
