@@ -184,7 +184,7 @@ class LogImitation(Report):
             self.random_return = random_return(view, self.num_episodes)
         if self.random_return >= expert:
             rank_zero_warn(
-                f"no normalised return: actions at random return {self.random_return:.6g}, the demonstrations "
+                f"no normalised return: random actions return {self.random_return:.6g}, the demonstrations "
                 f"{expert:.6g}; if either is wrong, set imitation.random_return and imitation.expert_return"
             )
         found = {}
@@ -212,7 +212,7 @@ class LogImitation(Report):
         elif self.num_held_out < FEW:
             return (
                 f"cannot tell whether it converged: held-out demonstrations are {self.num_held_out}, below {FEW}, and "
-                "no true return tells demonstrations from actions at random"
+                "there is no normalised return"
             )
         else:
             close = gap.gap <= limit
@@ -225,8 +225,8 @@ class LogImitation(Report):
             evidence.append(f"normalised return {policy:.2f}, of its mode {mode:.2f}")
             if policy < mode - 0.5 > NEAR:
                 evidence.append(
-                    "the mode earns far more than the demonstrations, which the policy does not: look whether they "
-                    "end at a time limit that was taken for an end"
+                    "the mode earns far more than the demonstrations and the policy does not: check whether they end "
+                    "at a time limit that was mistaken for the end of an episode"
                 )
         return f"{'converged' if close else 'not converged'}: " + "; ".join(evidence)
 

@@ -43,14 +43,14 @@ class Termination(Callback):
 def describe(trainer: Trainer, module: LightningModule, stage: str) -> str:
     """Where a run was, and its last checkpoint."""
     if stage != "fit":
-        return f"SIGTERM during {stage}; give the command again"
+        return f"SIGTERM during {stage}; run the command again"
     text = f"SIGTERM at batch {getattr(module, 'batches', trainer.global_step)}"
     if rank_zero_only.rank:  # type: ignore[attr-defined]
-        return f"{text}; what is saved the first process says"
+        return f"{text}; the first process says what is saved"
     saved = getattr(trainer.strategy.checkpoint_io, "newest", None)
     if saved is None:
         named = getattr(trainer.checkpoint_callback, "best_model_path", "")
         saved = Path(named) if named and Path(named).exists() else None
     if saved is None:
-        return f"{text}; nothing was saved yet, so the same command starts again"
-    return f"{text}; saved is {saved}\n--ckpt_path last (or this path) goes on from there"
+        return f"{text}; nothing was saved yet, so the same command starts from the beginning"
+    return f"{text}; saved is {saved}\n--ckpt_path last (or this path) resumes from it"

@@ -97,7 +97,7 @@ def check_event(mine: Event, theirs: Event, name: str) -> None:
     for field in fields:
         if field not in guessed and mine.get(field) != theirs.get(field):
             raise UserError(
-                f"the view is of samples of {field} {mine.get(field)}, data module {name} serves {field} "
+                f"the view takes samples of {field} {mine.get(field)}, data module {name} serves {field} "
                 f"{theirs.get(field)}: build the view from the data's own event, such as GAN(event=data.event, ...)"
             )
     if ours.edges is None:
@@ -106,7 +106,7 @@ def check_event(mine: Event, theirs: Event, name: str) -> None:
     edges = space_of(theirs).edges or (-math.inf, math.inf)
     if edges[0] < low or edges[1] > high:
         raise UserError(
-            f"the view is of samples in the box [{low:g}, {high:g}], data module {name} serves samples in "
+            f"the view takes samples in the box [{low:g}, {high:g}], data module {name} serves samples in "
             f"[{edges[0]}, {edges[1]}], which have no density there: build the view from the data's own event, such "
             "as GAN(event=data.event, ...)"
         )

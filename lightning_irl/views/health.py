@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 CHECK_EVERY = 50  # batches between two checks of the record of losses and gradients
 STANDSTILL = {
     "cost": (
-        "Its values may all lie at a bound (of a TiltedCost: hold its constant by regulariser CostOffset, or raise "
-        "the bound), or its loss be satisfied everywhere: lower the learning rate, or start anew"
+        "Its values may all lie at a bound (for a TiltedCost, fix its constant by regulariser CostOffset, or raise "
+        "the bound), or its loss may be flat everywhere: lower the learning rate, or start again"
     ),
     "sampler": (
-        "Its draws may all lie where the cost is flat, or its loss be saturated: lower the learning rate, or start anew"
+        "Its draws may all lie where the cost is flat, or its loss may saturate: lower the learning rate or start again"
     ),
-    "warm_start": "Its likelihood may not depend on its parameters: look at the sampler",
+    "warm_start": "Its likelihood may not depend on its parameters: check the sampler",
 }
 
 

@@ -130,7 +130,7 @@ def prepare(trainer: Trainer) -> None:
         key = getattr(callback, "monitor", None)
         if isinstance(key, str) and (reason := _refusal(trainer, key)):
             raise UserError(
-                f"{type(callback).__name__} monitors {key}, which this run does not have: {reason}; what can: with "
+                f"{type(callback).__name__} monitors {key}, which this run does not have: {reason}; allowed: with "
                 f"validation {', '.join(WITH_VALIDATION)}; {', '.join(_possible(trainer))}"
             )
         if isinstance(callback, EarlyStopping):
@@ -146,7 +146,7 @@ def _place(callback: Any) -> int:
 def _refusal(trainer: Trainer, key: str) -> str:
     """Why a run cannot have a key; empty if it can, or if the key is unknown here."""
     if key.startswith("test/"):
-        return "it is made in test alone"
+        return "it exists only in test"
     found = [_why_not(key, offered) for offered in (of_view(trainer.lightning_module), *of_reports(trainer))]
     if "" in found:
         return ""

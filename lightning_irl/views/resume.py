@@ -51,8 +51,8 @@ class Resume:
             loop.restore_process(states[processes.process_index()])
         elif loop.has_trainer and loop.trainer.state.fn == "fit":
             rank_zero_warn(
-                f"the checkpoint is of {len(states)} processes, {processes.num_processes()} continue it: weights, "
-                "optimizers and log_z go on, random numbers and what each process kept for itself (chains, earlier "
+                f"the checkpoint is of {len(states)} processes, but {processes.num_processes()} resume it: weights, "
+                "optimizers and log_z are restored, random numbers and each process's own state (chains, earlier "
                 "rounds) start anew"
             )
 

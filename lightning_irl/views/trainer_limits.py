@@ -70,7 +70,7 @@ def check_trainer(
     if trainer.precision not in PRECISIONS:
         raise UserError(
             f"trainer.precision is {trainer.precision}; a view takes {', '.join(PRECISIONS)}: in half precision log q "
-            "and log Z lose their digits, and 16-mixed skips steps of which the two optimizers would have to know"
+            "and log Z lose their digits, and 16-mixed skips steps, on which the two optimizers would have to agree"
         )
     if (
         clip := getattr(trainer, "gradient_clip_algorithm", None)

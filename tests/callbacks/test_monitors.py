@@ -180,7 +180,7 @@ def test_every_documented_scalar_can_be_monitored(name):
 @pytest.mark.parametrize(
     ("key", "made", "reports", "said"),
     [
-        ("test/cost", quick, [], "made in test alone; what can: with validation val/cost.*val/nll_model"),
+        ("test/cost", quick, [], "exists only in test; allowed: with validation val/cost.*val/nll_model"),
         ("kl/model", partial(quick, sampler=GeneratorSampler, discriminator="plain"), [], "has no density"),
         ("partition/log_z_bridge", quick, [], "partition.methods makes estimates by quadrature alone"),
         ("partition/log_z_transition_training", quick, [], "this view's own is partition/log_z_training"),

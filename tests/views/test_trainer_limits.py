@@ -64,7 +64,7 @@ def fit(folder, view_options=None, **options):
         ({"callbacks": [StochasticWeightAveraging(0.1)]}, "WeightAverage"),
         ({"callbacks": [EMAWeightAveraging(update_every_n_steps=2)]}, "WeightAverage"),
         ({"callbacks": [EarlyStopping("val/nll_model")]}, "callback LogPartition makes it.*val/nll_sampler"),
-        ({"callbacks": [ModelCheckpoint(monitor="partition/log_z_bridge")]}, "what can: with validation val/cost"),
+        ({"callbacks": [ModelCheckpoint(monitor="partition/log_z_bridge")]}, "allowed: with validation val/cost"),
         ({"callbacks": [EarlyStopping("val/nll_samplr")]}, "val/nll_samplr, which was not logged.*val/nll_sampler"),
         (
             {"callbacks": [EarlyStopping("val/nl_sampler")], "val_check_interval": 3},

@@ -128,7 +128,7 @@ def test_a_signal_loses_no_more_than_an_epoch(view, number, processes, differenc
     said, code = interrupt(start, started_by, number)
     if number == signal.SIGTERM:
         assert "SIGTERM at batch" in said
-        assert "--ckpt_path last (or this path) goes on" in said
+        assert "--ckpt_path last (or this path) resumes" in said
         assert processes > 1 or code == 128 + signal.SIGTERM
     found = [path for path in Path("interrupted/checkpoints").iterdir() if path.suffix == ".ckpt"]
     saved = max(found, key=lambda path: path.stat().st_mtime)
