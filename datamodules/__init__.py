@@ -1,4 +1,4 @@
-"""LightningDataModules: what serves demonstrations, and says once what one sample looks like."""
+"""LightningDataModules: they serve demonstrations, and describe once what one sample looks like."""
 
 from lightning_irl.datamodules.array import ArrayDataModule
 from lightning_irl.datamodules.base import DemonstrationsDataModule

@@ -35,25 +35,25 @@ SMALLEST = 5  # height and width of an image whose axes are doubted
 class ArrayDataModule(MemoryDataModule):
     r"""Samples in one array (N, \*shape): points (N, d) or images (N, C, H, W).
 
-    Samples are served as they are, in single precision, and their likelihood is in nats. Of images whose grey levels
-    are declared, ``levels``, bits per dimension are known too: they are dequantised and served as those of
-    :class:`~lightning_irl.datamodules.ImageDataModule`, with fresh noise in training, fixed noise in validation and
-    test.
+    Samples are served as they are, in single precision, and their likelihood is in nats. Images whose grey levels are
+    declared by ``levels`` are dequantised and served like those of
+    :class:`~lightning_irl.datamodules.ImageDataModule`, with fresh noise in training and fixed noise in validation and
+    test, and have bits per dimension too.
 
     Args:
         samples: path of a ``.npy`` or ``.npz`` file (never unpickled), of a table of numbers in text (CSV) or of a
             Parquet file (needs pyarrow), whose rows are samples; or an array, a tensor or lists.
         fractions: shares of validation and test, at least one sample each; the rest is for training.
-        low: lower edge of the box on which the data lives; give both edges or none (all of R^d). With ``levels`` the
-            value of the darkest.
-        high: upper edge of the box; with ``levels`` the value of the brightest.
+        low: lower edge of the box on which the data lives; give both edges or none (all of R^d). With ``levels``,
+            the value of the darkest.
+        high: upper edge of the box; with ``levels``, the value of the brightest.
         batch_size: demonstrations in a batch, over all processes.
         steps_per_epoch: batches in an epoch; by default one pass over the training part.
         seed: of the split, of the order, and of the noise in validation and test.
         array: name of the array in an ``.npz`` file that holds several.
         levels: number L of grey levels of images: values are 0 to L - 1, or k / (L - 1) in [0, 1], or as ``low`` and
             ``high`` say.
-        transform: of images with levels: ``scale`` to the box [0, 1], ``logit`` to all of R^d, or ``discrete``.
+        transform: for images with levels: ``scale`` to the box [0, 1], ``logit`` to all of R^d, or ``discrete``.
         alpha: of the logit; None for 1e-6 of grey images and 0.05 of colour ones.
 
     Attributes:
@@ -61,8 +61,8 @@ class ArrayDataModule(MemoryDataModule):
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it holds no array of real numbers, NaN or Inf, or too few samples; if samples leave the box, are
-            not on the declared levels, have channels last, or are too close together for single precision.
+        ValueError: if it holds no array of real numbers, or holds NaN, Inf or too few samples; if samples are outside
+            the box, are not on the declared levels, have channels last, or are too close together for single precision.
 
     Example:
         >>> digits = np.arange(12 * 64).reshape(12, 1, 8, 8) % 17
@@ -87,20 +87,20 @@ class ArrayDataModule(MemoryDataModule):
         check_serving(transform, alpha or 0.0)
         if levels is None and (transform != "scale" or alpha is not None):
             raise ValueError(
-                "transform and alpha are of images with grey levels; set levels, such as 256, or leave them out"
+                "transform and alpha apply to images with grey levels; set levels, such as 256, or leave them out"
             )
         if array is not None and not isinstance(samples, (str, Path)):
-            raise ValueError(f"array is {array!r}, but samples are no .npz file; leave array out")
+            raise ValueError(f"array is {array!r}, but samples are not an .npz file; leave array out")
         values = read_array(samples, array) if isinstance(samples, (str, Path)) else as_array(samples)
         self._check(values, fractions, low, high, levels)
         number = len(values)
         val, test = (max(1, int(fraction * number)) for fraction in fractions)
-        least = 1 if values.ndim == 4 else 2  # of which a scale can be had
+        least = 1 if values.ndim == 4 else 2  # needed for a scale
         if number - val - test < least:
             raise ValueError(
-                f"of {number} samples validation takes {val} and test {test}, which leaves "
-                f"{max(number - val - test, 0)} to train on; at "
-                f"least {least} must be left: give {least + 2} samples or more, or smaller fractions"
+                f"of {number} samples, validation takes {val} and test {test}, "
+                f"which leaves {max(number - val - test, 0)} to train on; at least {least} must be left: "
+                f"give {least + 2} samples or more, or smaller fractions"
             )
         self.num_levels, self.transform = levels, transform
         self.alpha = default_alpha(values.shape[1]) if alpha is None else alpha
@@ -141,7 +141,7 @@ class ArrayDataModule(MemoryDataModule):
             wanted = "(N, d) points or (N, C, H, W) images" if levels is None else "(N, C, H, W) images to have levels"
             raise ValueError(f"samples have shape {shape}; give {wanted}{hint}")
         if 0 in shape:
-            raise ValueError(f"samples have shape {shape}, which holds nothing")
+            raise ValueError(f"samples have shape {shape}, which is empty")
         if values.ndim == 4 and shape[3] in CHANNELS_LAST and min(shape[1:3]) >= SMALLEST:
             raise ValueError(
                 f"samples have shape {shape}, which looks like images with their channels last; give (N, C, H, W): "
@@ -149,13 +149,12 @@ class ArrayDataModule(MemoryDataModule):
             )
         finite = np.isfinite(values).reshape(len(values), -1).all(1)
         if not finite.all():
-            raise ValueError(f"{(~finite).sum()} of {len(values)} samples hold NaN or Inf; remove or mend them")
+            raise ValueError(f"{(~finite).sum()} of {len(values)} samples hold NaN or Inf; remove or fix them")
         smallest, largest = float(values.min()), float(values.max())
         if max(abs(smallest), abs(largest)) > float(np.finfo(np.float32).max):
             raise ValueError(
-                f"samples go from {smallest:.4g} to {largest:.4g}, beyond what single precision, in which they are "
-                "served, can "
-                "hold (3.4e38): scale them"
+                f"samples go from {smallest:.4g} to {largest:.4g}, beyond the range of single precision (3.4e38), "
+                "in which they are served: rescale them"
             )
         if (low is None) != (high is None):
             raise ValueError(f"the box is [{low}, {high}]; give both edges or none")
@@ -168,7 +167,7 @@ class ArrayDataModule(MemoryDataModule):
 
     @staticmethod
     def _event(exact: NDArray[Any], train: Tensor, low: float | None, high: float | None) -> Event:
-        """Of samples as they are; location and scale are of training samples in double precision, ``exact``."""
+        """The event of samples as they are; location and scale are those of the training samples ``exact``."""
         kind = "image" if train.ndim == 4 else "point"
         columns = exact.reshape(len(exact), -1)
         if (lost := what_single_loses(columns)) is not None:
@@ -199,7 +198,7 @@ class ArrayDataModule(MemoryDataModule):
 
     @staticmethod
     def _say_repeats(values: NDArray[Any], is_image: bool) -> None:
-        """One line about values that no density has: a lattice, or one value again and again."""
+        """Warn in one line of values that no density has: a lattice, or one value again and again."""
         columns = values.reshape(1, -1) if is_image else values.reshape(len(values), -1).T
         found = [(place, words) for place, column in enumerate(columns) if (words := repeats(column)) is not None]
         if not found:
@@ -213,9 +212,8 @@ class ArrayDataModule(MemoryDataModule):
             else "add noise as wide as a step"
         )
         rank_zero_warn(
-            f"samples repeat values, {where}: {words}{others}: a density can rise without bound on what repeats, so "
-            "likelihoods of it "
-            f"mean little; {remedy}"
+            f"samples repeat values, {where}: {words}{others}: a density can grow without bound on repeated values, "
+            f"so likelihoods mean little; {remedy}"
         )
 
 

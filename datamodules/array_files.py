@@ -1,4 +1,4 @@
-"""Arrays of numbers from whatever file or object holds them, as NumPy has them; nothing is ever unpickled."""
+"""Arrays of numbers from any file or object that holds them, as NumPy arrays; nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ def read_array(path: str | Path, name: str | None = None) -> NDArray[Any]:
 
 
 def as_array(samples: Any) -> NDArray[Any]:
-    """Samples in memory as an array: of NumPy, a tensor, lists, or what NumPy makes an array of.
+    """Samples in memory as an array: from an array, a tensor, lists, or what NumPy makes an array of.
 
     Raises:
-        ValueError: if they are no numbers, some are masked, or rows differ in length.
+        ValueError: if they are not numbers, some are masked, or rows differ in length.
     """
     if isinstance(samples, (list, tuple)) and any(isinstance(part, torch.Tensor) for part in samples):
         try:
             samples = torch.stack([torch.as_tensor(part) for part in samples])
         except RuntimeError as error:
-            raise ValueError(f"samples differ in shape ({error}); all must be alike") from error
+            raise ValueError(f"samples differ in shape ({error}); all must have the same shape") from error
     if isinstance(samples, torch.Tensor):
         samples = samples.detach().cpu()
         samples = (samples.float() if samples.dtype == torch.bfloat16 else samples).numpy()
@@ -70,22 +70,22 @@ def as_array(samples: Any) -> NDArray[Any]:
     try:
         array = np.asarray(samples)
     except ValueError as error:
-        raise ValueError(f"samples are no array ({error}); all must be of one shape") from error
+        raise ValueError(f"samples are not an array ({error}); all must have the same shape") from error
     return check_numbers(array, "samples")
 
 
 def check_numbers(array: NDArray[Any], where: str) -> NDArray[Any]:
-    """The array, if it is one of real numbers.
+    """The array, if it holds real numbers.
 
     Raises:
-        ValueError: saying what it holds in their place, and what to do.
+        ValueError: saying what it holds instead, and what to do.
     """
     if array.dtype.kind in "biuf":
         return array
     if array.dtype.kind == "c":
         raise ValueError(
-            f"{where} holds complex numbers ({array.dtype}); samples are real: give both parts as coordinates, such as "
-            "np.stack([x.real, x.imag], -1)"
+            f"{where} holds complex numbers ({array.dtype}); samples are real: "
+            "give both parts as coordinates, such as np.stack([x.real, x.imag], -1)"
         )
     kinds = {"O": "Python objects", "U": "text", "S": "text", "V": "named fields", "M": "dates", "m": "time spans"}
     what = kinds.get(array.dtype.kind, str(array.dtype))
@@ -98,9 +98,8 @@ def _npy(path: Path) -> NDArray[Any]:
     found = arrays_in(path)
     if found and found[0].dtype == "object":
         raise ValueError(
-            f"{path} is not a plain .npy array of numbers: it holds Python objects, which could run code and are not "
-            "read; "
-            "write it again from an array of numbers"
+            f"{path} is not a plain .npy array of numbers: it holds Python objects, "
+            "which could run code and are not read; write it again from an array of numbers"
         )
     try:
         return np.asarray(np.load(path, allow_pickle=False))
@@ -153,14 +152,12 @@ def _table(path: Path) -> NDArray[Any]:
     except ValueError as error:
         raise ValueError(
             f"{path} is a table, but not of numbers alone: {error} (rows and columns counted from 0 below the names); "
-            "leave out "
-            "columns of text and rows with gaps"
+            "leave out columns of text and rows with gaps"
         ) from error
     if has_names and not names[0] and np.array_equal(array[:, 0], np.arange(len(array))):
         raise ValueError(
-            f"{path}: the first column has no name and counts the rows, which is no coordinate of a sample; write the "
-            "table without "
-            "its index (to_csv(index=False))"
+            f"{path}: the first column has no name and counts the rows, so it is not a coordinate of a sample; "
+            "write the table without its index (to_csv(index=False))"
         )
     return array
 
@@ -199,7 +196,9 @@ def _column(where: str, values: Any) -> NDArray[Any]:
     while hasattr(values.type, "value_type"):
         sizes: set[Any] = {len(row) if row.is_valid else None for row in values}
         if len(sizes) != 1 or None in sizes:
-            raise ValueError(f"{where}: lists of {len(sizes)} different lengths, or none; all must be alike")
+            raise ValueError(
+                f"{where}: lists of {len(sizes)} different lengths, or missing; all must have the same length"
+            )
         values, shape = values.flatten(), [*shape, sizes.pop()]
     if values.null_count:
         raise ValueError(f"{where}: {values.null_count} values are missing; leave those rows out")

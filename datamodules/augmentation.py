@@ -1,4 +1,4 @@
-"""Augmentation of images, by name, of whole batches of grey levels."""
+"""Augmentation of images by name, for whole batches of grey levels."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ AUGMENTATIONS = ("flip", "shift")
 
 
 class Augmentation:
-    """Flips and shifts images (B, C, H, W) at random, each on its own; levels stay levels.
+    """Flips and shifts images (B, C, H, W) at random, each independently; levels stay levels.
 
-    Randomness is of torch's global generator, which a training set seeds for each batch.
+    Randomness comes from torch's global generator, which a training set seeds for each batch.
 
     Args:
         names: ``flip`` (left to right, one image in two) and ``shift`` (each way by up to ``max_shift`` pixels, the
@@ -23,7 +23,7 @@ class Augmentation:
         max_shift: in pixels.
 
     Raises:
-        ValueError: if a name is not known, or there is nothing to shift by.
+        ValueError: if a name is not known, or ``max_shift`` is less than 1 pixel.
 
     Example:
         >>> Augmentation(["flip"])(torch.tensor([[[[1, 2]]]])).flatten().tolist() in ([1, 2], [2, 1])

@@ -1,4 +1,4 @@
-"""The base class of data modules: what a data module says of its demonstrations, beside its loaders."""
+"""The base class of data modules: what a data module says about its demonstrations, besides its loaders."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from lightning_irl.spaces.served import DataDescription
 
 
 class DemonstrationsDataModule(DataDescription, pl.LightningDataModule):
-    r"""A LightningDataModule with an event: the start of a data module of your own.
+    r"""A LightningDataModule with an event: the base of a data module of your own.
 
     Write ``train_dataloader``, and ``val_dataloader`` and ``test_dataloader`` for held-out likelihoods. A loader may
     serve samples (B, \*shape), lists or tuples that start with samples (what a ``TensorDataset`` gives, or images with
     labels), or a :class:`~lightning_irl.spaces.Batch` where the log-determinant of how they are served is known.
-    What else is known is set as an attribute of :class:`~lightning_irl.spaces.served.DataDescription`: ``density``,
-    ``labels``, ``name``, ``expert_return``, ``steps_per_epoch``, ...; each is looked at once, before training.
+    Set what else is known as an attribute of :class:`~lightning_irl.spaces.served.DataDescription`: ``density``,
+    ``labels``, ``name``, ``expert_return``, ``steps_per_epoch``, ...; each is checked once, before training.
 
-    For samples in one array there is :class:`~lightning_irl.datamodules.ArrayDataModule`; for tensors that are in
+    For samples in one array there is :class:`~lightning_irl.datamodules.ArrayDataModule`; for tensors in
     memory, :class:`~lightning_irl.datamodules.MemoryDataModule`, whose order is the same for every number of workers
     and after a resume.
 

@@ -1,4 +1,4 @@
-"""What people have as arrays: lists, tensors, nulls."""
+"""Arrays from what people have: lists, tensors, nulls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = NDArray[Any]
 
 
 def as_array(part: Any) -> Any:
-    """An array of what may be a list or a tensor; a reason stays what it is, and so does None."""
+    """An array from a list or a tensor; None and a reason (a ValueError) are returned as they are."""
     if part is None or isinstance(part, (np.ndarray, ValueError)):
         return part if not isinstance(part, np.ndarray) or part.dtype != object else _as_numbers(part)
     if isinstance(part, Tensor):
@@ -27,7 +27,7 @@ def as_array(part: Any) -> Any:
 
 
 def _as_numbers(array: Array) -> Array:
-    """Objects as numbers where they are: None is NaN."""
+    """Objects as numbers where they are numbers; None becomes NaN."""
     try:
         return array.astype(np.float64)
     except (ValueError, TypeError):
@@ -41,7 +41,7 @@ def as_integers(part: Any) -> Any:
 
 
 def as_flag(name: str, index: int, value: Any) -> bool | None:
-    """Whether an episode was ended by its environment; None and NaN mean that it is not known."""
+    """Whether the environment ended an episode; None and NaN mean that it is not known."""
     if value is None or (isinstance(value, (float, np.floating)) and np.isnan(value)):
         return None
     if np.ndim(value):
@@ -54,17 +54,17 @@ def as_flag(name: str, index: int, value: Any) -> bool | None:
 
 
 def length(part: Any) -> int:
-    """Rows of an array; of a reason none."""
+    """Number of rows of an array; 0 for a reason."""
     return 0 if isinstance(part, ValueError) else len(part)
 
 
 def is_nan(values: Array) -> bool:
-    """Whether values are NaN throughout."""
+    """Whether all values are NaN."""
     return values.dtype.kind == "f" and bool(np.isnan(values).all())
 
 
 def with_last_added(rewards: Any) -> Any:
-    """Rewards whose last is counted with the one before it as well."""
+    """Rewards with the last one added to the one before it as well."""
     if not isinstance(rewards, np.ndarray) or len(rewards) < 2:
         return rewards
     summed = rewards.copy()

@@ -1,4 +1,4 @@
-"""Demonstrations as trajectories of any length, and what is wrong with some of them."""
+"""Demonstrations as trajectories of any length, with checks of every one."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from lightning_irl.errors import did_you_mean
 
 PARTS = ("observations", "actions", "rewards", "log_probs")
 HOW_TO_CONVERT = (
-    "In Python: write_npz('mine.npz', Demonstrations(observations, actions)), lists with one array an "
-    "episode (docs/trajectories.md)"
+    "In Python: write_npz('mine.npz', Demonstrations(observations, actions)), "
+    "lists with one array per episode (docs/trajectories.md)"
 )
-MANY = 100  # steps, in which one action alone is no accident
-MOST_REASONS = 3  # for leaving out trajectories that are worth repeating
+MANY = 100  # steps; in so many, a single action is no accident
+MOST_REASONS = 3  # for leaving out trajectories that one line names
 METADATA = ("horizon", "num_actions", "action_low", "action_high", "environment")
 
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """Whole episodes, each of its own length. Lists and tensors are taken as arrays.
+    """Whole episodes, each of its own length. Lists and tensors are converted to arrays.
 
-    Where the state after the last action is not known (as many observations as actions in every trajectory, or a last
-    observation that is NaN throughout), the last step is left out and that is said.
+    Where the state after the last action is not known (every trajectory has as many observations as actions, or a last
+    observation is NaN throughout), the last step is left out, with a warning.
 
     Attributes:
         observations: of each episode (T_i + 1, *obs), the one after the last action included.
         actions: of each (T_i, *act); integers where they are discrete. None, or NaN throughout, where only states were
             recorded: they are (T_i, 0) then.
-        rewards: true ones of each (T_i,), NaN where one is not known; None where none is. Nothing learns from them.
-        terminal: of each, whether the file says that the environment ended it, None where it is not known; None where
-            it does not say.
+        rewards: true rewards of each (T_i,), NaN where one is not known; None where none is. Nothing learns from them.
+        terminal: of each, whether the environment ended it, None where that is not known; None if the file does not
+            say.
         name: what messages call them, such as the file's path.
-        metadata: what else the file says: horizon, num_actions, action_low, action_high, environment.
+        metadata: what else the file holds: horizon, num_actions, action_low, action_high, environment.
         log_probs: of each (T_i,), log pi(a | s) of the policy that acted, or None where it is not known.
 
     Args:
@@ -95,7 +95,7 @@ class Demonstrations:
         object.__setattr__(self, what, value)
 
     def _keep(self, kept: Sequence[int]) -> None:
-        """Leave out all trajectories but these."""
+        """Keep only these trajectories."""
         for what in (*PARTS, "terminal"):
             if (parts := getattr(self, what)) is not None:
                 self._set(what, [parts[index] for index in kept])
@@ -131,10 +131,9 @@ class Demonstrations:
         if len(unknown) == len(pairs) and self.metadata.get("horizon") == longest:
             self._set("metadata", {**self.metadata, "horizon": longest - 1})
         rank_zero_warn(
-            f"{self.name}: the state after the last action is not known of {len(unknown)} of {len(pairs)} "
-            "trajectories, so their last "
-            "step is left out; where the environment ended the episode there, its reward is counted with the step "
-            "before"
+            f"{self.name}: the state after the last action is not known in {len(unknown)} of {len(pairs)} "
+            "trajectories, so their last step is left out; where the environment ended the episode there, "
+            "its reward is added to that of the step before"
         )
 
     def _validate(self, skip_invalid: bool) -> None:
@@ -165,7 +164,7 @@ class Demonstrations:
         self._keep([index for index in range(number) if index not in faults])
 
     def _most_common(self) -> int:
-        """The first of the trajectories whose shapes and types most share."""
+        """The first trajectory with the most common shapes and types."""
         kinds = [
             tuple((part.shape[1:], part.dtype.kind) if isinstance(part, np.ndarray) else () for part in pair)
             for pair in zip(self.observations, self.actions, strict=True)
@@ -190,20 +189,19 @@ class Demonstrations:
                 continue
             values, first = parts[index], parts[reference]
             if len(values) != needed:
-                rule = "one observation more, that after the last action" if needed > steps else "as many"
+                rule = "one more observation, the one after the last action" if needed > steps else "as many"
                 raise ValueError(f"{where}: {len(values)} {what}s and {steps} actions; there must be {rule}")
             if values.dtype.kind not in "iuf":
                 raise ValueError(f"{where}: {what}s are of type {values.dtype}; they must be numbers")
             if what in ("reward", "log_prob"):
                 if values.ndim > 1:
                     raise ValueError(
-                        f"{where}: {what}s of shape {list(values.shape)}; one number a step, ({needed},), is needed"
+                        f"{where}: {what}s of shape {list(values.shape)}; one number per step, ({needed},), is needed"
                     )
             elif values.shape[1:] != first.shape[1:] or values.dtype.kind != first.dtype.kind:
                 raise ValueError(
-                    f"{where}: {what}s of shape {list(values.shape[1:])} and type {values.dtype}, trajectory "
-                    f"{reference} has "
-                    f"{list(first.shape[1:])} and {first.dtype}"
+                    f"{where}: {what}s of shape {list(values.shape[1:])} and type {values.dtype}, "
+                    f"trajectory {reference} has {list(first.shape[1:])} and {first.dtype}"
                 )
             with np.errstate(over="ignore"):
                 single = values.reshape(needed, -1).astype(np.float32)
@@ -215,7 +213,7 @@ class Demonstrations:
                 raise ValueError(f"{where}, step {step}: {what} is NaN or infinite: {values[step]}")
 
     def _note_unknown_rewards(self) -> None:
-        """Rewards that are NaN are not known: said, and never refused, for nothing learns from them."""
+        """Warn of rewards that are NaN, so not known; they are not refused, since nothing learns from them."""
         unknown = [] if self.rewards is None else [bool(np.isnan(rewards).any()) for rewards in self.rewards]
         if not any(unknown):
             return
@@ -225,19 +223,18 @@ class Demonstrations:
         else:
             others = "the expert return is the mean of the others"
         rank_zero_warn(
-            f"{self.name}: rewards of {sum(unknown)} of {len(unknown)} trajectories are NaN, taken as not known; "
-            f"{others}"
+            f"{self.name}: rewards of {sum(unknown)} of {len(unknown)} trajectories are NaN and taken as "
+            f"not known; {others}"
         )
 
     def _note_constant_actions(self) -> None:
-        """Continuous actions that never change stand for none in some files: said, since only who wrote them knows."""
+        """Warn of continuous actions that never change, which stand for no actions in some files."""
         first = self.actions[0][0]
         is_continuous = bool(first.size) and first.dtype.kind == "f"
         if is_continuous and sum(self.lengths) >= MANY and all((actions == first).all() for actions in self.actions):
             rank_zero_warn(
-                f"{self.name}: all {sum(self.lengths)} actions are {first.tolist()}; if actions are not known, leave "
-                "them out (no "
-                "acts in the file), and only states are learned from"
+                f"{self.name}: all {sum(self.lengths)} actions are {first.tolist()}; "
+                "if actions are not known, leave them out (no acts in the file), and only states are learned from"
             )
 
     def __len__(self) -> int:

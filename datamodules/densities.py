@@ -1,4 +1,4 @@
-"""Two-dimensional densities with draws and an exact log density."""
+"""Two-dimensional densities that can be sampled and whose log density is exact."""
 
 from __future__ import annotations
 

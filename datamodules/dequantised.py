@@ -1,8 +1,8 @@
-r"""Images of integer grey levels, served as continuous ones, and what that does to their density.
+r"""Images of integer grey levels, served as continuous images, and what that does to their density.
 
-Raw data are grey levels 0 to L - 1 plus uniform noise, on [0, L) in every coordinate (dequantised). They are served as
+Raw data are grey levels 0 to L - 1 plus uniform noise, in [0, L) in every coordinate (dequantised). They are served as
 :math:`x = \text{raw} / L` on the unit box (``scale``), or as :math:`\text{logit}(\alpha + (1 - 2 \alpha) x)` on all of
-R^d (``logit``); or without noise, as the middles (k + 1/2) / L of their levels (``discrete``). A batch carries
+R^d (``logit``); or without noise, as the midpoints (k + 1/2) / L of their levels (``discrete``). A batch carries
 ``log_det`` = log |d served / d raw|, so that
 
 .. math:: -(\log p(\text{served}) + \text{log\_det}) / (d \log 2)
@@ -28,16 +28,14 @@ from lightning_irl.spaces.batch import Batch
 from lightning_irl.spaces.event import Event, make_event
 
 TRANSFORMS = ("scale", "logit", "discrete")
-LOGIT_EDGE = 1e-6  # nearest to 0 and 1 where alpha is 0, of which the logit is infinite
+LOGIT_EDGE = 1e-6  # distance kept from 0 and 1, where the logit is infinite, if alpha is 0
 COUNTED_AT_ONCE = 1024  # images
 MOST_LEVELS = 2**16
 OFF_LEVEL = 0.02  # share of a level by which a value may miss it: rounding
 
 
 def default_alpha(channels: int) -> float:
-    """Alpha of the logit that papers have: 1e-6 for grey images, 0.05 for others (Papamakarios et al. 2017, arXiv
-    1705.07057).
-    """
+    """Alpha of the logit: 1e-6 for grey images, 0.05 for others (Papamakarios et al. 2017, arXiv 1705.07057)."""
     return 1e-6 if channels == 1 else 0.05
 
 
@@ -54,11 +52,10 @@ def check_serving(transform: str, alpha: float = 0.0) -> None:
 
 
 def serve(unit: Tensor, num_levels: int, transform: str, alpha: float = 0.0) -> Batch:
-    r"""Images on the unit box (B, C, H, W) as served, with log |d served / d raw| (B,) in nats, raw being in grey
-    levels.
+    r"""Images on the unit box (B, C, H, W) as served, with log |d served / d raw| (B,) in nats.
 
-    Discrete images are counted, raw and served: probabilities do not change with the scale, and the log-determinant is
-    0.
+    Raw images are in grey levels. Discrete images have probabilities, which do not change with the scale: their
+    log-determinant is 0.
 
     Args:
         unit: dequantised images over ``num_levels``, in [0, 1].
@@ -90,8 +87,7 @@ def serve(unit: Tensor, num_levels: int, transform: str, alpha: float = 0.0) -> 
 
 
 def image_event(levels: Tensor, num_levels: int, transform: str, alpha: float = 0.0) -> Event:
-    """The event of images served that way; its location and scale are of training images ``levels`` (N, C, H, W),
-    integers.
+    """The event of images served that way, with location and scale of integer training images (N, C, H, W).
 
     Example:
         >>> event = image_event(torch.tensor([[[[0, 3]]]]), num_levels=4, transform="scale")
@@ -123,14 +119,14 @@ def to_levels(values: NDArray[Any], num_levels: int, low: float | None = None, h
     """Grey levels 0 .. L - 1 of images (N, C, H, W), as integers, from however they are scaled.
 
     Args:
-        values: levels themselves; or k / (L - 1) in [0, 1], where a value is no integer and none is above 1; or evenly
+        values: levels themselves; or k / (L - 1) in [0, 1], if some are not integers and none is above 1; or evenly
             spaced between ``low`` and ``high``.
         num_levels: number of grey levels L, from 2 to 65,536.
         low: the value of level 0, None to find it.
         high: the value of level L - 1.
 
     Raises:
-        ValueError: if values are not on the levels; names one.
+        ValueError: if values are not on the levels; the message names one.
 
     Example:
         >>> to_levels(np.array([0, 0.5, 1]), 3).tolist(), to_levels(np.array([0, 2]), 3).tolist()
@@ -153,21 +149,21 @@ def to_levels(values: NDArray[Any], num_levels: int, low: float | None = None, h
     if away.max() > OFF_LEVEL or nearest.min() < 0 or nearest.max() > top:
         wrong = (away > OFF_LEVEL) | (nearest < 0) | (nearest > top)
         raise ValueError(
-            f"{wrong.mean():.1%} of values, such as {values[wrong].flat[0]:.6g}, are none of {num_levels} levels from "
-            f"{low:g} to "
-            f"{high:g}; give levels 0 to {top}, or the values of darkest and brightest as low and high, or leave "
-            "levels out"
+            f"{wrong.mean():.1%} of values, such as {values[wrong].flat[0]:.6g}, "
+            f"are not on the {num_levels} levels from {low:g} to {high:g}; "
+            f"give levels 0 to {top}, or the values of darkest and brightest as low and high, or leave levels out"
         )
     return torch.from_numpy(nearest.astype(np.uint8 if num_levels <= 256 else np.int32))
 
 
 class SeededNoise:
-    """Uniform noise in [0, 1) of image i, a function of (seed, stream, i): nothing is held, in whatever order images
-    come.
+    """Uniform noise in [0, 1) for image i, a function of (seed, stream, i).
+
+    No noise is kept in memory, and the order of the images does not matter.
 
     Args:
         shape: of one image.
-        seed: of all noise.
+        seed: of all the noise.
         stream: another number for another part of the data.
 
     Example:
@@ -189,13 +185,13 @@ class SeededNoise:
 
 
 class DequantisedImages(Dataset[Batch]):
-    """Images of integer levels (N, C, H, W), served as continuous ones, a whole batch at a time.
+    """Images of integer levels (N, C, H, W), served as continuous images, a whole batch at a time.
 
     Args:
         levels: integers from 0 to ``num_levels`` - 1; a tensor, or what gives one for a list of indices.
         num_levels: number of grey levels.
-        transform: ``scale``, ``logit`` or ``discrete`` (the middle of each level's part of the unit box, without
-            noise).
+        transform: ``scale``, ``logit`` or ``discrete`` (the midpoint of each level's part of the unit box,
+            without noise).
         noise: fixed uniform noise in [0, 1), shaped like ``levels``, or what gives it for a list of indices; None for
             fresh noise each time.
         alpha: of the logit.
@@ -245,8 +241,7 @@ def central_square(height: int, width: int) -> tuple[int, int, int]:
 
 
 def resized(levels: Tensor, size: int) -> Tensor:
-    """Images of 256 levels (N, C, H, W), their central square resized to ``size`` x ``size`` (bilinear, antialiased);
-    uint8.
+    """Images of 256 levels (N, C, H, W), their central square resized (bilinear, antialiased), as uint8.
 
     Example:
         >>> resized(torch.full((2, 1, 8, 6), 7), 4).unique()

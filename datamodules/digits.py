@@ -21,15 +21,15 @@ SPLIT_SEED = 0  # the split is part of the data: the same for every seed of a ru
 
 
 class DigitsDataModule(MemoryDataModule):
-    r"""Handwritten digits, 8x8, 17 grey levels, of scikit-learn (UCI, CC BY 4.0); nothing is downloaded.
+    r"""Scikit-learn's handwritten digits, 8x8, 17 grey levels (UCI, CC BY 4.0); nothing is downloaded.
 
     A fixed, stratified split: 1,397 for training, 200 for validation, 200 for tests. Images are dequantised with
     uniform noise, fresh in training, fixed by seed in validation and test, and served on the unit box or through a
-    logit; or served as they are, 17 discrete levels at (k + 1/2) / 17, of base measure counting.
+    logit; or served as they are, 17 discrete levels at (k + 1/2) / 17, with the counting measure.
 
     Bits per dimension of the dequantised images, :math:`-(\log p + \text{log\_det}) / (d \log 2)`, are an upper bound
     on those of the discrete images (Theis et al. 2016, arXiv 1511.01844). Those of ``discrete`` images, :math:`-\log p
-    / (d \log 2)` with a probability p, are the discrete bits themselves, no bound.
+    / (d \log 2)` with a probability p, are exact, not a bound.
 
     Args:
         transform: ``scale`` to the box [0, 1], ``logit`` to all of R^d, or ``discrete``.

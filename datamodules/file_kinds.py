@@ -1,6 +1,4 @@
-"""What a file is, by its first bytes and never by its name, and what it holds by name; nothing in
-it is ever unpickled.
-"""
+"""What a file is, from its first bytes, not its name, and which arrays it holds; nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -59,13 +57,13 @@ WORDS = {
     "sqlite": "a SQLite database",
     "pdf": "a PDF",
     "image": "an image",
-    "lfs": "a pointer of Git LFS in place of the file (`git lfs pull` fetches it)",
+    "lfs": "a Git LFS pointer in place of the file (`git lfs pull` fetches it)",
     "markup": "HTML or XML, such as the page of a download that failed",
     "pickle": "a pickle, which could run code when it is read",
     "json": "JSON",
     "table": "a table of text (CSV)",
     "text": "text",
-    "binary": "of no kind known here",
+    "binary": "of an unknown kind",
 }
 
 
@@ -132,7 +130,7 @@ def arrays_in(path: str | Path) -> list[Array] | None:
         return None
     try:
         return reader[kind](Path(path))
-    except Exception:  # each library has errors of its own for a damaged file, which who reads it will report
+    except Exception:  # each library has its own errors for a damaged file; the caller reports them when it reads
         return None
 
 
@@ -152,7 +150,7 @@ def _size(size: int) -> str:
 
 
 def _text(head: bytes) -> str | None:
-    """The start of a file as text, None where it is none."""
+    """The start of a file as text, None where it is not text."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return head[: len(head) // 2 * 2].decode("utf-16", errors="replace")
     if any(byte < 32 and byte not in b"\t\n\r\f\v" for byte in head):
@@ -167,10 +165,10 @@ def _kind_of_text(text: str) -> str:
 
 
 def separator_of(text: str) -> str | None:
-    """What stands between the columns of a table of text, a blank for any blanks; None where it is no table.
+    """The separator of the columns of a text table, a blank for any whitespace; None where it is not a table.
 
-    A table has rows of one length, and a number in its last; the last line may be cut short and is looked at if it is
-    alone.
+    A table has rows of one length, with a number in the last one. A last line that may be cut short counts only if it
+    is alone.
 
     Example:
         >>> separator_of("x;y\\n1,5;2\\n"), separator_of("# made by hand\\n1 2\\n3 4"), separator_of("Dear all, hello")

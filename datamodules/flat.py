@@ -1,6 +1,4 @@
-"""Demonstrations in one long row of steps, as D4RL, Stable-Baselines 2 and LeRobot have them: where episodes end is
-told by flags.
-"""
+"""Demonstrations as one row of steps, with flags where episodes end: D4RL, Stable-Baselines 2, LeRobot."""
 
 from __future__ import annotations
 
@@ -52,19 +50,19 @@ def read_flat(arrays: Mapping[str, Array], source: str) -> dict[str, Any]:
     """Cut one row of N steps into episodes.
 
     Args:
-        arrays: by the names of :data:`NAMES`: observations and actions (N, ...), rewards (N,) or (N, 1), and what tells
-            episodes: an ``episode_index``, ``episode_starts``, ``dones``, or both ``terminals`` and ``timeouts``; of
-            ``terminals`` alone, ``next_observations`` tell where else an episode ended.
+        arrays: by the names of :data:`NAMES`: observations and actions (N, ...), rewards (N,) or (N, 1), and what
+            separates episodes: an ``episode_index``, ``episode_starts``, ``dones``, or both ``terminals`` and
+            ``timeouts``; with ``terminals`` alone, ``next_observations`` tell where else an episode ended.
         source: what messages call them.
 
     Returns:
         ``observations``, ``actions``, ``rewards`` and ``terminal`` of
         :class:`~lightning_irl.datamodules.demonstrations.Demonstrations`. Without ``next_observations`` the state after
-        each episode's last action is missing. The steps after the last end are of an episode that does not end, and are
-        left out.
+        each episode's last action is missing. The steps after the last end belong to an unfinished episode and are left
+        out.
 
     Raises:
-        ValueError: if lengths differ, no step is marked as an end, or ends by a time limit are not told.
+        ValueError: if lengths differ, no step is marked as an end, or ends by a time limit are not marked.
     """
     found = {
         what: arrays[name]
@@ -75,19 +73,19 @@ def read_flat(arrays: Mapping[str, Array], source: str) -> dict[str, Any]:
     steps = len(found["actions"])
     for what, values in found.items():
         if len(values) != steps:
-            raise ValueError(f"{source}: {what} has {len(values)} rows, actions {steps}; there must be as many")
+            raise ValueError(f"{source}: {what} has {len(values)} rows, actions {steps}; the numbers must be equal")
         if what in (*ENDS, "rewards"):
             found[what] = values.reshape(steps, -1)[:, 0] if steps else values
     last, is_open = _last_steps(found, steps, source)
     if is_open and len(last):
         rank_zero_warn(
-            f"{source}: the last {steps - 1 - last[-1]} of {steps} steps are of an episode that does not end there, "
-            "and are left out"
+            f"{source}: the last {steps - 1 - last[-1]} of {steps} steps belong to an unfinished episode and "
+            "are left out"
         )
     if not len(last):
         raise ValueError(
-            f"{source}: none of the {steps} steps is marked as an episode's last; mark it in dones, or give "
-            "episode_index"
+            f"{source}: none of the {steps} steps is marked as an episode's last; "
+            "mark it in dones, or give episode_index"
         )
     cuts = np.append(last, steps - 1)[: len(last) + is_open] + 1
 
@@ -123,9 +121,8 @@ def _last_steps(found: Mapping[str, Array], steps: int, source: str) -> tuple[Ar
     if "terminals" in found and not ("timeouts" in found or "dones" in found):
         if "next_observations" not in found:
             raise ValueError(
-                f"{source} has terminals but no timeouts, which tell where a time limit ended an episode; add "
-                "timeouts, episode_index or "
-                "next_observations to it"
+                f"{source} has terminals but no timeouts, which tell where a time limit ended an episode; "
+                "add timeouts, episode_index or next_observations to it"
             )
         after, seen = found["next_observations"][:-1], found["observations"][1:]
         ends[:-1] |= (after != seen).reshape(steps - 1, -1).any(1)

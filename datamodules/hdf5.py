@@ -1,4 +1,4 @@
-"""HDF5 files of D4RL, robomimic, ManiSkill and others alike."""
+"""HDF5 files of D4RL, robomimic, ManiSkill and the like."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ SEEN, AFTER = ("obs", "observations"), ("next_obs", "next_observations")
 
 
 def read_hdf5(path: str | Path, skip_invalid: bool = False) -> Demonstrations:
-    """Read an HDF5 file with h5py: one row of steps as in D4RL, or a group for each trajectory as in robomimic,
-    ManiSkill and Minari.
+    """Read an HDF5 file: one row of steps, or a group for each trajectory; needs h5py.
 
-    Of groups, ``actions`` and ``obs`` (or ``observations``) are read, with ``next_obs``, ``rewards`` and ``terminated``
-    where they are there. Where ``obs`` is a group of several arrays, which to take and in what order is yours to say,
-    in a file of your own.
+    D4RL has rows of steps; robomimic, ManiSkill and Minari have groups. From groups, ``actions`` and ``obs`` (or
+    ``observations``) are read, with ``next_obs``, ``rewards`` and ``terminated`` where they are there. Where ``obs`` is
+    a group of several arrays, choose and join them in a file of your own.
 
     Raises:
-        ValueError: naming the arrays that it has, if it has neither; or if h5py is not installed, or it is truncated.
+        ValueError: if it has neither, naming the arrays it has; if it is truncated; or if h5py is not installed.
     """
     h5py = needed("h5py", Path(path))
     try:
@@ -37,7 +36,7 @@ def read_hdf5(path: str | Path, skip_invalid: bool = False) -> Demonstrations:
             else:
                 found = _groups(h5py, file, str(path))
     except (OSError, KeyError) as error:
-        raise ValueError(f"{path} is truncated or no HDF5 file of trajectories: {error}") from None
+        raise ValueError(f"{path} is truncated or not an HDF5 file of trajectories: {error}") from None
     return Demonstrations(**found, name=str(path), skip_invalid=skip_invalid)
 
 
@@ -48,8 +47,8 @@ def _groups(h5py: Any, file: Any, path: str) -> dict[str, Any]:
     groups = sorted((int(match[1]), name) for name in parent if (match := pattern.fullmatch(name)))
     if not groups:
         raise ValueError(
-            f"{path} is an HDF5 file without demonstrations; it has {names_of(arrays_in(path) or []) or 'no array'}. "
-            f"{HOW_TO_CONVERT}"
+            f"{path} is an HDF5 file without demonstrations; "
+            f"it has {names_of(arrays_in(path) or []) or 'no array'}. {HOW_TO_CONVERT}"
         )
     found: dict[str, Any] = {"observations": [], "actions": [], "rewards": [], "terminal": []}
     for _, name in groups:
@@ -76,9 +75,8 @@ def _only(h5py: Any, group: Any, names: Sequence[str], where: str) -> Any:
     if isinstance(part, h5py.Group):
         if len(part) != 1:
             raise ValueError(
-                f"{where}: {names[0]} are {', '.join(part)}; which of them an observation is, and in what order, the "
-                "file does not say, "
-                f"so join them and write a file of your own. {HOW_TO_CONVERT}"
+                f"{where}: {names[0]} are {', '.join(part)}; which of them an observation is, and in what order, "
+                f"the file does not say, so join them and write a file of your own. {HOW_TO_CONVERT}"
             )
         return part[next(iter(part))]
     return part

@@ -1,4 +1,4 @@
-"""Arrays in idx files, in which MNIST and its relatives are distributed."""
+"""Arrays in idx files, the format of MNIST and its relatives."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     """An array of unsigned bytes, uint8, from an idx file, gzip or not.
 
     Args:
-        path: of the file; one that ends in ``.gz`` is a gzip.
+        path: of the file; one that ends in ``.gz`` is decompressed.
         dimensions: how many the array has.
 
     Raises:
-        ValueError: if the file is no such array, is truncated, or is no readable gzip; the message names it.
+        ValueError: if the file is not such an array, is truncated, or cannot be decompressed; the message names it.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -30,12 +30,11 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
         raise ValueError(f"{path} cannot be read: {error}; it is damaged or cut short: fetch it again") from error
     start = 4 + 4 * dimensions
     if content[:4] != UNSIGNED_BYTES + bytes([dimensions]) or len(content) < start:
-        raise ValueError(f"{path} is no idx file of unsigned bytes in {dimensions} dimensions; fetch it again")
+        raise ValueError(f"{path} is not an idx file of unsigned bytes in {dimensions} dimensions; fetch it again")
     shape = [int(size) for size in np.frombuffer(content, ">u4", dimensions, offset=4)]
     if len(content) - start != math.prod(shape):
         raise ValueError(
-            f"{path} holds {len(content) - start} bytes of data, but its header says {shape}, which is "
-            f"{math.prod(shape)}; it is "
-            "cut short or damaged: fetch it again"
+            f"{path} holds {len(content) - start} bytes of data, but its header says {shape}, "
+            f"which is {math.prod(shape)}; it is cut short or damaged: fetch it again"
         )
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())

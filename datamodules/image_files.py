@@ -1,4 +1,4 @@
-"""Images in files: found, looked at, and read a batch at a time."""
+"""Images in files: surveyed by their headers, and read a batch at a time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_OF_BYTES = 255
 class UnreadableImageError(UserError):
     """An image file that cannot be read; the message names it.
 
-    Raised in a worker process, it comes back with the worker's traceback in front, of which only the message is kept.
+    Raised in a worker process, it arrives with the worker's traceback in front; only the message is kept.
     """
 
     def __init__(self, message: str) -> None:
@@ -38,7 +38,7 @@ class Survey(NamedTuple):
     Attributes:
         size: height and width of the first.
         is_grey: whether all are grey.
-        shown: how many are not served as they are in the file, by what is done to them.
+        shown: how many are changed when they are served, by what is done to them.
     """
 
     size: tuple[int, int]
@@ -55,8 +55,8 @@ def survey(root: Path, names: Sequence[str], must_match: bool) -> Survey:
         must_match: whether all must have one size.
 
     Raises:
-        UnreadableImageError: if a file is no image, or has more than 8 bits a channel.
-        ValueError: if sizes differ and must not; names two files and their sizes.
+        UnreadableImageError: if a file is not an image, or has more than 8 bits a channel.
+        ValueError: if sizes differ and must not; the message names two files and their sizes.
     """
     first: tuple[int, int] | None = None
     is_grey = True
@@ -67,7 +67,7 @@ def survey(root: Path, names: Sequence[str], must_match: bool) -> Survey:
                 is_turned = _orientation(image) in TURNED
                 size, mode = (image.width, image.height) if is_turned else (image.height, image.width), image.mode
                 shown.update(_changes(image))
-        except Exception as error:  # PIL's formats raise of every kind
+        except Exception as error:  # each of PIL's formats has its own errors
             raise _unreadable(root / name, error) from error
         _check_mode(root / name, mode)
         is_grey &= mode in GREY_MODES
@@ -75,8 +75,7 @@ def survey(root: Path, names: Sequence[str], must_match: bool) -> Survey:
         if must_match and size != first:
             raise ValueError(
                 f"{root / names[0]} is {first[0]} x {first[1]} and {root / name} is {size[0]} x {size[1]} (height x "
-                "width); set "
-                "size to resize all to one"
+                "width); set size to resize all to one"
             )
     if first is None:
         raise ValueError("no files to look at")
@@ -86,8 +85,8 @@ def survey(root: Path, names: Sequence[str], must_match: bool) -> Survey:
 def read_image(path: Path, channels: int, size: int | None) -> Tensor:
     """One image as levels (C, H, W), uint8; with ``size`` its central square, resized (bilinear, antialiased).
 
-    It is what a person sees: turned as its EXIF orientation says, on white where it is transparent, its first page, the
-    8 highest bits of 16.
+    It is what a viewer shows: turned as its EXIF orientation says, on white where it is transparent, the first page,
+    the 8 highest bits of 16.
 
     Raises:
         UnreadableImageError: naming the file.
@@ -98,7 +97,7 @@ def read_image(path: Path, channels: int, size: int | None) -> Tensor:
             converted = _as_seen(image).convert("L" if channels == 1 else "RGB")
     except UnreadableImageError:
         raise
-    except Exception as error:  # PIL's formats raise of every kind
+    except Exception as error:  # each of PIL's formats has its own errors
         raise _unreadable(path, error) from error
     if size is not None:
         top, left, side = central_square(converted.height, converted.width)
@@ -130,7 +129,7 @@ class ImageFiles:
         return len(self.names)
 
     def path(self, index: int) -> Path:
-        """Of one file."""
+        """The path of one file."""
         return Path(self.root, os.fsdecode(self.names[index].numpy().tobytes().rstrip(b"\0")))
 
     def __getitem__(self, indices: list[int]) -> Tensor:
@@ -147,7 +146,7 @@ class ImageFiles:
         return levels
 
     def read(self) -> Tensor:
-        """All of them, (N, C, H, W), uint8."""
+        """All images (N, C, H, W), uint8."""
         parts = torch.arange(len(self)).split(READ_AT_ONCE)
         return torch.cat([self[part.tolist()] for part in parts])
 
@@ -183,7 +182,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _has_sixteen_bits(image: Image.Image) -> bool:
-    """Of colours, which PIL reads as 8; of grey its mode says so."""
+    """Whether colours have 16 bits, which PIL reads as 8; for grey images the mode says so."""
     for tile in getattr(image, "tile", []):
         decoder, arguments = tile[0], tile[3]
         values = arguments if isinstance(arguments, tuple) else (arguments,)
@@ -201,4 +200,4 @@ def _check_mode(path: Path, mode: str) -> None:
 
 def _unreadable(path: Path, error: Exception) -> UnreadableImageError:
     text = str(error).replace("\n", " ")
-    return UnreadableImageError(f"image {path} cannot be read ({text or type(error).__name__}); mend or remove it")
+    return UnreadableImageError(f"image {path} cannot be read ({text or type(error).__name__}); fix or remove it")

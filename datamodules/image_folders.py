@@ -1,4 +1,4 @@
-"""A folder of one's own images: which files are found, into which part each goes, and what is left out and why."""
+"""A folder of your own images: which files are found, which part each goes to, and what is left out and why."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PARTS = {
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
-COMPARED = 2**16  # bytes of a file, beside its size, by which it is the same as another
+COMPARED = 2**16  # first bytes of a file; with the same size and the same first bytes, files count as the same
 NAMED = 3  # in a message
 
 
@@ -25,7 +25,7 @@ class Found(NamedTuple):
 
     Attributes:
         names: relative to the folder, sorted.
-        left_out: how many files were not taken, by the reason.
+        left_out: how many files were not taken, by reason.
     """
 
     names: list[str]
@@ -39,7 +39,7 @@ def find_images(folder: Path) -> Found:
     """
     names: list[str] = []
     left_out: Counter[str] = Counter()
-    # Folders first and links to folders after all of them, so that what is really there keeps its own name.
+    # Folders first and links to folders after all of them, so that real files keep their own names.
     seen, waiting, links = set(), [folder], list[Path]()
     while waiting or links:
         here = waiting.pop() if waiting else links.pop(0)
@@ -65,10 +65,10 @@ def find_images(folder: Path) -> Found:
 
 
 def parts_of(root: Path) -> dict[str, str]:
-    """The subfolder of each part there is, by its name in any case.
+    """The subfolder of each part that has one, whatever the case of its name.
 
     Raises:
-        ValueError: if two subfolders are one part.
+        ValueError: if two subfolders are the same part.
     """
     folders: dict[str, list[str]] = defaultdict(list)
     for path in sorted(root.iterdir()):
@@ -84,9 +84,7 @@ def parts_of(root: Path) -> dict[str, str]:
 
 
 def same_in_two_parts(root: Path, parts: dict[str, list[str]]) -> str | None:
-    """How many images of training are in validation or tests too, by size and first bytes, with two names; None if none
-    are.
-    """
+    """How many held-out images are training images too, by size and first bytes, with an example; None if none."""
     sizes: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for part, names in parts.items():
         for name in names:
@@ -124,7 +122,7 @@ def same_stems(names: Iterable[str]) -> str | None:
 
 
 def in_words(counts: Counter[str]) -> str:
-    """What was counted, the most frequent first.
+    """Counts in words, the most frequent first.
 
     Example:
         >>> in_words(Counter({"hidden": 1, ".txt": 2}))

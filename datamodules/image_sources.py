@@ -1,4 +1,4 @@
-"""Named sets of images, from files that are there or downloaded, in their fixed parts."""
+"""Named sets of images, from files on disk or downloaded, in their fixed parts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lightning_irl.errors import UserError
 from lightning_irl.spaces.served import Splits
 
 SPLIT_SEED = 0  # the split is part of the data: the same for every seed of a run
-HELD_OUT = 10  # one in so many training images is for validation, unless it is said or the data says
+HELD_OUT = 10  # one in so many training images is for validation, unless the user or the data says otherwise
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 NAMED = 4  # missing files
@@ -40,8 +40,8 @@ class Source(NamedTuple):
         images: of each part levels (N, C, H, W), uint8, or names of files relative to ``root``.
         labels: of each part the class (N,), or attributes (N, K); None where there are none.
         root: folder of the files.
-        how: of a folder, how its images came into the parts, and what was left out.
-        doubts: what may be wrong with that.
+        how: for a folder, how its images were split into parts, and what was left out.
+        doubts: what may be wrong with the split.
     """
 
     images: Splits
@@ -63,12 +63,12 @@ def read_source(name: str, root: Path, download: bool, sizes: Sizes) -> Source:
     """The images of that name.
 
     Raises:
-        FileNotFoundError: if the folder or files in it are missing; says which, and the remedies.
+        FileNotFoundError: if the folder or files in it are missing; the message says which, and what to do.
         ValueError: if files are damaged, or there are fewer images than asked for.
         UserError: if a download fails.
     """
     if name == "folder" and download:
-        raise ValueError("a folder is your own images, which cannot be downloaded; leave out download")
+        raise ValueError("a folder holds your own images, which cannot be downloaded; leave out download")
     if not root.is_dir() and not download:
         raise FileNotFoundError(f"no folder {root}; {_remedies(name, 'images')}")
     return SOURCES[name](name, root, download, sizes)
@@ -88,25 +88,21 @@ def _require(name: str, root: Path, missing: list[str], where: str = "") -> None
 
 
 def _download(name: str, root: Path, fetch: Callable[[], Any]) -> None:
-    """Fetch once, though several processes ask."""
+    """Fetch once, even if several processes ask."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{name}.lock"):
             fetch()
     except (RuntimeError, OSError, ImportError) as error:
-        raise UserError(
-            f"{name} could not be downloaded into {root}: {error}; put its files there by other means"
-        ) from error
+        raise UserError(f"{name} could not be downloaded into {root}: {error}; put its files there yourself") from error
 
 
 def _in_memory(root: Path, sizes: Sizes, arrays: tuple[Tensor, Tensor, Tensor, Tensor]) -> Source:
-    """Training and test images with their labels, in that order; the last of training are for validation."""
+    """Training and test images with their labels, in that order; the last training images are for validation."""
     images, labels, test_images, test_labels = arrays
     for part, (some, their) in {"training": (images, labels), "test": (test_images, test_labels)}.items():
         if len(some) != len(their):
-            raise ValueError(
-                f"{root} has {len(some)} {part} images, but {len(their)} labels of them; fetch the files again"
-            )
+            raise ValueError(f"{root} has {len(some)} {part} images, but {len(their)} labels; fetch the files again")
     held_out = len(images) // HELD_OUT if sizes.val is None else sizes.val
     train, val, test = _used(sizes, len(images), held_out, len(test_images))
     first = len(images) - val
@@ -125,15 +121,13 @@ def _used(sizes: Sizes, available: int, held_out: int, available_test: int) -> t
     train = left if sizes.train is None else sizes.train
     if held_out < 1 or test < 1 or train < 1:
         raise ValueError(
-            f"train, val and test have {train}, {held_out} and {test} images; each part needs at least 1: add images, "
-            "or set "
-            "train_size, val_size and test_size"
+            f"train, val and test have {train}, {held_out} and {test} images; each part needs at least 1: "
+            "add images, or set train_size, val_size and test_size"
         )
     if train > left or test > available_test:
         raise ValueError(
-            f"train_size is {train} and test_size {test}, but there are {left} training images beside {held_out} for "
-            "validation, "
-            f"and {available_test} test images; lower them"
+            f"train_size is {train} and test_size {test}, but there are {left} training images besides {held_out} for "
+            f"validation, and {available_test} test images; lower them"
         )
     return train, held_out, test
 
@@ -182,7 +176,7 @@ def _svhn(name: str, root: Path, download: bool, sizes: Sizes) -> Source:
 
 
 def _verify(name: str, root: Path, paths: dict[Path, str]) -> None:
-    """The files are there, and as published: torchvision unpickles them."""
+    """Check that the files are there and as published, since torchvision unpickles them."""
     _require(name, root, [path.relative_to(root).as_posix() for path in paths if not path.is_file()])
     for path, md5 in paths.items():
         if not check_integrity(path, md5):
@@ -203,9 +197,8 @@ def _celeba(name: str, root: Path, download: bool, sizes: Sizes) -> Source:
     on_disk = set(find_images(folder).names)
     if absent := [file for file in names if file not in on_disk]:
         raise FileNotFoundError(
-            f"{name}: {len(absent)} of {len(names)} images are not in {folder}, such as {absent[0]}; unpack "
-            "img_align_celeba.zip "
-            "there again"
+            f"{name}: {len(absent)} of {len(names)} images are not in {folder}, such as {absent[0]}; "
+            "unpack img_align_celeba.zip there again"
         )
     where = [np.flatnonzero(parts == part) for part in ("0", "1", "2")]
     held_out = len(where[1]) if sizes.val is None else sizes.val
@@ -223,30 +216,30 @@ def _celeba(name: str, root: Path, download: bool, sizes: Sizes) -> Source:
 
 
 def _table(path: Path, skipped: int = 0) -> np.ndarray[Any, Any]:
-    """A text file of columns between spaces, as text.
+    """A text file of columns separated by spaces, as text.
 
     Raises:
-        ValueError: naming the file, if there are no two columns, or rows differ in length.
+        ValueError: naming the file, if it has fewer than two columns, or rows differ in length.
     """
     try:
         table = np.loadtxt(path, dtype=str, skiprows=skipped, ndmin=2)
     except ValueError as error:
-        raise ValueError(f"{path} is no table: {error}; fetch it again") from error
+        raise ValueError(f"{path} is not a table: {error}; fetch it again") from error
     if table.shape[1] < 2:
-        raise ValueError(f"{path} is no table of two columns or more; fetch it again")
+        raise ValueError(f"{path} is not a table of two columns or more; fetch it again")
     return table
 
 
 def _folder(name: str, root: Path, download: bool, sizes: Sizes) -> Source:
-    """Each list of files is shuffled once and for all, so that its first ones are as good as any."""
+    """Each list of files has a fixed shuffle, so that its first files are a random choice."""
     folders = parts_of(root)
     alone = ""
     if "train" not in folders or len(folders) < 2:
         if folders:
             lacking = "val or test" if "train" in folders else "train"
             alone = (
-                f"images of {' and '.join(folders.values())} are pooled with all others, since there is no folder "
-                f"{lacking}"
+                f"images of {' and '.join(folders.values())} are pooled with all others, "
+                f"since there is no folder {lacking}"
             )
         folders = {}
         found = _images_in(root)
@@ -274,9 +267,9 @@ def _folder(name: str, root: Path, download: bool, sizes: Sizes) -> Source:
     for part, files in used.items():
         if not files or len(files) < (wanted[part] or 1):
             raise ValueError(
-                f"{root} has {total} images to train on and to hold out from, which leaves {len(files)} for "
-                f"{part}_size="
-                f"{wanted[part] or 'all'}; each part needs at least 1: add images, or change the sizes of the parts"
+                f"{root} has {total} images to train on and to hold out from, "
+                f"which leaves {len(files)} for {part}_size={wanted[part] or 'all'}; each part needs at least 1: "
+                "add images, or change the sizes of the parts"
             )
     unused = sum(map(len, given.values())) - sum(map(len, used.values()))
     left_out.update({"beyond the sizes asked for": unused} if unused else {})
@@ -296,8 +289,8 @@ def _images_in(folder: Path) -> Found:
     if not found.names:
         has = f" (it holds {in_words(found.left_out)})" if found.left_out else ""
         raise FileNotFoundError(
-            f"no images (png, jpg, jpeg, bmp, ppm, pgm, tif, webp) in {folder} or folders in it{has}; "
-            f"{_remedies('folder', 'images')}"
+            f"no images (png, jpg, jpeg, bmp, ppm, pgm, tif, webp) in {folder} or folders "
+            f"in it{has}; {_remedies('folder', 'images')}"
         )
     return found
 

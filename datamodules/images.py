@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -24,32 +23,32 @@ from lightning_irl.datamodules.dequantised import (
 from lightning_irl.datamodules.image_files import READ_AT_ONCE, ImageFiles, Survey, survey
 from lightning_irl.datamodules.image_folders import in_words
 from lightning_irl.datamodules.image_sources import SOURCES, Sizes, Source, read_source
-from lightning_irl.datamodules.memory import MemoryDataModule
-from lightning_irl.errors import UserError, did_you_mean
+from lightning_irl.datamodules.workers import WorkerDataModule
+from lightning_irl.errors import did_you_mean
 from lightning_irl.spaces.batch import Batch
 from lightning_irl.spaces.served import Splits
 
 LEVELS = 256
-LOOKED_AT = 1024  # training images that location and scale are of, where images are not in memory
+LOOKED_AT = 1024  # training images that location and scale are taken from, where images are not in memory
 LUMA = (19595, 38470, 7471)  # of red, green and blue in grey, over 2^16 (ITU-R 601-2), as in PIL
 
 
-class ImageDataModule(MemoryDataModule):
+class ImageDataModule(WorkerDataModule):
     r"""MNIST, Fashion-MNIST, CIFAR-10, SVHN, CelebA, or a folder of images; 256 grey levels, dequantised.
 
     Training, validation and test parts are fixed: the data's own test part (and CelebA's own validation part);
     otherwise the last tenth of the training images validates. A folder is split by a fixed shuffle of its sorted names,
     8 : 1 : 1, or as its subfolders ``train``, ``val`` and ``test`` say (in any case; also ``training``, ``valid``,
-    ``validation``, ``dev``, ``testing``); where ``val`` or ``test`` is not there, a tenth of ``train`` takes its place.
+    ``validation``, ``dev``, ``testing``); where ``val`` or ``test`` is missing, a tenth of ``train`` takes its place.
     One line says what was read and what was not.
 
-    Images are dequantised with uniform noise, fresh in training, a function of the seed and the image in validation and
-    test, and served on the unit box or through a logit. Bits per dimension of grey levels plus noise in [0, 256),
+    Images are dequantised with uniform noise, fresh in training and a function of the seed and the image in validation
+    and test, and served on the unit box or through a logit. Bits per dimension of grey levels plus noise in [0, 256),
     :math:`-(\log p + \text{log\_det}) / (d \log 2)`, are an upper bound on those of the discrete images (Theis et al.
-    2016, arXiv 1511.01844), and comparable between both transforms and with the literature at the same size and
+    2016, arXiv 1511.01844), and can be compared across transforms and with the literature at the same size and
     colours.
 
-    Small images are held in memory as bytes, once for all workers. CelebA, and a folder of more than ``memory_limit``
+    Small data sets are held in memory as bytes, once for all workers. CelebA, and folders of more than ``memory_limit``
     bytes, are read from their files when they are served.
 
     Args:
@@ -60,25 +59,22 @@ class ImageDataModule(MemoryDataModule):
         size: height and width to which the central square of every image is resized (bilinear, antialiased); None for
             images as they are.
         grey: whether images have one channel; None for as they are (a folder's are grey if all its files are).
-        augment: of the training part alone: ``flip`` (left to right, one in two), ``shift`` (each way by up to
+        augment: for the training part alone: ``flip`` (left to right, one in two), ``shift`` (each way by up to
             ``max_shift``).
         max_shift: in pixels.
-        transform: ``scale`` to the box [0, 1], or ``logit`` to all of R^d.
-        alpha: of :math:`\text{logit}(\alpha + (1 - 2 \alpha) x)`; None for 1e-6 of grey images and 0.05 of colour ones,
-            as Papamakarios et al. 2017 (arXiv 1705.07057) for MNIST and CIFAR-10; Dinh et al. 2017 (arXiv 1605.08803)
-            have 0.05.
-        batch_size: demonstrations in a batch, over all processes.
-        steps_per_epoch: batches in an epoch; by default one pass over the training part.
-        num_workers: processes that read and serve; None for none where images are in memory, otherwise up to 4.
-        pin_memory: whether batches are in page-locked memory, for faster copies to a GPU.
+        transform: ``scale`` to the box [0, 1], ``logit`` to all of R^d, or ``discrete``.
+        alpha: of :math:`\text{logit}(\alpha + (1 - 2 \alpha) x)`; None for 1e-6 (grey images) or 0.05 (colour), as
+            Papamakarios et al. 2017 (arXiv 1705.07057) use for MNIST and CIFAR-10; Dinh et al. 2017 (arXiv 1605.08803)
+            use 0.05.
         train_size: number of training images, the first ones; None for all.
         val_size: number of validation images; None for the data's own, or a tenth of the training images.
         test_size: number of test images, the first ones; None for all.
         memory_limit: bytes of a folder's images up to which they are held in memory.
-        seed: of the order, and of the noise in validation and test.
+        **options: of :class:`~lightning_irl.datamodules.workers.WorkerDataModule`: ``batch_size``, ``steps_per_epoch``,
+            ``num_workers``, ``pin_memory`` and ``seed``.
 
     Attributes:
-        labels: the class of every image of each part, of CelebA its 40 attributes; None for a folder.
+        labels: the class of every image of each part; for CelebA its 40 attributes; None for a folder.
 
     Raises:
         FileNotFoundError: if the folder or files in it are missing.
@@ -102,15 +98,11 @@ class ImageDataModule(MemoryDataModule):
         max_shift: int = 2,
         transform: Literal["scale", "logit", "discrete"] = "scale",
         alpha: float | None = None,
-        batch_size: int = 128,
-        steps_per_epoch: int | None = None,
-        num_workers: int | None = None,
-        pin_memory: bool = False,
         train_size: int | None = None,
         val_size: int | None = None,
         test_size: int | None = None,
         memory_limit: int = 2**27,
-        seed: int = 0,
+        **options: Any,
     ) -> None:
         if name not in SOURCES:
             raise ValueError(f"no images named {name!r}; {did_you_mean(name, SOURCES)}")
@@ -119,8 +111,6 @@ class ImageDataModule(MemoryDataModule):
         for part, number in (("train", train_size), ("val", val_size), ("test", test_size)):
             if number is not None and number < 1:
                 raise ValueError(f"{part}_size is {number}; it must be at least 1, or null")
-        if num_workers is not None and num_workers < 0:
-            raise ValueError(f"num_workers is {num_workers}; it must be 0 or more")
         check_serving(transform, alpha or 0.0)
         self.augment = Augmentation(augment, max_shift) if augment else None
         source = read_source(name, Path(root).expanduser(), download, Sizes(train_size, val_size, test_size))
@@ -136,13 +126,8 @@ class ImageDataModule(MemoryDataModule):
         self.transform = transform
         self.alpha = default_alpha(shape[0]) if alpha is None else alpha
         event = image_event(looked_at(parts.train), LEVELS, transform, self.alpha)
-        super().__init__(event, parts, batch_size, steps_per_epoch, seed)
-        self.name, self.labels, self.pin_memory = name, source.labels, pin_memory
-        is_in_memory = isinstance(parts.train, Tensor)
-        default_workers = 0 if is_in_memory else min(4, os.cpu_count() or 1)
-        self.num_workers = default_workers if num_workers is None else num_workers
-        if self.num_workers:
-            share_memory(parts)
+        super().__init__(event, parts, **options)
+        self.name, self.labels = name, source.labels
 
     def train_set(self) -> Dataset[Batch]:
         return DequantisedImages(self.splits.train, LEVELS, self.transform, None, self.alpha, self.augment)
@@ -159,7 +144,7 @@ class ImageDataModule(MemoryDataModule):
 
 
 def convert(levels: Tensor, size: int | None, grey: bool | None) -> Tensor:
-    """Levels (N, C, H, W), uint8, in grey or colour, and of that size; None leaves them as they are.
+    """Levels (N, C, H, W), uint8, converted to grey or colour and to that size; None leaves them as they are.
 
     Example:
         >>> convert(torch.full((2, 3, 32, 32), 9, dtype=torch.uint8), size=16, grey=True).shape
@@ -177,9 +162,9 @@ def convert(levels: Tensor, size: int | None, grey: bool | None) -> Tensor:
 
 
 def open_files(source: Source, size: int | None, grey: bool | None, memory_limit: int, is_published: bool) -> Splits:
-    """Image files of each part, read now if all are within ``memory_limit`` bytes, otherwise when they are served.
+    """Image files of each part, read now if all fit in ``memory_limit`` bytes, otherwise when they are served.
 
-    Every header is looked at; of published files, which are many and alike, the first.
+    Every header is read; of published files, which are many and alike, only of the first.
     """
     names = [name for part in source.images for name in part]
     found = survey(source.root, names[:1] if is_published else names, must_match=size is None)
@@ -194,9 +179,7 @@ def open_files(source: Source, size: int | None, grey: bool | None, memory_limit
 
 
 def say_what_is_read(source: Source, found: Survey) -> None:
-    """One line: how many images of a folder are in which part and why, how many were not read, and what is done to
-    some.
-    """
+    """Say in one line how many images are in each part and why, what was not read, and what is changed."""
     counts = ", ".join(f"{part} {len(files)}" for part, files in source.images._asdict().items())
     shown = f"; {in_words(found.shown)}" if found.shown else ""
     rank_zero_info(f"{source.root}: images of {counts}, {source.how}{shown}")
@@ -205,22 +188,9 @@ def say_what_is_read(source: Source, found: Survey) -> None:
 
 
 def looked_at(images: Any) -> Tensor:
-    """The images that location and scale are of: all where they are in memory, otherwise some, evenly spaced."""
+    """The images that location and scale are taken from: all in memory, otherwise some, evenly spaced."""
     if isinstance(images, Tensor):
         return images
     places = torch.linspace(0, len(images) - 1, min(LOOKED_AT, len(images)))
     levels: Tensor = images[places.long().tolist()]
     return levels
-
-
-def share_memory(parts: Splits) -> None:
-    """Move images, or names of files, to memory that worker processes share, however they are started.
-
-    Raises:
-        UserError: if there is no room.
-    """
-    try:
-        for part in parts:
-            part.share_memory_()
-    except RuntimeError as error:
-        raise UserError(f"no room for the images in shared memory ({error}); set num_workers=0 or give more") from error

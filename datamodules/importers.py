@@ -1,6 +1,4 @@
-"""Demonstrations from wherever they are: our files, those that ship, Minari's data sets, those of ``imitation``, D4RL
-and others.
-"""
+"""Demonstrations from any source: .npz files, shipped ones, Minari, ``imitation``, D4RL and others."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ SHIPPED = Path(__file__).parent / "experts"
 
 
 def read(source: str | Path, format: Format = "auto", skip_invalid: bool = False) -> Demonstrations:
-    """Read demonstrations. What a file is, is read from its first bytes, whatever it is called.
+    """Read demonstrations. The kind of a file is told from its first bytes, not from its name.
 
     Args:
         source: path of a file or of a folder, name of a file that ships, or id of a Minari data set on this machine.
@@ -30,9 +28,8 @@ def read(source: str | Path, format: Format = "auto", skip_invalid: bool = False
         skip_invalid: leave out trajectories that would be refused, and say how many and why.
 
     Raises:
-        FileNotFoundError: if there is none, naming the nearest.
-        ValueError: if the format is not known, a package that reads it is not installed, or what is there is not what
-            it should be.
+        FileNotFoundError: if there are none; the message names the nearest.
+        ValueError: if the format is not known, a package that reads it is not installed, or the file is not valid.
     """
     if format not in FORMATS:
         raise ValueError(f"format {format!r} is not known; {did_you_mean(str(format), FORMATS)}")
@@ -82,6 +79,6 @@ def _read_folder(path: Path, skip_invalid: bool) -> Demonstrations:
     if tables:
         return read_tables(tables, str(path), skip_invalid)
     raise ValueError(
-        f"folder {path} holds no demonstrations: neither a Minari data set (data/metadata.json), nor one that "
-        "save_to_disk wrote (state.json), nor Parquet files"
+        f"folder {path} holds no demonstrations: neither a Minari data set (data/metadata.json), "
+        "nor one that save_to_disk wrote (state.json), nor Parquet files"
     )

@@ -37,23 +37,22 @@ class TensorDemonstrations(Dataset[Batch]):
 
 
 class EpochSampler(DistributedSampler[Batch]):
-    """An order that is a function of (seed, epoch): permutations, one after another, for ``num_batches`` batches over
-    all processes.
+    """An order that is a function of (seed, epoch): one permutation after another, shared by all processes.
 
-    An epoch is thereby any number of batches, whatever the size of the data. What it gives are tickets, permutation *
+    So an epoch has ``num_batches`` batches, whatever the size of the data. The sampler yields tickets, permutation *
     size + index, for :class:`Shuffled`.
 
     Args:
         size: of the data.
-        batch_size: demonstrations in a batch, over all processes. Their shares differ by one at most; of a batch that
-            has fewer demonstrations than there are processes every process has all.
-        num_batches: of an epoch.
+        batch_size: demonstrations in a batch, over all processes. Their shares differ by one at most; if a batch has
+            fewer demonstrations than there are processes, every process has all of it.
+        num_batches: in an epoch.
         seed: of the order.
-        num_replicas: processes.
-        rank: which of them this is.
+        num_replicas: number of processes.
+        rank: of this process.
 
     Attributes:
-        share: demonstrations of a batch that this process has.
+        share: demonstrations of a batch on this process.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class EpochSampler(DistributedSampler[Batch]):
         self.size, self.batch_size, self.num_batches = size, batch_size, num_batches
         self.seed, self.epoch = seed, 0
         self.num_replicas, self.rank = (num_replicas, rank) if batch_size >= num_replicas else (1, 0)
-        self.start = 0  # samples of this process at the start of the order that are left out
+        self.start = 0  # samples of this process to skip at the start of the order
         self.share = len(range(self.rank, batch_size, self.num_replicas))
 
     def __len__(self) -> int:
@@ -78,13 +77,13 @@ class EpochSampler(DistributedSampler[Batch]):
 
 
 class EpochLoader(DataLoader[Batch]):
-    """A loader over :class:`EpochSampler` that goes on within an epoch: Lightning keeps its state in a checkpoint."""
+    """A loader over :class:`EpochSampler` that resumes within an epoch; Lightning checkpoints its state."""
 
-    served = 0  # batches of the epoch under way
+    served = 0  # batches of the current epoch
     _start = 0
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        self.served, self._start = self._start, 0  # an epoch goes on once
+        self.served, self._start = self._start, 0  # an epoch is resumed once
         if isinstance(self.sampler, EpochSampler):
             self.sampler.start = self.served * (self.batch_size or 1)
         return self._count(super().__iter__())
@@ -95,11 +94,11 @@ class EpochLoader(DataLoader[Batch]):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch under way and how many of its batches were served."""
+        """The current epoch and how many of its batches were served."""
         return {"served": self.served, "epoch": getattr(self.sampler, "epoch", 0)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on with that epoch behind the batches that were served."""
+        """Resume that epoch after the batches that were served."""
         self._start = state["served"]
         if isinstance(self.sampler, EpochSampler):
             self.sampler.set_epoch(state["epoch"])  # Lightning's own comes after workers have begun
@@ -109,10 +108,10 @@ class Shuffled(Dataset[Batch]):
     """Serves a dataset by the tickets of :class:`EpochSampler`.
 
     What is random in a batch (noise, augmentation) is a function of the seed and of the batch's first ticket: the same
-    however many workers cut batches, and in a run that was interrupted.
+    for any number of workers, and in a run that was interrupted.
 
     Args:
-        dataset: fetched a whole batch at a time by ``__getitems__``; random unless its ``is_random`` says else.
+        dataset: fetched a whole batch at a time by ``__getitems__``; random unless its ``is_random`` is false.
         seed: of the randomness.
     """
 
@@ -138,10 +137,10 @@ class Shuffled(Dataset[Batch]):
 
 
 class PartSampler(DistributedSampler[Batch]):
-    """What each process sees of data in order: every so many-th, none twice, so that parts differ by one at most.
+    """Data in order, dealt out to the processes in turn: none is seen twice, and shares differ by one at most.
 
-    Of data that are fewer than processes each sees all: Lightning runs nothing on a process without a batch, and what
-    the others exchange would wait for it. Means over all processes are the same.
+    With fewer samples than processes, each process sees all: Lightning runs nothing on a process without a batch, and
+    collectives of the others would wait for it. Means over all processes are the same.
     """
 
     def __init__(self, size: int, num_replicas: int, rank: int) -> None:
@@ -159,7 +158,7 @@ def _as_fetched(batch: Any) -> Any:
 
 
 def _size(samples: Any) -> int:
-    """How many demonstrations a part has; it may be files that are read when they are served."""
+    """How many demonstrations a part has; a part may be files that are read when they are served."""
     return count(samples) if isinstance(samples, (Tensor, tuple)) else len(samples)
 
 
@@ -170,12 +169,12 @@ class MemoryDataModule(DemonstrationsDataModule):
         event: what one sample looks like, as served.
         splits: training, validation and test parts.
         batch_size: demonstrations in a batch, over all processes: shares that differ by one at most, or all of it in
-            each process where there are more processes.
-        steps_per_epoch: batches in an epoch; by default one pass over the training part.
-        seed: of the order in which the training part is served, and of what is random in it.
+            each process where there are more processes. By default all training demonstrations.
+        steps_per_epoch: batches in an epoch, which are rounds of IRL; by default one pass over the training part.
+        seed: of the order in which the training part is served, and of what is random in any part.
 
     Attributes:
-        num_workers: processes that cut batches; by default none, as they slow down what is in memory.
+        num_workers: worker processes; none by default, as they only slow down data in memory.
         pin_memory: whether batches are in page-locked memory.
 
     Raises:
@@ -188,11 +187,17 @@ class MemoryDataModule(DemonstrationsDataModule):
     pin_memory = False
 
     def __init__(
-        self, event: Event, splits: Splits, batch_size: int, steps_per_epoch: int | None = None, seed: int = 0
+        self,
+        event: Event,
+        splits: Splits,
+        batch_size: int | None = None,
+        steps_per_epoch: int | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__(event)
         at_least(1, steps_per_epoch=steps_per_epoch)
         size = _size(splits.train)
+        batch_size = size if batch_size is None else batch_size
         if not 0 < batch_size <= size:
             raise ValueError(
                 f"batch_size is {batch_size}, but there are {size} training demonstrations; "
@@ -200,10 +205,10 @@ class MemoryDataModule(DemonstrationsDataModule):
             )
         for name, part in splits._asdict().items():
             if not isinstance(part, Tensor):
-                continue  # trajectories and files are checked where they are read, which can name the step or the file
+                continue  # trajectories and files are checked when they are read, where the step or file can be named
             bad = int((~torch.isfinite(part)).flatten(1).any(1).sum()) if part.is_floating_point() else 0
             if bad:
-                raise ValueError(f"{bad} of {len(part)} demonstrations for {name} hold NaN or Inf; remove or mend them")
+                raise ValueError(f"{bad} of {len(part)} demonstrations for {name} hold NaN or Inf; remove or fix them")
             if list(part.shape[1:]) != event["shape"]:
                 raise ValueError(f"{name} samples have shape {list(part.shape[1:])}, the event says {event['shape']}")
         self.splits = splits
@@ -233,7 +238,7 @@ class MemoryDataModule(DemonstrationsDataModule):
             drop_last=True,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
-            # of workers; what is random in training draws from the process's, which a checkpoint restores
+            # for workers; randomness in training comes from the process's generator, which a checkpoint restores
             generator=torch.Generator(),
         )
 

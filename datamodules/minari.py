@@ -1,4 +1,4 @@
-"""Data sets of Minari that are on this machine."""
+"""Minari data sets on this machine."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def is_minari(folder: Path) -> bool:
 
 
 def read_minari(source: str | Path, skip_invalid: bool = False) -> Demonstrations:
-    """Read a Minari data set that is on this machine; nothing is downloaded.
+    """Read a Minari data set on this machine; nothing is downloaded.
 
-    HDF5 data is read with h5py, the layout of Minari 0.4 too (there what describes the data is in the HDF5 file
-    itself); images, Arrow and Parquet with the package ``minari``. Horizon, bounds and the number of actions are those
-    of its environment. Discrete observations become one-hot vectors.
+    HDF5 data is read with h5py, including the layout of Minari 0.4, whose metadata is in the HDF5 file itself; images,
+    Arrow and Parquet with the package ``minari``. Horizon, bounds and the number of actions are those of its
+    environment. Discrete observations become one-hot vectors.
 
     Args:
         source: folder of the data set, or its id, such as ``pendulum/expert-v0``.
         skip_invalid: leave out trajectories that would be refused, and say how many and why.
 
     Raises:
-        FileNotFoundError: if there is none, naming the nearest.
+        FileNotFoundError: if there is none; the message names the nearest.
         ValueError: if a package is missing, the files are truncated, or a space is neither a box nor discrete.
     """
     folders = Path(source).expanduser(), minari_root() / source
@@ -48,17 +48,16 @@ def read_minari(source: str | Path, skip_invalid: bool = False) -> Demonstration
         names = [path.relative_to(minari_root()).as_posix() for path in known]
         hint = f"{did_you_mean(str(source), names)}; " if names else ""
         raise FileNotFoundError(
-            f"no Minari data set {source}, neither a folder nor an id in {minari_root()}; {hint}`minari download "
-            f"{source}` "
-            "fetches one"
+            f"no Minari data set {source}, neither a folder nor an id in {minari_root()}; "
+            f"{hint}`minari download {source}` fetches one"
         )
     described = _described(folder)
     spaces = {what: json.loads(described.get(f"{what}_space") or "null") or {} for what in ("observation", "action")}
     for what, space in spaces.items():
         if space.get("type", "Box") not in ("Box", "Discrete"):
             raise ValueError(
-                f"{folder}: {what}s are a {space['type']}; only Box and Discrete are read: flatten them and write an "
-                ".npz file"
+                f"{folder}: {what}s are a {space['type']}; only Box and Discrete are read: "
+                "flatten them and write an .npz file"
             )
     is_image = spaces["observation"].get("dtype") == "uint8" and len(spaces["observation"].get("shape", ())) == 3
     reader = _minari_episodes if is_image or described.get("data_format", "hdf5") != "hdf5" else _hdf5_episodes
@@ -74,31 +73,29 @@ def read_minari(source: str | Path, skip_invalid: bool = False) -> Demonstration
 
 
 def _described(folder: Path) -> dict[str, Any]:
-    """What a data set says of itself: since Minari 0.5 in a file of its own, before in the
-    attributes of its HDF5 file.
-    """
+    """The metadata of a data set: since Minari 0.5 in its own file, before in attributes of its HDF5 file."""
     path = folder / "data" / "metadata.json"
     if path.is_file():
         try:
             described: dict[str, Any] = json.loads(path.read_text())
         except (OSError, ValueError) as error:
-            raise ValueError(f"{folder} is no Minari data set of version 0.5 or later: {error}") from None
+            raise ValueError(f"{folder} is not a Minari data set of version 0.5 or later: {error}") from None
         return described
     path = folder / "data" / "main_data.hdf5"
     if not path.is_file():
         raise ValueError(
-            f"{folder} is no Minari data set: {folder / 'data'} has neither metadata.json nor main_data.hdf5"
+            f"{folder} is not a Minari data set: {folder / 'data'} has neither metadata.json nor main_data.hdf5"
         )
     h5py = needed("h5py", folder)
     try:
         with h5py.File(path, "r") as file:
             return {"total_episodes": sum(name.startswith("episode_") for name in file), **file.attrs}
     except OSError as error:
-        raise ValueError(f"{path} is truncated or no HDF5 file of Minari's: {error}") from None
+        raise ValueError(f"{path} is truncated or not an HDF5 file of Minari: {error}") from None
 
 
 def _minari_metadata(described: dict[str, Any], actions: dict[str, Any]) -> dict[str, Any]:
-    """What a data set says of its environment, in our words."""
+    """What a data set says about its environment, as metadata of demonstrations."""
     spec = json.loads(described.get("env_spec") or "null") or {}
     found: dict[str, Any] = {"environment": spec["id"]} if spec.get("id") else {}
     if spec.get("max_episode_steps"):
@@ -125,7 +122,7 @@ def _hdf5_episodes(folder: Path, number: int) -> Iterator[Episode]:
                 observations, actions, rewards = (group[key][()] for key in ("observations", "actions", "rewards"))
                 yield observations, actions, rewards, bool(group["terminations"][-1])
     except (OSError, KeyError) as error:
-        raise ValueError(f"{path} is truncated or no HDF5 file of Minari's: {error}") from None
+        raise ValueError(f"{path} is truncated or not an HDF5 file of Minari: {error}") from None
 
 
 def _minari_episodes(folder: Path, number: int) -> Iterator[Episode]:

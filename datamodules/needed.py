@@ -11,7 +11,7 @@ def needed(name: str, source: Path, install: str = "") -> Any:
     """Import a package to read a source.
 
     Raises:
-        ValueError: if it is not installed, saying how to.
+        ValueError: if it is not installed; the message says how to install it.
     """
     try:
         return importlib.import_module(name)

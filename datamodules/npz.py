@@ -14,14 +14,14 @@ from lightning_irl.datamodules.flat import is_flat, is_read, read_flat
 from lightning_irl.files import whole
 
 REQUIRED = ("obs", "indices")
-OPTIONAL = ("acts", "rews", "log_probs", "terminal")  # without acts, states alone
+OPTIONAL = ("acts", "rews", "log_probs", "terminal")  # without acts, there are only states
 
 
 def read_npz(path: str | Path, skip_invalid: bool = False) -> Demonstrations:
-    """Read a file of :func:`write_npz`, or one of single steps as D4RL and Stable-Baselines write them (see
-    :func:`read_flat`).
+    """Read a file of :func:`write_npz`, or a row of steps as D4RL and Stable-Baselines write it.
 
-    Nothing in it is ever unpickled, and arrays of other names are not read.
+    A row of steps is cut into episodes by :func:`read_flat`. Nothing is ever unpickled, and arrays of other names are
+    not read.
 
     Args:
         path: of the file.
@@ -29,12 +29,12 @@ def read_npz(path: str | Path, skip_invalid: bool = False) -> Demonstrations:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is something else or truncated, holds objects, lacks an array, or its lengths do not fit.
+        ValueError: if it is of another kind or truncated, holds objects, lacks an array, or its lengths do not fit.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no file {path}; give the path of an .npz file of demonstrations")
     if kind_of(path) not in ("npz", "zip"):
-        raise ValueError(f"{path} is no .npz file of plain arrays: it is {words_for(path)}")
+        raise ValueError(f"{path} is not an .npz file of plain arrays: it is {words_for(path)}")
     try:
         with np.load(path, allow_pickle=False) as archive:
             steps_alone = "indices" not in archive.files and is_flat(archive.files)
@@ -43,16 +43,16 @@ def read_npz(path: str | Path, skip_invalid: bool = False) -> Demonstrations:
     except Exception as error:  # numpy and zipfile raise many kinds for a file that is not what it should be
         if "allow_pickle" in str(error):
             raise ValueError(
-                f"{path} is truncated or no .npz file of plain arrays: it holds pickled objects, which could run code "
-                "and are not read"
+                f"{path} is truncated or not an .npz file of plain arrays: it holds pickled objects, "
+                "which could run code and are not read"
             ) from None
-        raise ValueError(f"{path} is truncated or no .npz file of plain arrays: {error}") from None
+        raise ValueError(f"{path} is truncated or not an .npz file of plain arrays: {error}") from None
     if steps_alone:
         return Demonstrations(**read_flat(arrays, str(path)), name=str(path), skip_invalid=skip_invalid)
     if missing := [key for key in REQUIRED if key not in arrays]:
         raise ValueError(
-            f"{path} lacks {', '.join(missing)}; it has {names_of(arrays_in(path) or []) or 'no array'}. "
-            f"{HOW_TO_CONVERT}"
+            f"{path} lacks {', '.join(missing)}; "
+            f"it has {names_of(arrays_in(path) or []) or 'no array'}. {HOW_TO_CONVERT}"
         )
     rows = len(arrays["obs"])
     steps = len(arrays["acts"]) if "acts" in arrays else rows - np.size(arrays["indices"]) - 1
@@ -60,13 +60,12 @@ def read_npz(path: str | Path, skip_invalid: bool = False) -> Demonstrations:
     number = len(ends) + 1
     if rows not in (steps + number, steps):
         raise ValueError(
-            f"{path}: obs has {rows} rows; {steps} actions in {number} trajectories need {steps + number}, or {steps} "
-            "where the state "
-            "after the last action is not known"
+            f"{path}: obs has {rows} rows; {steps} actions in {number} trajectories need {steps + number}, "
+            f"or {steps} where the state after the last action is not known"
         )
     for key in ("rews", "log_probs"):
         if key in arrays and len(arrays[key]) != steps:
-            raise ValueError(f"{path}: {key} has {len(arrays[key])} rows for {steps} steps; there must be as many")
+            raise ValueError(f"{path}: {key} has {len(arrays[key])} rows for {steps} steps; there must be one per step")
     for key in ("horizon", "num_actions"):
         if key in arrays and (arrays[key].ndim or arrays[key].dtype.kind not in "iu"):
             raise ValueError(f"{path}: {key} is {arrays[key].tolist()}; it must be one integer")
@@ -90,13 +89,13 @@ def _split_points(path: str | Path, ends: Array, steps: int) -> Array:
         )
     if len(ends) and (np.any(np.diff(ends) <= 0) or ends[0] <= 0 or ends[-1] >= steps):
         raise ValueError(
-            f"{path}: indices must rise between 0 and the {steps} rows of acts, they are {ends.tolist()[:9]} ..."
+            f"{path}: indices must increase between 0 and the {steps} rows of acts; they are {ends.tolist()[:9]} ..."
         )
     return ends.astype(np.int64)
 
 
 def write_npz(path: str | Path, demonstrations: Demonstrations) -> None:
-    """Write demonstrations, aside first, so that a file that was there stays whole until the new one is.
+    """Write demonstrations to a temporary file first, so that an old file stays whole until the new one is.
 
     The arrays are in docs/trajectories.md: ``obs`` (sum of T_i + 1 rows), ``acts`` (left out where only states are
     known), ``rews``, ``log_probs`` (sum of T_i rows), ``indices`` (split points of acts), ``terminal``, and what is

@@ -1,6 +1,4 @@
-"""What numbers cannot be to have a density, or to be served in single precision: repeated, on a lattice, or too close
-together.
-"""
+"""Numbers that have no density, or lose detail in single precision: repeated, on a lattice, or too close."""
 
 from __future__ import annotations
 
@@ -10,18 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 LOOKED_AT = 200_000  # values of an array, drawn at random where there are more
-FEWEST = 20  # values below which nothing is said of repeats
-MOST = 0.05  # share of one value above which it is said
+FEWEST = 20  # values below which repeats are not reported
+MOST = 0.05  # share of one value above which it is reported
 KEPT = 0.9  # share of distinct values that single precision must keep
 
 
 def what_single_loses(columns: NDArray[Any]) -> str | None:
-    """What is lost of columns (N, d) in single precision: in how many of them values that differ become one. None if
-    little is.
+    """What columns (N, d) lose in single precision: how many distinct values become one; None if little.
 
     Example:
         >>> what_single_loses(1e8 + np.arange(40.0)[:, None])
-        'of 40 distinct values of coordinate 0 single precision keeps 6 (they go from 1e+08 to 1.0000004e+08)'
+        'of 40 distinct values of coordinate 0, single precision keeps 6 (they go from 1e+08 to 1.0000004e+08)'
         >>> what_single_loses(np.arange(40.0)[:, None]) is None
         True
     """
@@ -29,7 +26,7 @@ def what_single_loses(columns: NDArray[Any]) -> str | None:
         return None
     rows = columns[_places(len(columns), max(FEWEST, LOOKED_AT // max(columns.shape[1], 1)))]
     low, high = rows.min(0).astype(np.float64), rows.max(0).astype(np.float64)
-    # A step of single precision against the spread: only where it is large can values fall together.
+    # Values can coincide only where a step of single precision is large against their spread.
     risky = np.spacing(np.maximum(abs(low), abs(high)).astype(np.float32)) * len(rows) > 0.01 * (high - low)
     worst: tuple[float, int, int, int] | None = None
     for place in np.flatnonzero(risky & (high > low)).tolist():
@@ -40,14 +37,13 @@ def what_single_loses(columns: NDArray[Any]) -> str | None:
         return None
     _, place, before, after = worst
     return (
-        f"of {before:,} distinct values of coordinate {place} single precision keeps {after:,} (they go from "
-        f"{low[place]:.8g} to "
-        f"{high[place]:.8g})"
+        f"of {before:,} distinct values of coordinate {place}, single precision keeps {after:,} (they go from "
+        f"{low[place]:.8g} to {high[place]:.8g})"
     )
 
 
 def repeats(values: NDArray[Any]) -> str | None:
-    """Whether numbers (N,) repeat as those of no density do, in words; None if they do not.
+    """How numbers (N,) repeat as no density would, in words; None if they do not.
 
     Example:
         >>> repeats(np.arange(60) % 3 / 2)
@@ -60,7 +56,7 @@ def repeats(values: NDArray[Any]) -> str | None:
     distinct, counts = np.unique(values[_places(len(values), LOOKED_AT)], return_counts=True)
     looked_at, low, high = int(counts.sum()), float(distinct[0]), float(distinct[-1])
     if len(distinct) == 1:
-        return None  # a constant, of which others speak
+        return None  # a constant, which is reported elsewhere
     if len(distinct) > looked_at / 2:
         share = counts.max() / looked_at
         return f"{share:.0%} of values are {distinct[counts.argmax()]:.5g}" if share >= MOST else None

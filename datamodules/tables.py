@@ -18,15 +18,14 @@ from lightning_irl.datamodules.needed import needed
 
 
 def read_huggingface(source: str | Path, skip_invalid: bool = False) -> Demonstrations:
-    """Read the folder that ``imitation.data.serialize.save`` wrote: a ``datasets.Dataset`` with a trajectory in each
-    row.
+    """Read a folder of ``imitation.data.serialize.save``: a ``datasets.Dataset`` with a trajectory in each row.
 
     Columns are those of :func:`read_tables`. The Arrow files are read with pyarrow; the package ``datasets`` is not
     needed.
 
     Raises:
         FileNotFoundError: if there is no such folder, or one of its files is missing.
-        ValueError: if pyarrow is missing, a file is truncated, or a column is missing or no array of numbers.
+        ValueError: if pyarrow is missing, a file is truncated, or a column is missing or not an array of numbers.
     """
     folder = Path(source).expanduser()
     if (folder / "dataset_dict.json").is_file():
@@ -38,7 +37,7 @@ def read_huggingface(source: str | Path, skip_invalid: bool = False) -> Demonstr
     parts = [folder / part["filename"] for part in json.loads((folder / "state.json").read_text())["_data_files"]]
     for path in parts:
         if not path.is_file():
-            raise FileNotFoundError(f"no file {path}, of which {folder / 'state.json'} tells")
+            raise FileNotFoundError(f"no file {path}, which {folder / 'state.json'} names")
     return read_tables(parts, str(source), skip_invalid)
 
 
@@ -46,11 +45,11 @@ def read_tables(paths: Sequence[Path], name: str, skip_invalid: bool = False) ->
     """Read Arrow or Parquet files with pyarrow, one after another.
 
     Either a trajectory in each row, with the columns ``obs``, ``acts``, and ``terminal`` and ``rews`` where they are
-    known (nulls are not known); or a step in each row, with the columns of
-    :func:`~lightning_irl.datamodules.flat.read_flat`. Others are not read.
+    known (null where not); or a step in each row, with the columns of
+    :func:`~lightning_irl.datamodules.flat.read_flat`. Other columns are not read.
 
     Raises:
-        ValueError: if pyarrow is missing, a file is truncated, or a column is missing or no array of numbers.
+        ValueError: if pyarrow is missing, a file is truncated, or a column is missing or not an array of numbers.
     """
     pyarrow = needed("pyarrow", Path(name))
     table = pyarrow.concat_tables([_table(pyarrow, path) for path in paths])
@@ -75,7 +74,7 @@ def read_tables(paths: Sequence[Path], name: str, skip_invalid: bool = False) ->
 
 
 def _table(pyarrow: Any, path: Path) -> Any:
-    """An Arrow or a Parquet file, by what it is."""
+    """The table of an Arrow or a Parquet file, by its first bytes."""
     is_parquet = kind_of(path) == "parquet"
     reader = importlib.import_module("pyarrow.parquet" if is_parquet else "pyarrow.ipc")
     try:
@@ -86,11 +85,13 @@ def _table(pyarrow: Any, path: Path) -> Any:
             file.seek(0)
             return (reader.open_stream if is_stream else reader.open_file)(file).read_all()
     except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(f"{path} is truncated or no {'Parquet' if is_parquet else 'Arrow'} file: {error}") from None
+        raise ValueError(
+            f"{path} is truncated or not {'a Parquet' if is_parquet else 'an Arrow'} file: {error}"
+        ) from None
 
 
 def _row(where: str, column: str, row: Any) -> Any:
-    """One trajectory's array; None for rewards that are not known, and the reason in its place where it is no array."""
+    """One trajectory's array; None for unknown rewards, and a ValueError where it is not an array."""
     if row.values is None:
         return None if column == "rews" else ValueError(f"{column} is missing")
     try:
@@ -103,7 +104,7 @@ def _array(where: str, values: Any, nulls: bool = False) -> Array:
     """Nested Arrow lists as an array; with ``nulls`` a null is NaN.
 
     Raises:
-        ValueError: if they are ragged, hold nulls or anything but numbers.
+        ValueError: if they are ragged, or hold nulls or anything but numbers.
     """
     if not len(values):
         return np.empty(0, dtype=np.float32)
@@ -112,7 +113,7 @@ def _array(where: str, values: Any, nulls: bool = False) -> Array:
         inner = values.flatten()
         sizes = set(values.value_lengths().to_pylist()) if hasattr(values, "value_lengths") else {values.type.list_size}
         if len(sizes) != 1 or None in sizes:
-            raise ValueError(f"{where}: rows of {len(sizes)} different lengths; all must be alike")
+            raise ValueError(f"{where}: rows of {len(sizes)} different lengths; all must have the same length")
         values, shape = inner, [*shape, *sizes]
     if values.null_count and not (nulls and values.null_count < len(values)):
         if nulls:

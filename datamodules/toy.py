@@ -12,7 +12,7 @@ from lightning_irl.spaces.served import Splits
 
 
 class ToyDataModule(MemoryDataModule):
-    """Draws of a two-dimensional density.
+    """Samples of a two-dimensional density.
 
     Args:
         name: eight_gaussians, two_moons, checkerboard, pinwheel, spirals, rings or funnel.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -27,50 +27,49 @@ from lightning_irl.spaces.served import Splits
 
 
 class TrajectoryDataModule(MemoryDataModule):
-    """Serves whole trajectories, padded to the horizon; segments and transitions are views that a level cuts from them.
+    """Serves whole trajectories, padded to the horizon; a view's ``level`` cuts them into segments or transitions.
 
-    Observations and continuous actions are served in single precision, discrete actions as long. Which trajectories are
-    trained on is decided before anything is learned from them: with ``num_demonstrations`` the first of the file,
-    otherwise those that validation and test leave. These are drawn by the seed and never overlap with training.
+    Observations and continuous actions are served in single precision, discrete actions as long. The split
+    comes first: with ``num_demonstrations`` the first trajectories of the file are for training, otherwise those that
+    validation and test leave. Validation and test are drawn by the seed and never overlap with training.
 
     Args:
-        source: path of an ``.npz``, HDF5, Parquet or Arrow file (see docs/trajectories.md), name of a file that ships,
+        source: path of an ``.npz``, HDF5, Parquet or Arrow file (see docs/trajectories.md), name of a shipped file,
             such as ``pendulum``, folder or id of a Minari data set, folder that ``imitation`` wrote, or
             :class:`~lightning_irl.datamodules.demonstrations.Demonstrations`.
-        format: ``npz``, ``minari`` or ``huggingface``; ``auto`` looks at what is there.
+        format: ``npz``, ``minari`` or ``huggingface``; ``auto`` tells from the files.
         num_demonstrations: training demonstrations, the first of the file; by default all that validation and test
             leave.
         fractions: shares of validation and test among all trajectories, at least one each; (0, 0) holds nothing out,
             and all three are the training demonstrations, which measures no generalisation but is all that one
             trajectory allows.
         horizon: steps of an episode; by default the file's, or the longest trajectory's.
-        absorbing: let episodes end early, in an absorbing state; without it all must be as long as the horizon.
-        num_actions: number of discrete actions; by default the file's, or the environment's; without one a guess, the
-            largest plus one.
+        absorbing: let episodes end early, in an absorbing state; otherwise all must be as long as the horizon.
+        num_actions: number of discrete actions; by default the file's, or the environment's; if neither has one, the
+            largest demonstrated plus one.
         action_low: lower bound of each coordinate of a continuous action, which may be infinite; by default the file's,
             or the environment's. Demonstrated actions beyond a bound are clipped to it, as the environment did, and
-            their share is said.
+            their share is reported.
         action_high: upper bound.
-        base_measure: ``counting``, ``clipped`` or ``lebesgue``; by default what fits the actions. Under ``lebesgue``
-            actions on a bound are refused.
+        base_measure: ``counting``, ``clipped`` or ``lebesgue``; by default what fits the actions. ``lebesgue``
+            refuses actions on a bound.
         normalise: learn location and scale of observations, on the training part.
-        trust_terminal: believe a ``terminal`` at exactly the horizon; files often say it of every time limit.
-        batch_size: demonstrations in a batch, over all processes; by default all training demonstrations.
-        steps_per_epoch: batches in an epoch, rounds of IRL; by default one pass over the training part.
+        trust_terminal: believe a ``terminal`` at exactly the horizon; many files set it at every time limit.
         seed: of the split and of the order.
         skip_invalid: leave out trajectories that would be refused (NaN, without a step, of another shape, cut short)
             and say how many and why; without it the first of them ends the run.
+        **options: of :class:`~lightning_irl.datamodules.MemoryDataModule`: ``batch_size`` and ``steps_per_epoch``.
 
     Attributes:
-        has_actions: whether actions were recorded; else they are NaN, discrete ones -1, and a view that needs them is
-            refused.
+        has_actions: whether actions were recorded; if not, they are NaN, discrete ones -1, and views that need them
+            refuse.
         returns: true return of each trajectory of each part (N,), NaN where a reward is not known; None where none is.
-        recorded_in: what the source says of the environment, such as its id; None where it says nothing.
+        recorded_in: what the source says about the environment, such as its id; None where it says nothing.
         expert_return: mean return of all trajectories of the source whose rewards are known; NaN where none are.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: naming file, trajectory and step where the source is not what it should be.
+        ValueError: if the source is not valid; the message names file, trajectory and step.
 
     Example:
         >>> data = TrajectoryDataModule("pendulum", num_demonstrations=10)
@@ -92,10 +91,9 @@ class TrajectoryDataModule(MemoryDataModule):
         base_measure: Literal["counting", "clipped", "lebesgue"] | None = None,
         normalise: bool = True,
         trust_terminal: bool = False,
-        batch_size: int | None = None,
-        steps_per_epoch: int | None = None,
         seed: int = 0,
         skip_invalid: bool = False,
+        **options: Any,
     ) -> None:
         demos = source if isinstance(source, Demonstrations) else read(source, format, skip_invalid)
         allowed = allowed_actions(demos, num_actions, action_low, action_high)
@@ -123,7 +121,8 @@ class TrajectoryDataModule(MemoryDataModule):
         )
         if guessed := [field for field in allowed.guessed if field == "num_actions" or base_measure is None]:
             event["guessed"] = guessed
-        super().__init__(event, splits, len(parts[0]) if batch_size is None else batch_size, steps_per_epoch, seed)
+        options = dict.fromkeys(("batch_size", "steps_per_epoch")) | options  # hyperparameters, given or not
+        super().__init__(event, splits, seed=seed, **options)
         returns = None if demos.returns is None else torch.tensor(demos.returns, dtype=torch.float64)
         self.returns = None if returns is None else Splits(*(returns[part] for part in parts))
         self.expert_return = float("nan") if returns is None else float(returns.nanmean())
@@ -132,10 +131,10 @@ class TrajectoryDataModule(MemoryDataModule):
         self.save_hyperparameters(ignore=[] if isinstance(source, str) else ["source"])
 
     def take_bounds(self, event: Event) -> None:
-        """Clip actions to the bounds of an environment, where this data has none of its own; their share is said.
+        """Clip actions to the bounds of an environment if this data has none, and report their share.
 
         Args:
-            event: of the sampler, which has them from its environment.
+            event: of the sampler, with the bounds of its environment.
         """
         bounds = {key: event[key] for key in ("action_low", "action_high", "base_measure")}
         if self.event["action_low"] or not event["action_low"]:

@@ -190,4 +190,4 @@ def _parameters(class_path: str) -> list[str]:
         names += [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
-    return [name for name in names if name not in ("self", "event", "params", "optimizer")]
+    return [name for name in names if name not in ("self", "event", "splits", "params", "optimizer")]

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("datamodules", "callbacks")  # at the root, and imported as lightning_irl.datamodules and so on
 MOST_MODULES = 10  # at the package's root, beside those that Python and the console script need
+MOST_LINES_METHODS_ARGUMENTS = (300, 25, 14)  # of a class, in a class, of a constructor beside self
 
 # Modules that know nothing of samples, costs or samplers. Every room may import every one of them.
 FLOOR = "errors limits objectives precision processes signals files networks"
@@ -191,3 +192,17 @@ def test_importing_loads_nothing_that_is_not_used(rooms, unused):
         check=True,
     ).stdout.split()
     assert sorted(set(unused) & set(loaded)) == []
+
+
+def test_classes_and_lists_of_arguments_stay_small():
+    """A constructor takes the options of its base as ``**options``, documented there."""
+    wrong = []
+    for module, tree in modules().items():
+        for kind in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+            methods = [node for node in kind.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+            lists = [node.args for node in methods if node.name == "__init__"]
+            arguments = [len(each.posonlyargs + each.args + each.kwonlyargs) - 1 for each in lists]  # but for self
+            sizes = (kind.end_lineno - kind.lineno + 1, len(methods), *arguments)
+            if any(size > most for size, most in zip(sizes, MOST_LINES_METHODS_ARGUMENTS, strict=False)):
+                wrong.append(f"{module}.{kind.name} has {sizes} lines, methods, arguments")
+    assert wrong == []

@@ -176,20 +176,20 @@ def test_tensors_that_numpy_does_not_take():
     [
         (POINTS + 1j, r"samples holds complex numbers \(complex128\); .*np\.stack\(\[x\.real, x\.imag\], -1\)"),
         (torch.zeros(9, 2, dtype=torch.complex64), "samples holds complex numbers"),
-        ([[1.0, 2.0], [3.0]], "samples are no array"),
+        ([[1.0, 2.0], [3.0]], "samples are not an array"),
         ([torch.zeros(2), torch.zeros(3)], "samples differ in shape"),
         (np.array([[1, None]], object), "samples is not a plain .*: it holds Python objects"),
         (np.zeros((9, 2), "M8[s]"), "it holds dates"),
         (np.ma.masked_less(POINTS, 0), r"\d+ values of samples are masked"),
-        (np.zeros((0, 2)), r"samples have shape \[0, 2\], which holds nothing"),
-        (POINTS * 1e300, r"beyond what single precision, .*: scale them"),
+        (np.zeros((0, 2)), r"samples have shape \[0, 2\], which is empty"),
+        (POINTS * 1e300, r"beyond the range of single precision .*: rescale them"),
         (3.0, r"samples have shape \[\]; give"),
         (
             RNG.random((20, 8, 8, 3)),
             r"shape \[20, 8, 8, 3\], .* channels last; give \(N, C, H, W\): np\.moveaxis\(x, -1, 1\)",
         ),
-        (POINTS[:1], "of 1 samples validation takes 1 and test 1, which leaves 0 to train on; .* give 4 samples"),
-        (POINTS[:3], "of 3 samples validation takes 1 and test 1, which leaves 1 to train on; at least 2"),
+        (POINTS[:1], "of 1 samples, validation takes 1 and test 1, which leaves 0 to train on; .* give 4 samples"),
+        (POINTS[:3], "of 3 samples, validation takes 1 and test 1, which leaves 1 to train on; at least 2"),
         (RNG.random((2, 1, 4, 4)), "leaves 0 to train on; at least 1 must be left: give 3 samples"),
     ],
 )
@@ -218,14 +218,16 @@ def test_location_and_scale_are_of_double_precision():
 def test_what_single_precision_loses_is_said():
     far = np.stack([RNG.normal(size=600), 1e7 + RNG.normal(size=600)], 1)
     with pytest.warns(
-        UserWarning, match=r"of 480 distinct values of coordinate 1 single precision keeps \d \(.*x - x\.mean"
+        UserWarning, match=r"of 480 distinct values of coordinate 1, single precision keeps \d \(.*x - x\.mean"
     ):
         ArrayDataModule(far, batch_size=8)
 
 
 def test_what_single_precision_makes_constant_is_refused_for_that_reason():
     near = np.stack([RNG.normal(size=600), 1e8 + 3 + 0.1 * RNG.random(size=600)], 1)
-    with pytest.raises(ValueError, match=r"cannot tell them apart: of 480 distinct values of coordinate 1 .* keeps 1 "):
+    with pytest.raises(
+        ValueError, match=r"cannot tell them apart: of 480 distinct values of coordinate 1, .* keeps 1 "
+    ):
         ArrayDataModule(near, batch_size=8)
     near[:, 1] = 5
     with pytest.raises(ValueError, match="a coordinate of the data is constant"):
@@ -311,15 +313,19 @@ def test_discrete_levels_are_counted():
 @pytest.mark.parametrize(
     ("values", "options", "message"),
     [
-        (RNG.random((20, 1, 4, 4)), {"levels": 17}, r"% of values, such as 0\.\d+, are none of 17 levels from 0 to 1"),
-        (LEVELS, {"levels": 16}, r"such as 16, are none of 16 levels from 0 to 15; give levels 0 to 15"),
-        (LEVELS / 8 - 1, {"levels": 17}, "are none of 17 levels"),
+        (
+            RNG.random((20, 1, 4, 4)),
+            {"levels": 17},
+            r"% of values, such as 0\.\d+, are not on the 17 levels from 0 to 1",
+        ),
+        (LEVELS, {"levels": 16}, r"such as 16, are not on the 16 levels from 0 to 15; give levels 0 to 15"),
+        (LEVELS / 8 - 1, {"levels": 17}, "are not on the 17 levels"),
         (LEVELS, {"levels": 1}, "levels is 1; the number of grey levels is from 2"),
         (LEVELS, {"transform": "logit"}, "set levels, such as 256"),
         (LEVELS, {"alpha": 0.1}, "set levels, such as 256"),
         (LEVELS[:, 0], {"levels": 17}, r"\(N, C, H, W\) images to have levels \(x\[:, None\] adds the channel"),
         (POINTS, {"levels": 17}, "images to have levels"),
-        (LEVELS, {"array": "x"}, "array is 'x', but samples are no .npz file"),
+        (LEVELS, {"array": "x"}, "array is 'x', but samples are not an .npz file"),
     ],
 )
 def test_bad_levels(values, options, message):

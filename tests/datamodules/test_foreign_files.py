@@ -76,7 +76,7 @@ def test_a_row_of_steps_is_cut_into_episodes(tmp_path, said, kind):
     assert found.terminal == (None if kind == "sb2" else [False, True, False])
     # the reward of the step that is left out counts where the episode ended there, as the policy's does
     assert found.returns == [10, 13 if kind == "sb2" else 21, 30]
-    assert any("the state after the last action is not known of 3 of 3" in line for line in said)
+    assert any("the state after the last action is not known in 3 of 3" in line for line in said)
 
 
 def test_next_observations_tell_the_last_state(tmp_path, said):
@@ -91,7 +91,7 @@ def test_next_observations_tell_the_last_state(tmp_path, said):
 def test_steps_after_the_last_end_are_left_out_and_said(tmp_path, said):
     np.savez(tmp_path / "d4rl.npz", **(ROW | {"timeouts": ROW["timeouts"] & (np.arange(STEPS) < 11)}))
     assert read(tmp_path / "d4rl.npz").lengths == [4, 2]
-    assert any("the last 4 of 12 steps are of an episode that does not end there" in line for line in said)
+    assert any("the last 4 of 12 steps belong to an unfinished episode" in line for line in said)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_hdf5_of_something_else(tmp_path):
         read(tmp_path / "x.h5")
     content = (tmp_path / "x.h5").read_bytes()
     (tmp_path / "x.h5").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r"x\.h5 is truncated or no HDF5"):
+    with pytest.raises(ValueError, match=r"x\.h5 is truncated or not an HDF5"):
         read_hdf5(tmp_path / "x.h5")
 
 
@@ -185,7 +185,7 @@ def test_parquet_of_trajectories_and_of_steps(tmp_path, said):
         assert found.lengths == list(LENGTHS)
         assert found.terminal == [True, None, False]
         assert np.isnan(found.returns).tolist() == [False, True, True]
-    assert any("rewards of 2 of 3 trajectories are NaN, taken as not known" in line for line in said)
+    assert any("rewards of 2 of 3 trajectories are NaN and taken as not known" in line for line in said)
     steps = {
         "observation.state": list(ROW["observations"].tolist()),
         "action": ROW["actions"].tolist(),
@@ -270,9 +270,8 @@ def test_rewards_that_are_not_known_refuse_nothing(said):
     found = demos(rewards=[np.full(3, np.nan)] * 4)
     assert found.returns is None
     assert said == [
-        "demonstrations: rewards of 4 of 4 trajectories are NaN, taken as not known; without them there is no expert "
-        "return, and "
-        "reports give no normalised return"
+        "demonstrations: rewards of 4 of 4 trajectories are NaN and taken as not known; without them there is no "
+        "expert return, and reports give no normalised return"
     ]
     data = TrajectoryDataModule(demos(rewards=[np.ones(3), np.ones(3), None, [1, None, 1]]), fractions=(0.25, 0.25))
     assert data.expert_return == 3

@@ -373,7 +373,7 @@ def test_digits_of_another_size():
         ({"augment": ["flp"]}, "no augmentation 'flp'; did you mean flip"),
         ({"augment": ["shift"], "max_shift": 0}, "max_shift is 0; a shift is by at least 1 pixel"),
         ({"augment": ["shift"], "max_shift": 12}, "max_shift is 12, but images are 12 x 12"),
-        ({"train_size": 46}, "train_size is 46 .* there are 45 training images beside 5 for validation"),
+        ({"train_size": 46}, "train_size is 46 .* there are 45 training images besides 5 for validation"),
         ({"test_size": 10}, "test_size 10, .* and 9 test images"),
         ({"val_size": 50}, "train, val and test have 0, 50 and 9 images; each part needs at least 1"),
         ({"val_size": 0}, "val_size is 0; it must be at least 1"),
@@ -415,9 +415,9 @@ def spoil(path, content):
     ("name", "content", "message"),
     [
         ("train-images-idx3-ubyte", idx(TRAIN)[:-5], r"holds 7195 bytes of data, but its header says \[50, 12, 12\]"),
-        ("train-images-idx3-ubyte", idx(TRAIN)[:9], "is no idx file of unsigned bytes in 3 dimensions"),
-        ("train-images-idx3-ubyte", b"", "is no idx file"),
-        ("train-labels-idx1-ubyte", idx(TRAIN), "is no idx file of unsigned bytes in 1 dimensions"),
+        ("train-images-idx3-ubyte", idx(TRAIN)[:9], "is not an idx file of unsigned bytes in 3 dimensions"),
+        ("train-images-idx3-ubyte", b"", "is not an idx file"),
+        ("train-labels-idx1-ubyte", idx(TRAIN), "is not an idx file of unsigned bytes in 1 dimensions"),
         ("train-images-idx3-ubyte.gz", gzip.compress(idx(TRAIN))[:-2000], "cannot be read: .* cut short"),
         ("train-images-idx3-ubyte.gz", b"not a gzip", "cannot be read: .* damaged"),
         ("train-images-idx3-ubyte.gz", gzip.compress(idx(TRAIN))[:40] + b"\xff" * 99, "cannot be read: .* damaged"),
@@ -478,7 +478,7 @@ def test_an_image_cut_short_is_named(tmp_path):
     write_images(tmp_path, NAMES)
     cut_short(tmp_path / "a/03.png")
     with pytest.raises(
-        UnreadableImageError, match=r"image .*a/03\.png cannot be read \(.*truncated.*\); mend or remove it"
+        UnreadableImageError, match=r"image .*a/03\.png cannot be read \(.*truncated.*\); fix or remove it"
     ):
         ImageDataModule("folder", str(tmp_path), batch_size=4)
 
@@ -535,7 +535,7 @@ import torch
 from torch.utils.data import DataLoader
 from lightning_irl.datamodules.dequantised import DequantisedImages
 from lightning_irl.datamodules.image_files import ImageFiles
-from lightning_irl.datamodules.images import share_memory
+from lightning_irl.datamodules.workers import share_memory
 from lightning_irl.datamodules.memory import Splits
 
 

@@ -147,7 +147,7 @@ def test_bad_minari_folders(tmp_path, monkeypatch):
         ):
             TrajectoryDataModule(str(tmp_path / "reach"))
     described.write_text("{")
-    with pytest.raises(ValueError, match=r"reach is no Minari data set of version 0\.5 or later"):
+    with pytest.raises(ValueError, match=r"reach is not a Minari data set of version 0\.5 or later"):
         TrajectoryDataModule(str(tmp_path / "reach"))
 
 
@@ -155,7 +155,7 @@ def test_a_truncated_minari_file(tmp_path):
     folder = minari_folder(tmp_path / "reach")
     path = folder / "data" / "main_data.hdf5"
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(ValueError, match=r"main_data\.hdf5 is truncated or no HDF5 file"):
+    with pytest.raises(ValueError, match=r"main_data\.hdf5 is truncated or not an HDF5 file"):
         read_minari(folder)
     described = folder / "data" / "metadata.json"
     described.write_text(described.read_text().replace('"total_episodes": 3', '"total_episodes": 4'))
@@ -258,13 +258,13 @@ def test_bad_folders_of_imitation(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=r"pyarrow is needed to read .* pip install 'pyarrow'"):
             TrajectoryDataModule(str(tmp_path))
     pytest.importorskip("pyarrow")
-    with pytest.raises(FileNotFoundError, match=r"no file .*gone\.arrow, of which .*state\.json tells"):
+    with pytest.raises(FileNotFoundError, match=r"no file .*gone\.arrow, which .*state\.json names"):
         TrajectoryDataModule(str(tmp_path))
     for content in (b"", b"no arrow at all, but some bytes"):
         (tmp_path / "gone.arrow").write_bytes(content)
-        with pytest.raises(ValueError, match=r"gone\.arrow is truncated or no Arrow file"):
+        with pytest.raises(ValueError, match=r"gone\.arrow is truncated or not an Arrow file"):
             TrajectoryDataModule(str(tmp_path))
     whole = huggingface_folder(tmp_path / "saved") / "data-00000-of-00001.arrow"
     whole.write_bytes(whole.read_bytes()[:-600])
-    with pytest.raises(ValueError, match=r"\.arrow is truncated or no Arrow file"):
+    with pytest.raises(ValueError, match=r"\.arrow is truncated or not an Arrow file"):
         TrajectoryDataModule(str(tmp_path / "saved"))

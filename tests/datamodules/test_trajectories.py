@@ -396,24 +396,24 @@ def broken(tmp_path, **changes):
     ("changes", "words"),
     [
         ({"obs": np.zeros((7, 2))}, "obs has 7 rows; 6 actions in 2 trajectories need 8"),
-        ({"indices": np.array([3, 2])}, "indices must rise"),
-        ({"indices": np.array([9])}, "indices must rise"),
-        ({"indices": np.array([6])}, "indices must rise"),
-        ({"indices": np.array([0])}, "indices must rise"),
-        ({"indices": np.array([-2])}, "indices must rise"),
-        ({"indices": np.array([3, 3])}, "indices must rise"),
+        ({"indices": np.array([3, 2])}, "indices must increase"),
+        ({"indices": np.array([9])}, "indices must increase"),
+        ({"indices": np.array([6])}, "indices must increase"),
+        ({"indices": np.array([0])}, "indices must increase"),
+        ({"indices": np.array([-2])}, "indices must increase"),
+        ({"indices": np.array([3, 3])}, "indices must increase"),
         ({"indices": np.array([[3]])}, r"indices has shape \[1, 1\]"),
         ({"indices": np.array([0.5])}, "indices has shape"),
         ({"indices": None}, "lacks indices"),
         ({"rews": np.zeros(5)}, "rews has 5 rows"),
-        ({"acts": np.array([None] * 6)}, "truncated or no .npz"),
+        ({"acts": np.array([None] * 6)}, "truncated or not an .npz"),
         ({"acts": np.array([None] * 6)}, "pickled objects, which could run code and are not read"),
         ({"log_probs": np.zeros(7)}, "log_probs has 7 rows for 6 steps"),
         ({"terminal": np.zeros(3)}, "actions of 2 trajectories, but terminal of 3"),
         ({"horizon": np.array([1, 2])}, r"horizon is \[1, 2\]; it must be one integer"),
         ({"num_actions": np.array("two")}, "num_actions is two; it must be one integer"),
         ({"obs": np.array(["a"] * 8)}, "observations are of type <U1; they must be numbers"),
-        ({"rews": np.zeros((6, 1))}, r"trajectory 0: rewards of shape \[3, 1\]; one number a step"),
+        ({"rews": np.zeros((6, 1))}, r"trajectory 0: rewards of shape \[3, 1\]; one number per step"),
     ],
 )
 def test_a_broken_file_says_what_is_wrong(tmp_path, changes, words):
@@ -470,11 +470,11 @@ def test_what_is_not_finite_is_named(part, value):
         (episodes((5, 5)), {}, "at least 3"),
         (episodes((5,)), {}, "at least 3"),
         (episodes(), {"num_demonstrations": 3}, "between 1 and 2"),
-        (episodes(), {"num_actions": 1}, "trajectory 0, step 1: action 1 is none of 0 to 0"),
+        (episodes(), {"num_actions": 1}, "trajectory 0, step 1: action 1 is not one of 0 to 0"),
         (
             Demonstrations(episodes().observations, [np.array([0, 1, 1, -1, 0])] * 4, name="mine.npz"),
             {},
-            "mine.npz, trajectory 0, step 3: action -1 is none of 0 to 1",
+            "mine.npz, trajectory 0, step 3: action -1 is not one of 0 to 1",
         ),
         (episodes(discrete=False), {"action_low": [0.0], "action_high": [0.2, 1.0]}, "an action has 1"),
         (
@@ -509,7 +509,7 @@ def test_what_does_not_fit_is_refused(demos, options, words):
 
 
 def test_lengths_must_fit():
-    with pytest.raises(ValueError, match="one observation more"):
+    with pytest.raises(ValueError, match="one more observation"):
         Demonstrations([np.zeros((3, 2)), np.zeros((4, 2))], [np.zeros(3, dtype=int)] * 2)
     with pytest.raises(ValueError, match="no step"):
         Demonstrations([np.zeros((1, 2))], [np.zeros(0, dtype=int)])
@@ -549,7 +549,7 @@ def test_shapes_that_components_cannot_take_are_explained():
         TrajectoryDataModule(Demonstrations([np.arange(4)] * 3, done))
     with pytest.raises(ValueError, match=r"continuous ones have shape \[T, d\]"):
         TrajectoryDataModule(Demonstrations([np.zeros((4, 2))] * 3, [np.zeros(3)] * 3))
-    with pytest.raises(ValueError, match=r"trajectory 0, step 1: action 0.5 is none of 0 to 1"):
+    with pytest.raises(ValueError, match=r"trajectory 0, step 1: action 0.5 is not one of 0 to 1"):
         TrajectoryDataModule(Demonstrations([np.zeros((4, 2))] * 3, [np.array([0, 0.5, 1])] * 3), num_actions=2)
 
 
