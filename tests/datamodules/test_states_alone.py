@@ -131,7 +131,10 @@ def test_guided_cost_by_importance_needs_no_actions_either(tmp_path):
     [
         ({"inputs": "state_action"}, "the cost sees actions: .*inputs=state_next"),
         ({"discriminator": "density"}, "discriminator=density needs log q .*discriminator=plain"),
-        ({"objective": "guided_cost", "negative_phase": "mixture"}, "negative_phase=mixture needs log q"),
+        (
+            {"objective": "guided_cost", "negative_phase": "mixture", "discriminator": "density"},
+            "negative_phase=mixture needs log q",
+        ),
         ({"likelihood_weight": 0.5}, "likelihood_weight=0.5 needs log q"),
         ({"warm_start": 2}, "warm_start=2 needs log q"),
     ],

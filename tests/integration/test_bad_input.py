@@ -252,7 +252,7 @@ def test_data_files(refused):
     Path("text.npy").write_text("Dear all, the data are below.\n")
     assert "text.npy is text; samples are a .npy" in refused(data("text.npy"))
     Path("two.csv").write_text("1 2\n3 4\n")
-    assert "of 2 samples validation takes 1 and test 1" in refused(data("two.csv"))
+    assert "of 2 samples, validation takes 1 and test 1" in refused(data("two.csv"))
     Path("empty.npy").touch()
     assert "empty.npy is an empty file" in refused(data("empty.npy"))
 
