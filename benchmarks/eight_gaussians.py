@@ -120,7 +120,7 @@ def run_config(name: str, seed: int, folder: str) -> list[dict[str, Any]]:
     view, last = cli.model.eval(), clock.rows[-1]
     last["log_z_wide"] = log_integral(lambda x: -view.energy(x), 8.0)
     before = time.process_time()
-    last["estimates"] = [asdict(e) for e in cli.config_init.partition.estimate(view, cli.datamodule.splits.val)]
+    last["estimates"] = [asdict(e) for e in cli.config_init.partition.estimate(view.pair, cli.datamodule.splits.val)]
     last["estimates_cpu_s"] = time.process_time() - before
     return clock.rows
 

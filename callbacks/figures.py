@@ -13,6 +13,7 @@ from torchvision.utils import make_grid
 
 from lightning_irl.callbacks.image_figures import DEMONSTRATIONS, DRAWS, channels_shown, drawable
 from lightning_irl.mcmc import ModelSamples, sample_model
+from lightning_irl.pair import Pair
 from lightning_irl.spaces.space import image_space, space_of
 from lightning_irl.views import View
 
@@ -40,7 +41,7 @@ def image_figure(
     draws, _ = view.sampler.sample(num_images)
     grids = {"demonstrations": demonstrations[:num_images], "sampler q": draws}
     if view.has_model:
-        drawn = draw_model(view, num_images, pool, moves, temperature)
+        drawn = draw_model(view.pair, num_images, pool, moves, temperature)
         grids["model exp(-c)/Z\n" + drawn.origin.replace("; ", "\n")] = drawn.samples
     shape = drawable(demonstrations[:1]).shape
     height = max(4 * min(shape[2] / shape[3], 1), 2)  # inches of a grid that is 4 wide
@@ -52,11 +53,11 @@ def image_figure(
     return figure
 
 
-def draw_model(view: View, num_images: int, pool: int, moves: int, temperature: float) -> ModelSamples:
+def draw_model(pair: Pair, num_images: int, pool: int, moves: int, temperature: float) -> ModelSamples:
     """:func:`lightning_irl.mcmc.sample_model` of a view; by resampling alone if samples have no gradient."""
-    if not space_of(view.event).takes_chains:
+    if not space_of(pair.event).takes_chains:
         moves, pool, temperature = 0, max(pool, num_images), 1.0
-    return sample_model(view.energy, view.known_sampler, num_images, pool, moves, temperature=temperature)
+    return sample_model(pair.energy, pair.known_sampler, num_images, pool, moves, temperature=temperature)
 
 
 def check_drawing(report: str, pool: int, moves: int, temperature: float) -> None:

@@ -28,7 +28,7 @@ from lightning_irl.metrics.imitation import (
     transitions_of,
     visitation_distance,
 )
-from lightning_irl.objectives import discriminator_logits
+from lightning_irl.pair import Pair
 from lightning_irl.samplers import PolicySampler, Rollout, as_policy_sampler
 from lightning_irl.spaces.samples import to
 from lightning_irl.spaces.trajectory import Trajectory, as_trajectory
@@ -164,11 +164,13 @@ class LogImitation(Report):
             gap = feature_gap(demonstrations, rollout.trajectory, sampler.space.actions.number, has_actions)
             found: dict[str, Any] = {"feature_gap": gap.gap}
             if has_actions:
-                found |= discriminate(view, demonstrations, rollout.trajectory)
-            found |= attained_soft_value(view, rollout) | compare_visits(sampler, demonstrations, rollout.trajectory)
+                found |= discriminate(view.pair, view.log_z, demonstrations, rollout.trajectory)
+            found |= attained_soft_value(view.pair, rollout) | compare_visits(
+                sampler, demonstrations, rollout.trajectory
+            )
             if bool((rollout.rewards != 0).any()):
                 mode = sampler.rollout(self.num_episodes, deterministic=True)
-                found |= self._returns(trainer, view, rollout, mode) | compare_rewards(view, rollout)
+                found |= self._returns(trainer, view, rollout, mode) | compare_rewards(view.pair, rollout)
         scalars = {f"imitation/{key}": float(value) for key, value in found.items()}
         self.results = {key: value for key, value in scalars.items() if math.isfinite(value)}
         if self._published == (stage, view.batches):  # a batch that was due may also end the epoch
@@ -255,16 +257,15 @@ def compare_visits(sampler: PolicySampler, demonstrations: Trajectory, samples: 
     return {"visitation_distance": visitation_distance(first[demonstrations.mask], second[samples.mask])}
 
 
-def attained_soft_value(view: View, rollout: Rollout) -> dict[str, Tensor]:
+def attained_soft_value(pair: Pair, rollout: Rollout) -> dict[str, Tensor]:
     """-(E_q[c/T] + E_q[log q]) in nats, with its standard error; the best policy attains the soft value."""
-    values = -(view.energy(rollout.trajectory) + rollout.log_q.sum(1)).double()
+    values = -(pair.energy(rollout.trajectory) + rollout.log_q.sum(1)).double()
     return {"soft_value": values.mean(), "soft_value_stderr": values.std() / len(values) ** 0.5}
 
 
-def discriminate(view: View, demonstrations: Trajectory, samples: Trajectory) -> dict[str, Tensor]:
-    """Accuracy and loss of the discriminator on held-out demonstrations and fresh draws, at the view's level."""
-    sides = [view.pair.at_level(side) for side in (demonstrations, samples)]
-    demo, sample = (discriminator_logits(view.energy(side), view.pair.log_q(side), view.log_z) for side in sides)
+def discriminate(pair: Pair, log_z: Tensor, demonstrations: Trajectory, samples: Trajectory) -> dict[str, Tensor]:
+    """Accuracy and loss of the discriminator on held-out demonstrations and fresh draws, at the pair's level."""
+    demo, sample = (pair.ratio(pair.at_level(side), log_z) for side in (demonstrations, samples))
     return {
         "accuracy_demonstrations": (demo > 0).double().mean(),
         "accuracy_sampler": (sample < 0).double().mean(),
@@ -273,9 +274,9 @@ def discriminate(view: View, demonstrations: Trajectory, samples: Trajectory) ->
     }
 
 
-def compare_rewards(view: View, rollout: Rollout) -> dict[str, Tensor]:
+def compare_rewards(pair: Pair, rollout: Rollout) -> dict[str, Tensor]:
     """Learned rewards compared with true ones."""
-    cost, environment = view.cost, view.sampler.environment
+    cost, environment = pair.cost, pair.sampler.environment
     if not isinstance(cost, TrajectoryCost):
         return {}
     kept = rollout.trajectory.mask

@@ -33,6 +33,7 @@ from lightning_irl.callbacks.report import Report
 from lightning_irl.callbacks.tables import likelihood_table, partition_table
 from lightning_irl.limits import above, at_least
 from lightning_irl.metrics import KLOnGrid
+from lightning_irl.pair import Pair
 from lightning_irl.partition import PartitionEstimate, estimate_all
 from lightning_irl.partition.methods import DEFAULT_METHODS, Method, check_methods, left_out
 from lightning_irl.spaces.samples import Samples, select, to
@@ -183,7 +184,7 @@ class LogPartition(Report):
                 demonstrations = demonstrations_of(trainer, stage) if view.scores_demonstrations else None
                 if demonstrations is not None:
                     demonstrations = to(select(demonstrations, slice(self.num_samples)), view.device)
-                self.estimates = self.estimate(view, demonstrations)
+                self.estimates = self.estimate(view.pair, demonstrations)
             self.results = estimate_scalars(self.estimates) | self._likelihoods(found, view, stage)
         self.results |= self._divergences(trainer, view)
         self._found_at = stage, view.batches
@@ -195,7 +196,7 @@ class LogPartition(Report):
         if not (trainer.is_global_zero and view.has_model and is_plane and density is not None):
             return {}
         with sparing_the_run(trainer, "kl"), aside(view, seed=view.batches):
-            return kl_on_grid(view, density)
+            return kl_on_grid(view.pair, density)
         return {}
 
     def monitorable(self, trainer: Trainer, view: View) -> dict[str, str]:
@@ -217,12 +218,12 @@ class LogPartition(Report):
         latest = {key for key, at in self._published_at.items() if at == view.batches and stage == "val"}
         return (known & set(trainer.callback_metrics)) | latest
 
-    def estimate(self, view: View, demonstrations: Samples | None) -> list[PartitionEstimate]:
+    def estimate(self, pair: Pair, demonstrations: Samples | None) -> list[PartitionEstimate]:
         """Every estimate that applies to a view, given N demonstrations for those that need them."""
         return estimate_all(
-            view.energy,
-            view.known_sampler,
-            view.event,
+            pair.energy,
+            pair.known_sampler,
+            pair.event,
             demonstrations,
             self.num_samples,
             num_chains=self.num_chains,
@@ -270,16 +271,17 @@ def best_estimate(estimates: Sequence[PartitionEstimate]) -> PartitionEstimate |
     return min(trusted, key=lambda estimate: estimate.stderr, default=None)
 
 
-def kl_on_grid(view: View, density: object, points: int = 400) -> dict[str, float]:
+def kl_on_grid(pair: Pair, density: object, points: int = 400) -> dict[str, float]:
     """KL from the true density to the model and to the sampler, in nats, on a grid."""
-    extent = space_of(view.event).extent(5)
+    extent = space_of(pair.event).extent(5)
+    device = pair.device
     axes = [low + (high - low) * (torch.arange(points) + 0.5) / points for low, high in extent]
-    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).view(-1, 2).to(view.device)
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).view(-1, 2).to(device)
     # The first process alone evaluates the whole grid, so there is nothing to reduce.
-    model, sampler = (KLOnGrid(sync_on_compute=False).to(view.device) for _ in range(2))
+    model, sampler = (KLOnGrid(sync_on_compute=False).to(device) for _ in range(2))
     with torch.no_grad():
         for part in grid.split(16_384):
             log_p = density.log_prob(part)  # type: ignore[attr-defined]
-            model.update(log_p, view.energy(part))
-            sampler.update(log_p, -view.sampler.log_prob(part))
+            model.update(log_p, pair.energy(part))
+            sampler.update(log_p, -pair.sampler.log_prob(part))
     return {"kl/model": float(model.compute()), "kl/sampler": float(sampler.compute())}

@@ -202,7 +202,7 @@ class LogQuality(Report):
         draws: dict[str, Tensor] = {"sampler": view.sampler.sample(self.num_samples)[0]}
         if not view.has_model:
             return draws, {}
-        drawn = draw_model(view, self.num_samples, self.pool * self.num_samples, self.moves, self.temperature)
+        drawn = draw_model(view.pair, self.num_samples, self.pool * self.num_samples, self.moves, self.temperature)
         draws["model" if drawn.temperature == 1 else f"model_at_{drawn.temperature:g}"] = drawn.samples
         return draws, {"ess": drawn.ess, "acceptance": drawn.acceptance}
 

@@ -48,6 +48,8 @@ class Pair:
         sampler: q.
         temperature: T; the model is exp(-c/T)/Z.
         segment_length: steps in one sample, where trajectories are cut into segments; None for uncut samples.
+        start: the sampler that estimates of log Z start from: the frozen one to which the cost is relative, where q is
+            frozen too; else None, for q.
         has_model: whether exp(-c/T)/Z is a model that q can score.
         reshape_density: called with samples (B, *shape) and the current sampler's log q (B,); returns the log density
             (B,) of draws pooled over several samplers. None for the current sampler's own density.
@@ -58,12 +60,24 @@ class Pair:
     temperature: float = 1.0
     segment_length: int | None = None
     has_model: bool = True
+    start: Sampler | None = None
     reshape_density: Callable[[Samples, Tensor], Tensor] | None = None
 
     @property
     def event(self) -> Event:
         """Description of one sample."""
         return self.sampler.event
+
+    @property
+    def device(self) -> torch.device:
+        """Where cost and sampler are; the CPU where neither has a parameter or buffer."""
+        parts = (*self.sampler.parameters(), *self.sampler.buffers(), *self.cost.parameters(), *self.cost.buffers())
+        return next((part.device for part in parts), torch.device("cpu"))
+
+    @property
+    def known_sampler(self) -> Sampler:
+        """The sampler that estimates of log Z start from."""
+        return self.sampler if self.start is None else self.start
 
     @property
     def energy(self) -> Energy:

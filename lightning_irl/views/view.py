@@ -167,7 +167,8 @@ class View(Hooks):
         """Cost and sampler at this view's temperature and level; with kept rounds, log q is of the pooled draws."""
         fusion = self.rounds.fusion
         reshape = None if fusion is None else fusion.log_density
-        return Pair(self.cost, self.sampler, self.temperature, self.segment_length, self.has_model, reshape)
+        start = None if self.sampler_steps else self.cost.reference
+        return Pair(self.cost, self.sampler, self.temperature, self.segment_length, self.has_model, start, reshape)
 
     @property
     def has_model(self) -> bool:
@@ -187,11 +188,8 @@ class View(Hooks):
 
     @property
     def known_sampler(self) -> Sampler:
-        """The sampler that estimates of log Z start from.
-
-        It is this view's own, unless that is frozen and the cost is relative to a frozen reference sampler.
-        """
-        return self.sampler if self.sampler_steps or self.cost.reference is None else self.cost.reference
+        """The sampler that estimates of log Z start from (:class:`~lightning_irl.pair.Pair`)."""
+        return self.pair.known_sampler
 
     def departures(self) -> list[str]:
         """Departures of this view from the paper's objective, a line each; empty if there are none."""
