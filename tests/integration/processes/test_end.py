@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 SCRIPT = """
 import os, sys
 from pathlib import Path
 from lightning_irl.command.cli import main
-
-pytestmark = pytest.mark.long
 
 code = main()
 names = [open(f"/proc/self/task/{thread}/comm").read().strip() for thread in os.listdir("/proc/self/task")]
