@@ -30,7 +30,8 @@ def set_aside(view: LightningModule) -> dict[str, str]:
     """
     ours = defaults(type(view))
     taken: dict[str, str] = {}
-    for name, value in list(view.hparams.items()):
+    for name in [*(name for name in ours if name in view.hparams), *(set(view.hparams) - set(ours))]:
+        value = view.hparams[name]
         try:
             view.hparams[name] = _plain(value)
         except NotPlainError:
