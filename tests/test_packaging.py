@@ -86,6 +86,7 @@ def test_an_old_import_path_is_the_same_module(old):
     assert module.__spec__.name == MOVED[old]
 
 
+@pytest.mark.long
 def test_what_configs_of_earlier_runs_name_is_still_there():
     for path in (
         "lightning_irl.views.view.default_optimizer",

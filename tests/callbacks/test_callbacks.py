@@ -51,6 +51,7 @@ def test_an_epochs_first_batch_is_logged_like_the_others(tmp_path):
         assert all(row[key] for row in rows), key
 
 
+@pytest.mark.long
 def test_one_moment_is_one_place_on_the_axis_and_logged_once(tmp_path):
     _, trainer, data = run(tmp_path, callbacks=[LogPartition(num_samples=64, methods=["importance"], every_n_epochs=1)])
     trainer.test(verbose=False, datamodule=data, model=trainer.lightning_module)
@@ -117,6 +118,7 @@ def test_the_paper_holds_while_training(tmp_path):
     assert min(values["equivalence/gradient_cosine"]) <= 1 + 1e-6
 
 
+@pytest.mark.long
 def test_images_leave_a_grid_and_bits(tmp_path):
     callbacks = [
         LogPartition(num_samples=128, methods=["importance"]),

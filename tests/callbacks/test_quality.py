@@ -158,6 +158,7 @@ def test_more_sources_are_judged_by_name(tmp_path, network):
     assert quality.results["quality/nearest_median/chains"] < quality.results["quality/nearest_median/sampler"]
 
 
+@pytest.mark.long
 def test_off_by_default_and_silent_on_points_and_without_density(tmp_path, network):
     run(tmp_path / "off", [LogQuality(), LogOutOfDistribution()])
     data = ToyDataModule(train_size=256, val_size=128, test_size=64, batch_size=64)
@@ -204,6 +205,7 @@ def test_figures_of_chains_and_of_scores_that_are_not_finite():
     assert "out of distribution (4), 25.0% beyond" in [text.get_text() for text in axes.get_legend().get_texts()]
 
 
+@pytest.mark.long
 def test_moves_at_a_temperature_are_not_called_the_model(tmp_path, network):
     run(tmp_path, [LogQuality(num_samples=50, features=network, moves=2, temperature=0.8)])
     values = logged(tmp_path)
@@ -230,6 +232,7 @@ def test_a_model_that_nothing_would_draw_is_refused_before_training(callback, po
         callback(pool=pool, moves=0)
 
 
+@pytest.mark.long
 def test_chains_alone_draw_the_model_where_there_is_no_pool(tmp_path, network):
     run(tmp_path, [LogQuality(num_samples=50, features=network, pool=0, moves=2)])
     values = logged(tmp_path)

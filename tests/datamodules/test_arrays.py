@@ -374,6 +374,7 @@ def test_nats_alone_unless_levels_are_declared(fit, tmp_path, capfd):
     assert "bits_per_dim" in capfd.readouterr().out
 
 
+@pytest.mark.long
 def test_images_of_two_channels_are_drawn(fit, tmp_path):
     np.save("images.npy", RNG.random((40, 2, 6, 6)))
     assert fit("--data.samples=images.npy", "--data.low=0", "--data.high=1") == 0
@@ -382,6 +383,7 @@ def test_images_of_two_channels_are_drawn(fit, tmp_path):
     assert any("chain" in name for name in drawn), drawn
 
 
+@pytest.mark.long
 def test_a_table_by_name(fit, tmp_path):
     to_text(tmp_path / "t.csv", header="x,y\n")
     assert fit("--data.samples", "t.csv", "--data.batch_size=4", "--trainer.limit_val_batches=1") == 0

@@ -634,6 +634,7 @@ def test_a_run_on_images(tmp_path, monkeypatch, capfd):
     assert "bits_per_dim" in capfd.readouterr().out
 
 
+@pytest.mark.long
 def test_a_run_that_meets_a_bad_image_names_it(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     write_images(tmp_path / "data", NAMES)

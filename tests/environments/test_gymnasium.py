@@ -428,6 +428,7 @@ def test_a_lake_is_a_table():
 # ---- what goes wrong, and is named
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
 @pytest.mark.parametrize(
     ("order", "message"),

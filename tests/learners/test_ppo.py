@@ -320,6 +320,7 @@ def test_small_advantages_are_left_in_nats(scale, std):
     torch.testing.assert_close(learner._steps[4], expected)
 
 
+@pytest.mark.long
 def test_it_learns_to_balance():
     event = make_trajectory_event(100, [4], num_actions=2, absorbing=True, observation_scale=[0.5, 0.5, 0.05, 0.5])
     sampler = PolicySampler(event, CartPole(), CategoricalPolicy)

@@ -69,6 +69,7 @@ def test_a_share_restarts():
     assert abs(restarts - 320) < 4 * math.sqrt(1280 * 0.25 * 0.75)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kernel", [HMC(step_size=3.0), MALA(step_size=3.0)], ids=["HMC", "MALA"])
 def test_step_sizes_are_adapted_to_the_target(kernel):
     # 400 runs at rate 0.1: the last hundred runs' mean acceptance is the target within a few of its own errors (64

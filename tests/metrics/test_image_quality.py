@@ -132,6 +132,7 @@ def test_a_feature_network_knows_digits_and_survives_its_file(tmp_path):
     assert not any(parameter.requires_grad for parameter in again.parameters())
 
 
+@pytest.mark.long
 def test_without_labels_the_network_learns_turns():
     (train, _, test), _ = digits()
     network = train_features(train, data="digits", seed=3, num_steps=100)

@@ -28,6 +28,7 @@ def test_skewed_target_from_a_broad_start(log_gamma):
     assert abs(estimate.log_z - known.log_z) < 4 * estimate.stderr
 
 
+@pytest.mark.long
 def test_image_on_a_box(beta_pixels):
     known = beta_pixels([1, 8, 8])
     estimate = annealed(known.cost, known.sampler, num_chains=128, num_temperatures=150)
@@ -57,6 +58,7 @@ def test_ends_are_weighted_draws_of_the_model(log_gamma):
         assert abs(estimate - mean) < 4 * math.sqrt(variance / draws.ess)
 
 
+@pytest.mark.long
 def test_64d_gaussian_within_a_tenth_of_a_nat(gaussian_image):
     # Thermodynamic length sqrt(64 / 2) ln(1 / 0.09) = 13.6, so with 300 temperatures a variance of about 0.62 plus what
     # correlation of the moves adds; stderr 0.045 with 512 chains.

@@ -41,6 +41,7 @@ def test_all_agree_on_a_skewed_target(skew_normal):
     assert not any(estimate.certifies for estimate in estimates[5:])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dimension", [2, 16])
 def test_a_mode_that_sampler_and_demonstrations_miss_is_noticed(dimension, missed_mode):
     known = missed_mode(dimension)

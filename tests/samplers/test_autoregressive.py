@@ -107,6 +107,7 @@ def test_no_gradient_in_the_samples_and_none_off_the_lattice():
     assert torch.equal(sampler.log_prob(samples.float()), log_q)  # rounding is not off the lattice
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @pytest.mark.parametrize(("shape", "levels"), TINY[:2])
 def test_draws_follow_the_probabilities(shape, levels, likelihood):

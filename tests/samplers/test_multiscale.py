@@ -70,6 +70,7 @@ def test_likelihood_reaches_every_parameter(transform):
         assert (parameter.grad != 0).any(), name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scales", [1, 2, 3])
 def test_scales_hand_on_half(scales):
     """Each scale but the last is done with half of what it got, and the last coordinates of the base, which are of the

@@ -205,6 +205,7 @@ def test_nothing_is_made_on_another_device():
         assert {value.device.type for value in values} == {"cpu"}
 
 
+@pytest.mark.long
 def test_nothing_waits_for_a_device():
     """On ``meta`` a value that is looked at is an error."""
     for event, environment, policy in (

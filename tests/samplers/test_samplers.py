@@ -115,6 +115,7 @@ def test_draws_come_with_their_own_density(name, kind, method, dtype):
     torch.testing.assert_close(sampler.log_prob(samples), log_q, rtol=0, atol=tolerance)
 
 
+@pytest.mark.long
 @over(SAMPLERS, "plane", "box", "digits", "levels")
 def test_flags_and_gradients_say_the_truth(name, kind):
     sampler = build(name, kind)
@@ -152,6 +153,7 @@ def test_a_sampler_without_differentiable_draws_says_so():
         Counter(EVENTS["plane"]).rsample(3)
 
 
+@pytest.mark.long
 @over(SAMPLERS, "plane", "digits", "levels")
 def test_seeds_reproduce(name, kind):
     sampler = build(name, kind)
@@ -181,6 +183,7 @@ def test_save_and_load(name, kind, tmp_path):
         assert torch.equal(first.log_prob(samples), second.log_prob(samples))
 
 
+@pytest.mark.long
 @over(SAMPLERS, "plane", "box", "digits", "levels")
 def test_nothing_is_made_on_another_device(name, kind):
     """A tensor made without saying where lands on ``meta`` here, as it would on the CPU beside a GPU."""

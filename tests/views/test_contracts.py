@@ -122,6 +122,7 @@ def test_a_plain_data_module_trains_the_same_view_whatever_it_serves(tmp_path, d
         assert torch.equal(value, found["own"][name])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("has_module", [True, False])
 def test_reports_ask_the_same_place(tmp_path, has_module):
     """Reports read batches of a plain data module, or of loaders alone, as the steps do; none is left out."""

@@ -137,6 +137,7 @@ def test_max_steps_says_what_it_counts(tmp_path, caplog):
     assert "counts the steps of every optimizer" in caplog.text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("report_first", [True, False])
 def test_a_weight_average_counts_batches_and_is_what_the_report_is_about(tmp_path, report_first):
     average, report = (
