@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from lightning_irl import objectives
+from lightning_irl.objectives import log_mean_exp, optimal_log_z
 from lightning_irl.pair import Pair
 from lightning_irl.processes import gather_each
 from lightning_irl.spaces.event import Event
@@ -32,35 +31,31 @@ class Divergence(NamedTuple):
     log_z: Callable[[Tensor, Tensor], Tensor]
 
 
-def _log_mean_exp(values: Tensor) -> Tensor:
-    return torch.logsumexp(values, 0) - math.log(len(values))
-
-
 DIVERGENCES = {
     "forward_kl": Divergence(  # f(u) = u log u
         slope=lambda r: 1 + r,
         conjugate=torch.exp,
-        log_z=lambda demo, sample: _log_mean_exp(sample),
+        log_z=lambda demo, sample: log_mean_exp(sample),
     ),
     "reverse_kl": Divergence(  # f(u) = -log u
         slope=lambda r: -torch.exp(-r),
         conjugate=lambda r: r - 1,
-        log_z=lambda demo, sample: -_log_mean_exp(-demo),
+        log_z=lambda demo, sample: -log_mean_exp(-demo),
     ),
     "pearson": Divergence(  # f(u) = (u - 1)^2
         slope=lambda r: 2 * torch.expm1(r),
         conjugate=lambda r: torch.expm1(2 * r),
-        log_z=lambda demo, sample: _log_mean_exp(2 * sample) - _log_mean_exp(demo),
+        log_z=lambda demo, sample: log_mean_exp(2 * sample) - log_mean_exp(demo),
     ),
     "squared_hellinger": Divergence(  # f(u) = (sqrt(u) - 1)^2
         slope=lambda r: -torch.expm1(-r / 2),
         conjugate=lambda r: torch.expm1(r / 2),
-        log_z=lambda demo, sample: _log_mean_exp(sample / 2) - _log_mean_exp(-demo / 2),
+        log_z=lambda demo, sample: log_mean_exp(sample / 2) - log_mean_exp(-demo / 2),
     ),
     "jensen_shannon": Divergence(  # f(u) = u log u - (u + 1) log(u + 1)
         slope=logsigmoid,
         conjugate=softplus,
-        log_z=lambda demo, sample: objectives.optimal_log_z(-demo, torch.zeros_like(demo), -sample, 0 * sample),
+        log_z=lambda demo, sample: optimal_log_z(-demo, torch.zeros_like(demo), -sample, torch.zeros_like(sample)),
     ),
 }
 

@@ -12,7 +12,6 @@ from lightning_irl.processes import share
 from lightning_irl.samplers.base import Sampler
 from lightning_irl.spaces.samples import Samples, count, each, select
 from lightning_irl.views.fusion import Fusion
-from lightning_irl.views.losses import CostLoss
 
 if TYPE_CHECKING:
     from lightning_irl.views.view import View
@@ -53,7 +52,7 @@ class EachBatch(Rounds):
 
     def train(self, view: View, demonstrations: Samples) -> None:
         if view.cost_steps and not (view.cost_objective.needs_draws or view.sampler_steps):
-            self._train_without_draws(view, view.cost_objective, demonstrations)
+            self._train_without_draws(view, demonstrations)
             return
         drawn, log_q = view.sampler.sample(view.draws(demonstrations))
         view.health.watch_draws(drawn, view.batches)
@@ -65,7 +64,7 @@ class EachBatch(Rounds):
         if ((view.batches - view.warm_start) // view.accumulate + 1) % max(view.cost_steps, 1) == 0:
             view.train_sampler(demonstrations, drawn)
 
-    def _train_without_draws(self, view: View, loss: CostLoss, demonstrations: Samples) -> None:
+    def _train_without_draws(self, view: View, demonstrations: Samples) -> None:
         """Train a cost that needs no draws; draw only for log Z, with random numbers that training does not see."""
         draws, log_q = each(lambda part: part[:0], demonstrations), None
         if view.wants_log_z:
